@@ -1,2 +1,4 @@
-//! Table of contents.
+//! tmp
+#![allow(dead_code, unused_imports)]
+mod model;
 fn main() {}

@@ -1,0 +1,100 @@
+//! What a package is: its key, its version, and the record of one `package` run.
+
+use serde::{Deserialize, Serialize};
+
+/// The record of one `package` run, `package.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackageRecord {
+    /// The commit that was packaged; absent outside of a git checkout.
+    pub(crate) commit: Option<String>,
+    /// The compiler, as `rustc --version` says it.
+    pub(crate) rustc: String,
+    /// The target triple.
+    pub(crate) target: String,
+    /// The cargo profile.
+    pub(crate) profile: String,
+    /// One entry for each packaged binary, by name.
+    pub(crate) functions: Vec<PackagedFunction>,
+}
+
+/// One packaged binary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackagedFunction {
+    /// The binary's name, for instance `checkin`.
+    pub(crate) name: String,
+    /// The zip's size.
+    pub(crate) bytes: u64,
+    /// The zip's digest, lowercase hex.
+    pub(crate) sha256: String,
+    /// Its key in the artifact bucket.
+    pub(crate) key: String,
+    /// The version stamped into the binary.
+    pub(crate) version: String,
+    /// What became of it.
+    pub(crate) upload: Upload,
+}
+
+/// What became of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Upload {
+    /// It was put into the bucket.
+    Uploaded,
+    /// It was there already.
+    Present,
+    /// No upload was asked for.
+    None,
+}
+
+impl PackageRecord {
+    /// The entry of a binary.
+    pub(crate) fn function(&self, name: &str) -> Option<&PackagedFunction> {
+        self.functions.iter().find(|function| function.name == name)
+    }
+}
+
+/// The key of a package: `packages/<function>/<sha256>.zip`.
+pub(crate) fn package_key(function: &str, sha256: &str) -> String {
+    format!("packages/{function}/{sha256}.zip")
+}
+
+/// The version of a function: the crate's version and the first twelve hex digits of the digest of its inputs.
+pub(crate) fn version(crate_version: &str, digest: &str) -> String {
+    format!("{crate_version}+{}", digest.get(..12).unwrap_or(digest))
+}
+
+/// The variable through which a binary gets its version at build time, for instance `CAUSEWAY_VERSION_PRE_TRAFFIC`.
+pub(crate) fn version_variable(bin: &str) -> String {
+    format!("CAUSEWAY_VERSION_{}", bin.to_ascii_uppercase().replace('-', "_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_from_content() {
+        assert_eq!(package_key("checkin", "ab12"), "packages/checkin/ab12.zip");
+        assert_eq!(version("0.1.0", "0123456789abcdef"), "0.1.0+0123456789ab");
+        assert_eq!(version_variable("pre-traffic"), "CAUSEWAY_VERSION_PRE_TRAFFIC");
+    }
+
+    #[test]
+    fn the_record_has_the_contracts_keys() {
+        let record = PackageRecord {
+            commit: Some("c".into()),
+            rustc: "r".into(),
+            target: "t".into(),
+            profile: "p".into(),
+            functions: vec![PackagedFunction {
+                name: "checkin".into(),
+                bytes: 1,
+                sha256: "s".into(),
+                key: "k".into(),
+                version: "v".into(),
+                upload: Upload::None,
+            }],
+        };
+        insta::assert_snapshot!(serde_json::to_string(&record).unwrap(), @r#"{"commit":"c","rustc":"r","target":"t","profile":"p","functions":[{"name":"checkin","bytes":1,"sha256":"s","key":"k","version":"v","upload":"none"}]}"#);
+    }
+}

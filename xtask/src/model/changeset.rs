@@ -1,0 +1,129 @@
+//! Change sets in our own words: what would be added, modified, replaced and removed.
+
+use serde::Serialize;
+
+use super::stack::is_stateful;
+
+/// What happens to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Op {
+    /// It goes, and its data with it.
+    Remove,
+    /// A new one takes its place.
+    Replace,
+    /// It changes in place.
+    Modify,
+    /// It comes.
+    Add,
+}
+
+impl Op {
+    /// The sign in front of a line.
+    pub(crate) fn sign(self) -> char {
+        match self {
+            Op::Remove => '-',
+            Op::Replace => '!',
+            Op::Modify => '>',
+            Op::Add => '+',
+        }
+    }
+}
+
+/// One change of a change set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Change {
+    /// What happens.
+    pub(crate) op: Op,
+    /// The resource's name in the template.
+    pub(crate) logical_id: String,
+    /// Its type.
+    pub(crate) resource_type: String,
+    /// Whether it holds data that is gone afterwards, should it be replaced or removed.
+    pub(crate) stateful: bool,
+    /// Whether CloudFormation only knows while it works if it must be replaced.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) may_replace: bool,
+}
+
+impl Change {
+    /// From CloudFormation's words: `Action` and `Replacement` of a `ResourceChange`.
+    ///
+    /// An action that is not known counts as a modification, so that nothing is hidden.
+    pub(crate) fn new(action: &str, replacement: Option<&str>, logical_id: &str, resource_type: &str) -> Self {
+        let op = match (action, replacement) {
+            ("Add" | "Import", _) => Op::Add,
+            ("Remove", _) => Op::Remove,
+            (_, Some("True")) => Op::Replace,
+            _ => Op::Modify,
+        };
+        Self {
+            op,
+            logical_id: logical_id.to_owned(),
+            resource_type: resource_type.to_owned(),
+            stateful: is_stateful(resource_type),
+            may_replace: op == Op::Modify && replacement == Some("Conditional"),
+        }
+    }
+
+    /// Whether data may be lost by it.
+    pub(crate) fn endangers_data(&self) -> bool {
+        self.stateful && (matches!(self.op, Op::Remove | Op::Replace) || self.may_replace)
+    }
+}
+
+/// The changes in the order a reader wants them: what endangers data first, then by operation and name.
+pub(crate) fn sorted(mut changes: Vec<Change>) -> Vec<Change> {
+    changes.sort_by(|a, b| {
+        let key = |c: &Change| (!c.endangers_data(), c.op, c.logical_id.clone());
+        key(a).cmp(&key(b))
+    });
+    changes
+}
+
+/// Whether the reason of a failed change set says that there was nothing to change.
+///
+/// The two texts are CloudFormation's; templates with a transform give the second one.
+pub(crate) fn says_no_changes(reason: &str) -> bool {
+    reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cloudformations_words_become_ours() {
+        let table = [
+            ("Add", None, Op::Add, false),
+            ("Remove", None, Op::Remove, false),
+            ("Modify", Some("True"), Op::Replace, false),
+            ("Modify", Some("False"), Op::Modify, false),
+            ("Modify", Some("Conditional"), Op::Modify, true),
+            ("Dynamic", None, Op::Modify, false),
+        ];
+        for (action, replacement, op, may_replace) in table {
+            let change = Change::new(action, replacement, "X", "AWS::SNS::Topic");
+            assert_eq!((change.op, change.may_replace), (op, may_replace), "{action} {replacement:?}");
+        }
+    }
+
+    #[test]
+    fn what_endangers_data_comes_first() {
+        let changes = vec![
+            Change::new("Add", None, "New", "AWS::SNS::Topic"),
+            Change::new("Remove", None, "Role", "AWS::IAM::Role"),
+            Change::new("Modify", Some("Conditional"), "Table", "AWS::DynamoDB::Table"),
+            Change::new("Modify", Some("True"), "Bucket", "AWS::S3::Bucket"),
+        ];
+        let order: Vec<String> = sorted(changes).into_iter().map(|change| change.logical_id).collect();
+        assert_eq!(order, ["Bucket", "Table", "Role", "New"]);
+    }
+
+    #[test]
+    fn no_changes_is_recognized() {
+        assert!(says_no_changes("The submitted information didn't contain changes. Submit different information to create a change set."));
+        assert!(says_no_changes("No updates are to be performed."));
+        assert!(!says_no_changes("Template error: something else"));
+    }
+}

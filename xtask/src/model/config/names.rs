@@ -1,0 +1,46 @@
+//! Every name that follows from the project and the region, defined once.
+
+/// The names that follow from project and region. The templates build the same ones from their parameters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names<'a> {
+    /// The project's name.
+    pub(crate) project: &'a str,
+    /// The region.
+    pub(crate) region: &'a str,
+}
+
+impl Names<'_> {
+    /// A role of the build account: `pipeline`, `build` or `test`; or of a target: `action`, `cfn-exec`.
+    pub(crate) fn role(&self, purpose: &str) -> String {
+        format!("{}-{}-{purpose}", self.project, self.region)
+    }
+
+    /// The app stack of an environment.
+    pub(crate) fn app_stack(&self, env: &str) -> String {
+        format!("{}-app-{env}", self.project)
+    }
+
+    /// The stack that holds the pipeline.
+    pub(crate) fn pipeline_stack(&self) -> String {
+        format!("{}-pipeline", self.project)
+    }
+
+    /// The profile that a person uses for an account, unless they say otherwise.
+    pub(crate) fn profile(&self, account: &str) -> String {
+        format!("{}-{account}", self.project)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        let names = Names { project: "causeway", region: "eu-central-1" };
+        assert_eq!(names.role("pipeline"), "causeway-eu-central-1-pipeline");
+        assert_eq!(names.app_stack("dev"), "causeway-app-dev");
+        assert_eq!(names.pipeline_stack(), "causeway-pipeline");
+        assert_eq!(names.profile("build"), "causeway-build");
+    }
+}

@@ -1,0 +1,216 @@
+//! The JSON lines of `--output json`: one type per line, as the contract has them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::fault::Fault;
+use super::plan::Wave;
+
+/// One line of output. The version and the time are added where it is printed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub(crate) enum Line {
+    /// What is about to be done.
+    Plan {
+        /// Stacks that are deployed side by side, wave after wave.
+        waves: Vec<Wave>,
+    },
+    /// Something happened to a resource of a stack.
+    Event(Event),
+    /// An action of a stage began or ended.
+    Step(Step),
+    /// The share of the new version changed.
+    Weight(Weight),
+    /// Requests were sent and this is who answered.
+    Probe(Probe),
+    /// A message went to a topic, as a subscriber reads it.
+    Notice {
+        /// The topic's name.
+        topic: String,
+        /// The subject line.
+        subject: String,
+        /// The text.
+        message: String,
+    },
+    /// Something the reader should know that stops nothing.
+    Warning {
+        /// One sentence.
+        message: String,
+    },
+    /// The last line, always.
+    Result(Box<ResultLine>),
+}
+
+/// Something happened to a resource of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Event {
+    /// The account's name in `cfn/stacks.toml`.
+    pub(crate) account: String,
+    /// The stack's name.
+    pub(crate) stack: String,
+    /// The resource's name in the template.
+    pub(crate) logical_id: String,
+    /// CloudFormation's word for the state, for instance `CREATE_COMPLETE`.
+    pub(crate) status: String,
+    /// CloudFormation's reason, where it gave one.
+    pub(crate) reason: Option<String>,
+}
+
+/// How a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Status {
+    /// It began.
+    Started,
+    /// It ended well.
+    Succeeded,
+    /// It ended badly.
+    Failed,
+    /// It never began, since something before it failed.
+    NotRun,
+}
+
+/// What stood behind a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Mode {
+    /// An AWS-compatible service or the real program did it.
+    Executed,
+    /// One of our own engines did it.
+    Simulated,
+    /// Nothing did it.
+    Skipped,
+}
+
+/// An action of a stage began or ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// The stage, for instance `Dev`.
+    pub(crate) stage: String,
+    /// The action, for instance `IntegrationTests`.
+    pub(crate) action: String,
+    /// A part of the action: `pre-hook`, `shift` or `post-hook`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) sub: Option<String>,
+    /// The function a part belongs to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) function: Option<String>,
+    /// How it stands.
+    pub(crate) status: Status,
+    /// What stood behind it.
+    pub(crate) mode: Mode,
+    /// How long it took, once it ended.
+    pub(crate) seconds: Option<f64>,
+    /// Why it failed or was not run, or what the reader should know of it.
+    pub(crate) reason: Option<String>,
+}
+
+/// The share of the new version changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Weight {
+    /// The environment, for instance `prod`.
+    pub(crate) env: String,
+    /// The function, for instance `checkin`.
+    pub(crate) function: String,
+    /// Minutes of AWS since the shift began.
+    pub(crate) t_minutes: u32,
+    /// Lambda's number of the old version.
+    pub(crate) old: String,
+    /// Lambda's number of the new version.
+    pub(crate) new: String,
+    /// Percent of the traffic that the new version gets from now on.
+    pub(crate) new_weight: u32,
+}
+
+/// Requests were sent and this is who answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Probe {
+    /// The environment.
+    pub(crate) env: String,
+    /// The function.
+    pub(crate) function: String,
+    /// Percent of the traffic that the new version had while they were sent.
+    pub(crate) new_weight: u32,
+    /// How many were sent.
+    pub(crate) sent: u32,
+    /// How many each version answered, by Lambda's number.
+    pub(crate) by_version: BTreeMap<String, u32>,
+    /// How many were answered by an error or not at all.
+    pub(crate) errors: u32,
+}
+
+/// The last line of every command.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ResultLine {
+    /// The subcommand, for instance `rehearse`.
+    pub(crate) command: String,
+    /// Whether it ended well.
+    pub(crate) ok: bool,
+    /// The process's exit code.
+    pub(crate) exit_code: i32,
+    /// The verdict's word.
+    pub(crate) verdict: &'static str,
+    /// The commit at work, where there is one.
+    pub(crate) commit: Option<String>,
+    /// How long the command took.
+    pub(crate) seconds: f64,
+    /// What was changed, in words that name the object; empty when nothing was.
+    pub(crate) changed: Vec<String>,
+    /// What failed.
+    pub(crate) error: Option<Fault>,
+    /// What the command found out.
+    pub(crate) data: Value,
+}
+
+/// Seconds with one decimal, as steps and results show them.
+pub(crate) fn tenths(seconds: f64) -> f64 {
+    (seconds * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    #[test]
+    fn lines_have_the_shape_of_the_contract() {
+        let step = Line::Step(Step {
+            stage: "Dev".into(),
+            action: "IntegrationTests".into(),
+            sub: None,
+            function: None,
+            status: Status::NotRun,
+            mode: Mode::Skipped,
+            seconds: Some(3.2),
+            reason: None,
+        });
+        let weight = Line::Weight(Weight {
+            env: "prod".into(),
+            function: "checkin".into(),
+            t_minutes: 1,
+            old: "3".into(),
+            new: "4".into(),
+            new_weight: 20,
+        });
+        let result = Line::Result(Box::new(ResultLine {
+            command: "rehearse".into(),
+            ok: false,
+            exit_code: 1,
+            verdict: "failed",
+            commit: None,
+            seconds: 41.2,
+            changed: vec![],
+            error: Some(Fault::failed("run the tests", "api").why("one failed").next("read the log")),
+            data: serde_json::json!({}),
+        }));
+        let text: Vec<String> = [step, weight, result].iter().map(|line| serde_json::to_string(line).unwrap()).collect();
+        assert_snapshot!(text.join("\n"), @r#"
+        {"type":"step","stage":"Dev","action":"IntegrationTests","status":"not-run","mode":"skipped","seconds":3.2,"reason":null}
+        {"type":"weight","env":"prod","function":"checkin","t_minutes":1,"old":"3","new":"4","new_weight":20}
+        {"type":"result","command":"rehearse","ok":false,"exit_code":1,"verdict":"failed","commit":null,"seconds":41.2,"changed":[],"error":{"what":"run the tests","on":"api","why":"one failed","next":"read the log"},"data":{}}
+        "#);
+    }
+}

@@ -1,0 +1,17 @@
+//! The pure part: what Causeway knows, without I/O, without a clock, without printing.
+//!
+//! Nothing here imports `cmd`, `aws`, `local`, `build` or `term`; `tests/tidy.rs` holds that.
+//! Everything is tested on data, beside the code.
+
+pub(crate) mod artifact;
+pub(crate) mod buildspec;
+pub(crate) mod changeset;
+pub(crate) mod config;
+pub(crate) mod fault;
+pub(crate) mod line;
+pub(crate) mod pipeline;
+pub(crate) mod plan;
+pub(crate) mod rollout;
+pub(crate) mod stack;
+pub(crate) mod template;
+pub(crate) mod verdict;

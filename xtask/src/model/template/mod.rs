@@ -1,0 +1,12 @@
+//! CloudFormation templates: read with positions, short forms made long, intrinsic functions evaluated,
+//! and single scalars replaced in the source text.
+
+mod edit;
+mod eval;
+mod node;
+mod parse;
+
+pub(crate) use edit::{Edit, apply};
+pub(crate) use eval::{EvalError, Pseudo, Resolve, Scope};
+pub(crate) use node::{Key, Node, NodeValue};
+pub(crate) use parse::{TemplateError, parse};
