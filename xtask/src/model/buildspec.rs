@@ -58,7 +58,8 @@ pub(crate) fn read(text: &str) -> Result<Buildspec, TemplateError> {
     let mut spec = Buildspec::default();
     if let Some(variables) = root.at(&["env", "variables"]) {
         for (key, value) in variables.entries() {
-            let text = scalar(value).ok_or_else(|| fault(value.line, format!("variable {} is not a scalar", key.name)))?;
+            let text = scalar(value)
+                .ok_or_else(|| fault(value.line, format!("variable {} is not a scalar", key.name)))?;
             spec.variables.insert(key.name.clone(), text);
         }
     }
@@ -68,7 +69,10 @@ pub(crate) fn read(text: &str) -> Result<Buildspec, TemplateError> {
     let phases = root.get("phases").ok_or_else(|| fault(root.line, "there are no phases".to_owned()))?;
     for (key, _) in phases.entries() {
         if !PHASES.contains(&key.name.as_str()) {
-            return Err(fault(key.line, format!("unknown phase `{}`; known are {}", key.name, PHASES.join(", "))));
+            return Err(fault(
+                key.line,
+                format!("unknown phase `{}`; known are {}", key.name, PHASES.join(", ")),
+            ));
         }
     }
     for name in PHASES {
@@ -102,7 +106,9 @@ fn artifacts_of(node: &Node) -> Result<Artifacts, TemplateError> {
 fn strings(node: &Node) -> Result<Vec<String>, TemplateError> {
     let fault = |line: usize| TemplateError { line, message: "a list of texts is wanted".to_owned() };
     match &node.value {
-        NodeValue::Seq(items) => items.iter().map(|item| scalar(item).ok_or_else(|| fault(item.line))).collect(),
+        NodeValue::Seq(items) => {
+            items.iter().map(|item| scalar(item).ok_or_else(|| fault(item.line))).collect()
+        }
         _ => Err(fault(node.line)),
     }
 }

@@ -50,7 +50,12 @@ impl Change {
     /// From CloudFormation's words: `Action` and `Replacement` of a `ResourceChange`.
     ///
     /// An action that is not known counts as a modification, so that nothing is hidden.
-    pub(crate) fn new(action: &str, replacement: Option<&str>, logical_id: &str, resource_type: &str) -> Self {
+    pub(crate) fn new(
+        action: &str,
+        replacement: Option<&str>,
+        logical_id: &str,
+        resource_type: &str,
+    ) -> Self {
         let op = match (action, replacement) {
             ("Add" | "Import", _) => Op::Add,
             ("Remove", _) => Op::Remove,
@@ -122,7 +127,9 @@ mod tests {
 
     #[test]
     fn no_changes_is_recognized() {
-        assert!(says_no_changes("The submitted information didn't contain changes. Submit different information to create a change set."));
+        assert!(says_no_changes(
+            "The submitted information didn't contain changes. Submit different information to create a change set."
+        ));
         assert!(says_no_changes("No updates are to be performed."));
         assert!(!says_no_changes("Template error: something else"));
     }

@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn a_fault_inside_the_chain_is_found() {
-        let inner = Fault::new(Kind::Stuck, "use the connection", "causeway").why("it is PENDING").next("open the console");
+        let inner = Fault::new(Kind::Stuck, "use the connection", "causeway")
+            .why("it is PENDING")
+            .next("open the console");
         let error = Err::<(), _>(anyhow::Error::new(inner.clone())).context("bootstrap").unwrap_err();
         assert_eq!(from_error(&error), inner);
         assert_eq!(from_error(&error).kind.exit_code(), ExitCode::Stuck);

@@ -1,12 +1,16 @@
 //! The JSON lines of `--output json`: one type per line, as the contract has them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fault::Fault;
 use super::plan::Wave;
+
+/// How other parts print lines without knowing where they go.
+pub(crate) type Emit = Arc<dyn Fn(Line) + Send + Sync>;
 
 /// One line of output. The version and the time are added where it is printed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -206,7 +210,8 @@ mod tests {
             error: Some(Fault::failed("run the tests", "api").why("one failed").next("read the log")),
             data: serde_json::json!({}),
         }));
-        let text: Vec<String> = [step, weight, result].iter().map(|line| serde_json::to_string(line).unwrap()).collect();
+        let text: Vec<String> =
+            [step, weight, result].iter().map(|line| serde_json::to_string(line).unwrap()).collect();
         assert_snapshot!(text.join("\n"), @r#"
         {"type":"step","stage":"Dev","action":"IntegrationTests","status":"not-run","mode":"skipped","seconds":3.2,"reason":null}
         {"type":"weight","env":"prod","function":"checkin","t_minutes":1,"old":"3","new":"4","new_weight":20}

@@ -136,12 +136,16 @@ impl Pipeline {
         for stage in &pipeline.stages {
             for group in stage.groups() {
                 for action in &group {
-                    if let Some(missing) = action.input_artifacts.iter().find(|a| !known.contains(&a.name.as_str())) {
+                    if let Some(missing) =
+                        action.input_artifacts.iter().find(|a| !known.contains(&a.name.as_str()))
+                    {
                         let name = format!("{}/{}", stage.name, action.name);
                         return Err(PipelineError::Artifact(name, missing.name.clone()));
                     }
                 }
-                known.extend(group.iter().flat_map(|action| action.output_artifacts.iter().map(|a| a.name.as_str())));
+                known.extend(
+                    group.iter().flat_map(|action| action.output_artifacts.iter().map(|a| a.name.as_str())),
+                );
             }
         }
         Ok(pipeline)
@@ -195,7 +199,9 @@ impl Variables {
             let after = &rest[open + 2..];
             let Some(close) = after.find('}') else { break };
             let name = &after[..close];
-            let found = name.split_once('.').and_then(|(space, name)| self.0.get(&(space.to_owned(), name.to_owned())));
+            let found = name
+                .split_once('.')
+                .and_then(|(space, name)| self.0.get(&(space.to_owned(), name.to_owned())));
             out.push_str(found.ok_or_else(|| PipelineError::Variable(name.to_owned()))?);
             rest = &after[close + 1..];
         }
@@ -230,8 +236,11 @@ mod tests {
     #[test]
     fn actions_run_in_run_order() {
         let pipeline = Pipeline::from_properties(&properties()).unwrap();
-        let names: Vec<Vec<&str>> =
-            pipeline.stages[1].groups().iter().map(|group| group.iter().map(|a| a.name.as_str()).collect()).collect();
+        let names: Vec<Vec<&str>> = pipeline.stages[1]
+            .groups()
+            .iter()
+            .map(|group| group.iter().map(|a| a.name.as_str()).collect())
+            .collect();
         assert_eq!(names, [["Deploy"], ["Test"]]);
         assert_eq!(pipeline.stages[1].actions[1].role_arn.as_deref(), Some("arn:action"));
     }

@@ -60,7 +60,9 @@ pub(crate) fn waves(config: &Config) -> Result<Vec<Vec<Instance>>, Circle> {
     while !open.is_empty() {
         let ready: Vec<Instance> = all
             .iter()
-            .filter(|instance| open.get(*instance).is_some_and(|needs| needs.iter().all(|need| !open.contains_key(need))))
+            .filter(|instance| {
+                open.get(*instance).is_some_and(|needs| needs.iter().all(|need| !open.contains_key(need)))
+            })
             .cloned()
             .collect();
         if ready.is_empty() {
@@ -112,6 +114,9 @@ mod tests {
             "[[stacks]]\nname = \"a\"\ntemplate = \"t\"\naccounts = \"build\"\nparameters = { X = { output = \"b.Y\" } }\n\
              [[stacks]]\nname = \"b\"\ntemplate = \"t\"\naccounts = \"build\"\nparameters = { Y = { output = \"a.X\" } }\n",
         );
-        assert_eq!(waves(&config).unwrap_err().to_string(), "the stacks a@build, b@build wait for each other's outputs");
+        assert_eq!(
+            waves(&config).unwrap_err().to_string(),
+            "the stacks a@build, b@build wait for each other's outputs"
+        );
     }
 }

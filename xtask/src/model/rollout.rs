@@ -36,7 +36,9 @@ pub(crate) struct Shift {
 
 /// A deployment configuration that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown deployment configuration {0:?}; known are AllAtOnce, Canary10Percent{{5,10,15,30}}Minutes and Linear10PercentEvery{{1,2,3,10}}Minute(s)")]
+#[error(
+    "unknown deployment configuration {0:?}; known are AllAtOnce, Canary10Percent{{5,10,15,30}}Minutes and Linear10PercentEvery{{1,2,3,10}}Minute(s)"
+)]
 pub(crate) struct UnknownShifting(pub(crate) String);
 
 impl Shifting {
@@ -71,7 +73,9 @@ impl Shifting {
             Shifting::Linear { percent, minutes } => {
                 let percent = percent.clamp(1, 100);
                 let steps = 100_u32.div_ceil(percent);
-                (0..steps).map(|n| Shift { minute: n * minutes, weight: ((n + 1) * percent).min(100) }).collect()
+                (0..steps)
+                    .map(|n| Shift { minute: n * minutes, weight: ((n + 1) * percent).min(100) })
+                    .collect()
             }
         }
     }
@@ -99,10 +103,15 @@ mod tests {
     #[test]
     fn every_schedule_rises_to_a_hundred() {
         for percent in 1..=100 {
-            for shifting in [Shifting::Linear { percent, minutes: 3 }, Shifting::Canary { percent, minutes: 3 }] {
+            for shifting in
+                [Shifting::Linear { percent, minutes: 3 }, Shifting::Canary { percent, minutes: 3 }]
+            {
                 let steps = shifting.schedule();
                 assert_eq!(steps.last().unwrap().weight, 100);
-                assert!(steps.windows(2).all(|w| w[0].weight <= w[1].weight && w[0].minute < w[1].minute), "{shifting:?}");
+                assert!(
+                    steps.windows(2).all(|w| w[0].weight <= w[1].weight && w[0].minute < w[1].minute),
+                    "{shifting:?}"
+                );
             }
         }
     }

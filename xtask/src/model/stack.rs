@@ -131,13 +131,17 @@ impl StackStatus {
             StackStatus::Known(Phase::Create, Failed) => Action::Recreate,
             StackStatus::Known(Phase::UpdateRollback, Failed) => Action::Repair,
             StackStatus::Known(Phase::Delete, Failed) => {
-                return Err("its deletion failed; remove what blocks it, then delete the stack in the console");
+                return Err(
+                    "its deletion failed; remove what blocks it, then delete the stack in the console",
+                );
             }
             StackStatus::Known(Phase::ImportRollback, Failed) => {
                 return Err("an import could not be taken back; finish it in the console");
             }
             StackStatus::Known(_, Complete | Failed) => Action::Update,
-            StackStatus::Unknown(_) => return Err("the state is unknown to this version of the tool; look in the console"),
+            StackStatus::Unknown(_) => {
+                return Err("the state is unknown to this version of the tool; look in the console");
+            }
         })
     }
 }
@@ -210,7 +214,11 @@ mod tests {
             if word != "DELETE_COMPLETE" {
                 assert_eq!(status.to_string(), word);
             }
-            assert_eq!(status.is_settled(), !word.ends_with("IN_PROGRESS") || word == "REVIEW_IN_PROGRESS", "{word}");
+            assert_eq!(
+                status.is_settled(),
+                !word.ends_with("IN_PROGRESS") || word == "REVIEW_IN_PROGRESS",
+                "{word}"
+            );
         }
         assert_eq!(StackStatus::parse("SLEEPING"), StackStatus::Unknown("SLEEPING".into()));
     }

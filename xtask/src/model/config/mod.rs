@@ -168,14 +168,18 @@ impl Config {
             .iter()
             .filter(|stack| stack.deployed_by == by)
             .flat_map(|stack| {
-                stack.accounts.iter().map(|account| Instance { stack: stack.name.clone(), account: account.clone() })
+                stack
+                    .accounts
+                    .iter()
+                    .map(|account| Instance { stack: stack.name.clone(), account: account.clone() })
             })
             .collect()
     }
 
     /// The name in AWS of a stack in an account.
     pub(crate) fn stack_name(&self, instance: &Instance) -> String {
-        let by_account = self.stack(&instance.stack).is_some_and(|stack| stack.deployed_by == DeployedBy::Pipeline);
+        let by_account =
+            self.stack(&instance.stack).is_some_and(|stack| stack.deployed_by == DeployedBy::Pipeline);
         if by_account {
             format!("{}-{}-{}", self.project, instance.stack, instance.account)
         } else {

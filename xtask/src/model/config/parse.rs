@@ -117,8 +117,12 @@ impl<'de> Deserialize<'de> for Parameter {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Parameter, A::Error> {
                 let reference = Reference::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 match reference {
-                    Reference { output: Some(output), account, artifact: None } => output_of(&output, account),
-                    Reference { output: None, account: None, artifact: Some(artifact) } => artifact_of(&artifact),
+                    Reference { output: Some(output), account, artifact: None } => {
+                        output_of(&output, account)
+                    }
+                    Reference { output: None, account: None, artifact: Some(artifact) } => {
+                        artifact_of(&artifact)
+                    }
                     _ => Err("give either `output` (and perhaps `account`) or `artifact`".to_owned()),
                 }
                 .map_err(de::Error::custom)
@@ -141,7 +145,11 @@ fn artifact_of(text: &str) -> Result<Parameter, String> {
     let (function, fact) = match text.split_once('.') {
         Some((function, "version")) => (function, ArtifactFact::Version),
         Some((function, "key")) => (function, ArtifactFact::Key),
-        _ => return Err(format!("an artifact is written \"function.version\" or \"function.key\", not {text:?}")),
+        _ => {
+            return Err(format!(
+                "an artifact is written \"function.version\" or \"function.key\", not {text:?}"
+            ));
+        }
     };
     Ok(Parameter::Artifact { function: function.to_owned(), fact })
 }
@@ -217,7 +225,11 @@ fn stack_of(raw: RawStack, accounts: &[String]) -> Stack {
         },
         deployed_by: raw.deployed_by,
         parameters: inner(raw.parameters),
-        overrides: raw.overrides.into_iter().map(|(account, map)| (account.into_inner(), inner(map))).collect(),
+        overrides: raw
+            .overrides
+            .into_iter()
+            .map(|(account, map)| (account.into_inner(), inner(map)))
+            .collect(),
     }
 }
 
@@ -287,16 +299,27 @@ DeploymentPreference = "Linear10PercentEvery1Minute"
     fn the_sample_parses() {
         let config = sample();
         assert_eq!(config.targets().collect::<Vec<_>>(), ["dev", "prod"]);
-        let names: Vec<String> =
-            config.instances(DeployedBy::Bootstrap).iter().map(|i| format!("{}@{}", config.stack_name(i), i.account)).collect();
+        let names: Vec<String> = config
+            .instances(DeployedBy::Bootstrap)
+            .iter()
+            .map(|i| format!("{}@{}", config.stack_name(i), i.account))
+            .collect();
         assert_eq!(
             names,
-            ["causeway-build-base@build", "causeway-target-roles@dev", "causeway-target-roles@prod", "causeway-pipeline@build"]
+            [
+                "causeway-build-base@build",
+                "causeway-target-roles@dev",
+                "causeway-target-roles@prod",
+                "causeway-pipeline@build"
+            ]
         );
         let prod = Instance { stack: "app".into(), account: "prod".into() };
         assert_eq!(config.stack_name(&prod), "causeway-app-prod");
         let parameters = config.parameters(&prod);
-        assert_eq!(parameters["DeploymentPreference"], Parameter::Literal("Linear10PercentEvery1Minute".into()));
+        assert_eq!(
+            parameters["DeploymentPreference"],
+            Parameter::Literal("Linear10PercentEvery1Minute".into())
+        );
         assert_eq!(parameters["RetentionDays"], Parameter::Literal("28".into()));
         assert_eq!(
             parameters["CheckinVersion"],
@@ -325,7 +348,12 @@ DeploymentPreference = "Linear10PercentEvery1Minute"
             ("[stacks.overrides.prod]", "[stacks.overrides.qa]", 1, "no account `qa`"),
             ("name = \"pipeline\"", "name = \"build-base\"", 0, "twice"),
             ("target-roles.ActionRoleArn", "app.ApiURL", 0, "deployed by the pipeline"),
-            ("KeyArn = { output = \"build-base.KeyArn\" }", "KeyArn = { output = \"a.B\", artifact = \"c.key\" }", 0, "either"),
+            (
+                "KeyArn = { output = \"build-base.KeyArn\" }",
+                "KeyArn = { output = \"a.B\", artifact = \"c.key\" }",
+                0,
+                "either",
+            ),
             ("project = \"causeway\"", "project = ", 0, ""),
         ];
         for (from, to, lines_after, word) in table {

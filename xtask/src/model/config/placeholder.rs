@@ -33,13 +33,18 @@ fn value(config: &Config, key: &str, account: &str) -> Result<String, Unknown> {
         "project" => config.project.clone(),
         "region" => config.region.clone(),
         "env" if account != BUILD => account.to_owned(),
-        "targets.ids" => config.targets().filter_map(|name| config.account_id(name)).collect::<Vec<_>>().join(","),
+        "targets.ids" => {
+            config.targets().filter_map(|name| config.account_id(name)).collect::<Vec<_>>().join(",")
+        }
         "source.repository" => config.source.repository.clone(),
         "source.branch" => config.source.branch.clone(),
         "source.connection_arn" => config.source.connection_arn.clone().unwrap_or_default(),
         "notification_emails" => config.notification_emails.join(","),
         other => {
-            let name = other.strip_prefix("accounts.").and_then(|rest| rest.strip_suffix(".id")).ok_or_else(unknown)?;
+            let name = other
+                .strip_prefix("accounts.")
+                .and_then(|rest| rest.strip_suffix(".id"))
+                .ok_or_else(unknown)?;
             config.account_id(name).ok_or_else(unknown)?.to_owned()
         }
     })

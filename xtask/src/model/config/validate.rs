@@ -35,7 +35,10 @@ pub(super) fn check(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError
         return complain(&spans.project, format!("project {:?} {message}", config.project));
     }
     if !is_region(&config.region) {
-        return complain(&spans.region, format!("{:?} is not a region such as \"eu-central-1\"", config.region));
+        return complain(
+            &spans.region,
+            format!("{:?} is not a region such as \"eu-central-1\"", config.region),
+        );
     }
     for (email, span) in config.notification_emails.iter().zip(&spans.emails) {
         if !email.contains('@') || email.contains([',', ' ']) {
@@ -63,7 +66,10 @@ pub(super) fn check(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError
         for (over, key, span) in &spans.parameters[index] {
             let value = match over {
                 Some(account) if !stack.accounts.contains(account) => {
-                    return complain(span, format!("there is no account `{account}` of stack `{}`", stack.name));
+                    return complain(
+                        span,
+                        format!("there is no account `{account}` of stack `{}`", stack.name),
+                    );
                 }
                 Some(account) => &stack.overrides[account][key],
                 None => &stack.parameters[key],
@@ -85,10 +91,18 @@ fn accounts(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError> {
             return Err(at(spans.text, Some(name_span.clone()), format!("account {account:?} {message}")));
         }
         if account == "targets" {
-            return Err(at(spans.text, Some(name_span.clone()), "`targets` means all targets; choose another name"));
+            return Err(at(
+                spans.text,
+                Some(name_span.clone()),
+                "`targets` means all targets; choose another name",
+            ));
         }
         if value.id.len() != 12 || !value.id.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(at(spans.text, Some(id_span.clone()), format!("the id of account `{account}` is not twelve digits")));
+            return Err(at(
+                spans.text,
+                Some(id_span.clone()),
+                format!("the id of account `{account}` is not twelve digits"),
+            ));
         }
         if let Some(other) = ids.insert(&value.id, account) {
             return Err(at(
@@ -119,13 +133,16 @@ fn parameter(config: &Config, by: DeployedBy, value: &Parameter, accounts: &[Str
             Err("an artifact exists only for stacks that the pipeline deploys".to_owned())
         }
         Parameter::Artifact { .. } => Ok(()),
-        Parameter::Output { .. } if by == DeployedBy::Pipeline => {
-            Err("a stack deployed by the pipeline takes no outputs: `package` writes its parameters without AWS".to_owned())
-        }
+        Parameter::Output { .. } if by == DeployedBy::Pipeline => Err(
+            "a stack deployed by the pipeline takes no outputs: `package` writes its parameters without AWS"
+                .to_owned(),
+        ),
         Parameter::Output { stack, account, .. } => {
             let Some(other) = config.stack(stack) else { return Err(format!("there is no stack `{stack}`")) };
             if other.deployed_by == DeployedBy::Pipeline {
-                return Err(format!("stack `{stack}` is deployed by the pipeline, so bootstrap cannot wait for it"));
+                return Err(format!(
+                    "stack `{stack}` is deployed by the pipeline, so bootstrap cannot wait for it"
+                ));
             }
             match account {
                 None if other.accounts.len() > 1 => {
@@ -157,7 +174,9 @@ fn name(name: &str, max: usize) -> Result<(), String> {
 fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     (3..=4).contains(&parts.len())
-        && parts[..parts.len() - 1].iter().all(|part| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase()))
+        && parts[..parts.len() - 1]
+            .iter()
+            .all(|part| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase()))
         && parts.last().is_some_and(|last| last.len() == 1 && last.bytes().all(|b| b.is_ascii_digit()))
 }
 
@@ -177,7 +196,8 @@ mod tests {
 
     #[test]
     fn the_longest_names_fit_aws() {
-        let hook = format!("CodeDeployHook_{}-app-{}-contacts-post", "p".repeat(MAX_PROJECT), "e".repeat(MAX_ENV));
+        let hook =
+            format!("CodeDeployHook_{}-app-{}-contacts-post", "p".repeat(MAX_PROJECT), "e".repeat(MAX_ENV));
         assert!(hook.len() <= 64, "{}", hook.len());
         let bucket = format!("{}-ap-northeast-1-artifacts-111111111111", "p".repeat(MAX_PROJECT));
         assert!(bucket.len() <= 63, "{}", bucket.len());

@@ -69,12 +69,21 @@ mod tests {
             edited,
             "# head\nA:\n  CodeUri: s3://bucket/packages/x/1.zip   # where it comes from\n  Keep: [a,  'b']\nB: {CodeUri: \"s3://bucket/k y.zip\"}\n"
         );
-        assert_eq!(parse(&edited).unwrap().at(&["B", "CodeUri"]).unwrap().as_str(), Some("s3://bucket/k y.zip"));
+        assert_eq!(
+            parse(&edited).unwrap().at(&["B", "CodeUri"]).unwrap().as_str(),
+            Some("s3://bucket/k y.zip")
+        );
     }
 
     #[test]
     fn what_yaml_would_read_otherwise_is_quoted() {
-        for (text, expected) in [("arm64", "arm64"), ("true", "\"true\""), ("0.1.0+ab", "\"0.1.0+ab\""), ("a: b", "\"a: b\""), ("", "\"\"")] {
+        for (text, expected) in [
+            ("arm64", "arm64"),
+            ("true", "\"true\""),
+            ("0.1.0+ab", "\"0.1.0+ab\""),
+            ("a: b", "\"a: b\""),
+            ("", "\"\""),
+        ] {
             assert_eq!(scalar(text), expected);
         }
     }

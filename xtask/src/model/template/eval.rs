@@ -64,7 +64,10 @@ pub(crate) struct Scope<'a> {
 
 impl Scope<'_> {
     /// The parameters of a stack from given texts and the template's defaults; list types become arrays.
-    pub(crate) fn parameters_of(template: &Value, given: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
+    pub(crate) fn parameters_of(
+        template: &Value,
+        given: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, Value> {
         let declared = template.get("Parameters").and_then(Value::as_object);
         let entries = declared.into_iter().flatten().filter_map(|(name, declaration)| {
             let text = given.get(name).cloned().or_else(|| declaration.get("Default").map(text_of))?;
@@ -86,11 +89,14 @@ impl Scope<'_> {
     pub(crate) fn eval(&self, value: &Value) -> Result<Option<Value>, EvalError> {
         match value {
             Value::Array(items) => {
-                let items: Result<Vec<Option<Value>>, EvalError> = items.iter().map(|item| self.eval(item)).collect();
+                let items: Result<Vec<Option<Value>>, EvalError> =
+                    items.iter().map(|item| self.eval(item)).collect();
                 Ok(Some(Value::Array(items?.into_iter().flatten().collect())))
             }
             Value::Object(map) => match single(map) {
-                Some((name, argument)) if name == "Ref" || name.starts_with("Fn::") => self.call(name, argument),
+                Some((name, argument)) if name == "Ref" || name.starts_with("Fn::") => {
+                    self.call(name, argument)
+                }
                 _ => {
                     let mut out = Map::new();
                     for (key, item) in map {
@@ -140,7 +146,9 @@ impl Scope<'_> {
         match name {
             "Condition" => self.named_condition(argument.as_str().ok_or_else(shape)?, depth),
             "Fn::Equals" => match list()?.as_slice() {
-                [left, right] => Ok(self.eval(left)?.map(|v| text_of(&v)) == self.eval(right)?.map(|v| text_of(&v))),
+                [left, right] => {
+                    Ok(self.eval(left)?.map(|v| text_of(&v)) == self.eval(right)?.map(|v| text_of(&v)))
+                }
                 _ => Err(shape()),
             },
             "Fn::And" => list()?.iter().try_fold(true, |all, item| Ok(all & self.truth(item, depth)?)),
@@ -163,7 +171,8 @@ impl Scope<'_> {
             "Fn::Join" => match list()?.as_slice() {
                 [Value::String(separator), items] => {
                     let items = self.eval(items)?.ok_or_else(shape)?;
-                    let parts: Vec<String> = items.as_array().ok_or_else(shape)?.iter().map(text_of).collect();
+                    let parts: Vec<String> =
+                        items.as_array().ok_or_else(shape)?.iter().map(text_of).collect();
                     Ok(Some(Value::String(parts.join(separator))))
                 }
                 _ => Err(shape()),
@@ -184,7 +193,9 @@ impl Scope<'_> {
                 _ => Err(shape()),
             },
             "Fn::If" => match list()?.as_slice() {
-                [Value::String(condition), yes, no] => self.eval(if self.condition(condition)? { yes } else { no }),
+                [Value::String(condition), yes, no] => {
+                    self.eval(if self.condition(condition)? { yes } else { no })
+                }
                 _ => Err(shape()),
             },
             "Fn::FindInMap" => match list()?.as_slice() {
@@ -192,7 +203,9 @@ impl Scope<'_> {
                     let path = [self.text(map)?, self.text(top)?, self.text(second)?];
                     let found = path
                         .iter()
-                        .try_fold(self.template.get("Mappings").unwrap_or(&Value::Null), |at, key| at.get(key));
+                        .try_fold(self.template.get("Mappings").unwrap_or(&Value::Null), |at, key| {
+                            at.get(key)
+                        });
                     found.cloned().map(Some).ok_or_else(|| EvalError::Unknown(path.join(".")))
                 }
                 _ => Err(shape()),
@@ -201,7 +214,9 @@ impl Scope<'_> {
                 use base64::Engine as _;
                 Ok(Some(base64::engine::general_purpose::STANDARD.encode(self.text(argument)?).into()))
             }
-            "Fn::ToJsonString" => Ok(Some(Value::String(self.eval(argument)?.unwrap_or(Value::Null).to_string()))),
+            "Fn::ToJsonString" => {
+                Ok(Some(Value::String(self.eval(argument)?.unwrap_or(Value::Null).to_string())))
+            }
             other => Err(EvalError::Function(other.to_owned())),
         }
     }
@@ -217,7 +232,8 @@ impl Scope<'_> {
             "AWS::StackId" => &pseudo.stack_id,
             "AWS::URLSuffix" => url_suffix(&pseudo.partition),
             _ => {
-                let known = self.parameters.get(name).cloned().or_else(|| self.resources.resource(name, None));
+                let known =
+                    self.parameters.get(name).cloned().or_else(|| self.resources.resource(name, None));
                 return known.map(Some).ok_or_else(|| EvalError::Unknown(name.to_owned()));
             }
         };
@@ -325,7 +341,8 @@ mod tests {
             ("Bucket", Some("Arn")) => Some(json!("arn:aws:s3:::the-bucket")),
             _ => None,
         };
-        let scope = Scope { template: &template, parameters: &parameters, pseudo: &pseudo, resources: &resources };
+        let scope =
+            Scope { template: &template, parameters: &parameters, pseudo: &pseudo, resources: &resources };
         scope.eval(&template["Value"])
     }
 
@@ -336,7 +353,10 @@ mod tests {
             ("!Ref Ids", json!(["1", "2"])),
             ("!Ref AWS::Region", json!("eu-central-1")),
             ("!GetAtt Bucket.Arn", json!("arn:aws:s3:::the-bucket")),
-            ("!Sub '${AWS::Partition}:${Bucket}:${Bucket.Arn}:${!Keep}:${Env}'", json!("aws:the-bucket:arn:aws:s3:::the-bucket:${Keep}:dev")),
+            (
+                "!Sub '${AWS::Partition}:${Bucket}:${Bucket.Arn}:${!Keep}:${Env}'",
+                json!("aws:the-bucket:arn:aws:s3:::the-bucket:${Keep}:dev"),
+            ),
             ("!Sub ['${X}-${Env}', {X: !Ref Bucket}]", json!("the-bucket-dev")),
             ("!Join ['/', [a, !Ref Env, 3]]", json!("a/dev/3")),
             ("!Select [1, !Split ['-', 'a-b-c']]", json!("b")),

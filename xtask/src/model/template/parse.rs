@@ -136,7 +136,10 @@ impl<'t> Reader<'t> {
                 _ => return Err(fault(&span, "a key must be a scalar")),
             };
             if let Some((first, _)) = entries.iter().find(|(other, _)| other.name == key.name) {
-                return Err(fault(&span, &format!("key `{}` stands on line {} already", key.name, first.line)));
+                return Err(fault(
+                    &span,
+                    &format!("key `{}` stands on line {} already", key.name, first.line),
+                ));
             }
             let (event, span) = self.next()?;
             let value = self.node(event, &span, depth + 1)?;
@@ -178,8 +181,13 @@ fn long_form(tag: &str, inner: Node) -> Node {
     let inner = match (&inner.value, name) {
         (NodeValue::String(path), "GetAtt") => match path.split_once('.') {
             Some((resource, attribute)) => {
-                let part = |text: &str| Node { value: NodeValue::String(text.to_owned()), span: span.clone(), line };
-                Node { value: NodeValue::Seq(vec![part(resource), part(attribute)]), span: span.clone(), line }
+                let part =
+                    |text: &str| Node { value: NodeValue::String(text.to_owned()), span: span.clone(), line };
+                Node {
+                    value: NodeValue::Seq(vec![part(resource), part(attribute)]),
+                    span: span.clone(),
+                    line,
+                }
             }
             None => inner,
         },

@@ -1,0 +1,389 @@
+//! Stacks: describe, change sets, execution, events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
+use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, ChangeSetType, Parameter, Tag};
+use tokio::time::sleep;
+
+use super::error::explain;
+use super::session::Account;
+use crate::clock::Stopwatch;
+use crate::model::changeset::{Change, says_no_changes, sorted};
+use crate::model::fault::{Fault, Kind};
+use crate::model::line::{Emit, Event, Line};
+use crate::model::stack::StackStatus;
+
+/// A stack as it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct StackInfo {
+    /// Its unique id.
+    pub(crate) id: String,
+    /// Its state.
+    pub(crate) status: StackStatus,
+    /// CloudFormation's reason for the state.
+    pub(crate) reason: Option<String>,
+    /// Its outputs.
+    pub(crate) outputs: BTreeMap<String, String>,
+    /// Its parameters; a secret one is `****`.
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// Whether it cannot be deleted as it is.
+    pub(crate) termination_protection: bool,
+}
+
+/// What a change set is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted<'a> {
+    /// The stack.
+    pub(crate) stack: &'a str,
+    /// The template's text.
+    pub(crate) template: &'a str,
+    /// Every parameter.
+    pub(crate) parameters: &'a BTreeMap<String, String>,
+    /// The stack's tags.
+    pub(crate) tags: &'a BTreeMap<String, String>,
+    /// The role CloudFormation acts as; its caller's rights where there is none.
+    pub(crate) role_arn: Option<&'a str>,
+    /// The change set's name.
+    pub(crate) name: &'a str,
+}
+
+/// A change set, ready to be executed.
+#[derive(Debug, Clone)]
+pub(crate) struct ChangeSet {
+    /// Its id.
+    pub(crate) id: String,
+    /// What it changes.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// How an operation on a stack ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Settled {
+    /// The state now.
+    pub(crate) status: StackStatus,
+    /// The first failure, in CloudFormation's words, with the resource it happened to.
+    pub(crate) first_failure: Option<String>,
+}
+
+/// Calls on the stacks of one account.
+#[derive(Clone)]
+pub(crate) struct Stacks {
+    client: Client,
+    account: String,
+    pace: Duration,
+}
+
+impl Stacks {
+    /// For an account or a session.
+    pub(crate) fn new(account: &Account) -> Self {
+        Self { client: Client::new(account.sdk()), account: account.name.clone(), pace: account.pace() }
+    }
+
+    /// The stack, or `None` where there is none (or only a deleted one).
+    pub(crate) async fn describe(&self, stack: &str) -> anyhow::Result<Option<StackInfo>> {
+        let answer = self.client.describe_stacks().stack_name(stack).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.message().is_some_and(says_no_such_stack) => return Ok(None),
+            Err(error) => return Err(explain(error, "describe the stack", stack)),
+        };
+        let Some(found) = answer.stacks().first() else { return Ok(None) };
+        let status = StackStatus::parse(found.stack_status().map_or("", |status| status.as_str()));
+        if status == StackStatus::Absent {
+            return Ok(None);
+        }
+        let pair = |key: Option<&str>, value: Option<&str>| Some((key?.to_owned(), value?.to_owned()));
+        Ok(Some(StackInfo {
+            id: found.stack_id().unwrap_or(stack).to_owned(),
+            status,
+            reason: found.stack_status_reason().filter(|reason| !reason.is_empty()).map(ToOwned::to_owned),
+            outputs: found.outputs().iter().filter_map(|o| pair(o.output_key(), o.output_value())).collect(),
+            parameters: found
+                .parameters()
+                .iter()
+                .filter_map(|p| pair(p.parameter_key(), p.parameter_value()))
+                .collect(),
+            termination_protection: found.enable_termination_protection().unwrap_or(false),
+        }))
+    }
+
+    /// The template's text as it was submitted.
+    pub(crate) async fn template(&self, stack: &str) -> anyhow::Result<String> {
+        let answer = self.client.get_template().stack_name(stack).send().await;
+        let answer = answer.map_err(|error| explain(error, "read the template of the stack", stack))?;
+        Ok(answer.template_body().unwrap_or_default().to_owned())
+    }
+
+    /// Makes a change set and waits until it can be executed; `None` where nothing would change (it is removed then).
+    ///
+    /// # Errors
+    /// What CloudFormation says of the template or its parameters; the change set is removed then, too.
+    pub(crate) async fn create_change_set(
+        &self,
+        wanted: &Wanted<'_>,
+        is_new: bool,
+    ) -> anyhow::Result<Option<ChangeSet>> {
+        let kind = if is_new { ChangeSetType::Create } else { ChangeSetType::Update };
+        let created = self
+            .client
+            .create_change_set()
+            .stack_name(wanted.stack)
+            .change_set_name(wanted.name)
+            .change_set_type(kind)
+            .template_body(wanted.template)
+            .set_parameters(Some(
+                wanted
+                    .parameters
+                    .iter()
+                    .map(|(k, v)| Parameter::builder().parameter_key(k).parameter_value(v).build())
+                    .collect(),
+            ))
+            .set_tags(Some(wanted.tags.iter().map(|(k, v)| Tag::builder().key(k).value(v).build()).collect()))
+            .set_role_arn(wanted.role_arn.map(ToOwned::to_owned))
+            .capabilities(Capability::CapabilityNamedIam)
+            .capabilities(Capability::CapabilityAutoExpand)
+            .send()
+            .await
+            .map_err(|error| explain(error, "make a change set for the stack", wanted.stack))?;
+        let id = created.id().unwrap_or(wanted.name).to_owned();
+        let (status, reason) = self.await_change_set(&id, wanted.stack).await?;
+        match status {
+            ChangeSetStatus::CreateComplete => {
+                Ok(Some(ChangeSet { changes: self.changes(&id, wanted.stack).await?, id }))
+            }
+            _ => {
+                self.delete_change_set(&id, wanted.stack).await?;
+                if says_no_changes(&reason) {
+                    return Ok(None);
+                }
+                Err(Fault::failed("make a change set for the stack", wanted.stack)
+                    .why(if reason.is_empty() { format!("it ended in {}", status.as_str()) } else { reason })
+                    .next("mend the template or its parameters; nothing was changed")
+                    .into())
+            }
+        }
+    }
+
+    async fn await_change_set(&self, id: &str, stack: &str) -> anyhow::Result<(ChangeSetStatus, String)> {
+        let watch = Stopwatch::start();
+        loop {
+            let answer = self.client.describe_change_set().change_set_name(id).stack_name(stack).send().await;
+            let answer =
+                answer.map_err(|error| explain(error, "describe the change set of the stack", stack))?;
+            let status = answer.status().cloned().unwrap_or(ChangeSetStatus::from("UNKNOWN"));
+            if !status.as_str().ends_with("PENDING") && !status.as_str().ends_with("IN_PROGRESS") {
+                return Ok((status, answer.status_reason().unwrap_or_default().to_owned()));
+            }
+            if watch.elapsed() > Duration::from_secs(600) {
+                return Err(Fault::new(Kind::TimedOut, "wait for the change set of the stack", stack)
+                    .why("it is not ready after ten minutes")
+                    .next("look at the stack's change sets in the console")
+                    .into());
+            }
+            sleep(self.pace.min(Duration::from_millis(1_000))).await;
+        }
+    }
+
+    /// Every change of a change set, all pages.
+    async fn changes(&self, id: &str, stack: &str) -> anyhow::Result<Vec<Change>> {
+        let mut pages =
+            self.client.describe_change_set().change_set_name(id).stack_name(stack).into_paginator().send();
+        let mut changes = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "describe the change set of the stack", stack))?;
+            changes.extend(page.changes().iter().filter_map(|change| change.resource_change()).map(
+                |change| {
+                    Change::new(
+                        change.action().map_or("", |action| action.as_str()),
+                        change.replacement().map(|replacement| replacement.as_str()),
+                        change.logical_resource_id().unwrap_or_default(),
+                        change.resource_type().unwrap_or_default(),
+                    )
+                },
+            ));
+        }
+        Ok(sorted(changes))
+    }
+
+    /// What a change set of that name would change; it must exist.
+    pub(crate) async fn describe_change_set(&self, stack: &str, name: &str) -> anyhow::Result<Vec<Change>> {
+        self.changes(name, stack).await
+    }
+
+    /// Removes a change set.
+    pub(crate) async fn delete_change_set(&self, id: &str, stack: &str) -> anyhow::Result<()> {
+        let answer = self.client.delete_change_set().change_set_name(id).stack_name(stack).send().await;
+        answer.map(|_| ()).map_err(|error| explain(error, "remove the change set of the stack", stack))
+    }
+
+    /// Executes a change set and follows the stack until it is settled.
+    pub(crate) async fn execute(
+        &self,
+        stack: &str,
+        change_set: &str,
+        limit: Duration,
+        emit: &Emit,
+    ) -> anyhow::Result<Settled> {
+        let seen = self.event_ids(stack).await?;
+        self.client
+            .execute_change_set()
+            .stack_name(stack)
+            .change_set_name(change_set)
+            .send()
+            .await
+            .map_err(|error| explain(error, "execute the change set of the stack", stack))?;
+        self.follow(stack, seen, limit, emit).await
+    }
+
+    /// Deletes a stack and follows it until it is gone.
+    pub(crate) async fn delete(&self, stack: &str, limit: Duration, emit: &Emit) -> anyhow::Result<Settled> {
+        let Some(info) = self.describe(stack).await? else {
+            return Ok(Settled { status: StackStatus::Absent, first_failure: None });
+        };
+        let seen = self.event_ids(stack).await?;
+        let answer = self.client.delete_stack().stack_name(stack).send().await;
+        answer.map_err(|error| explain(error, "delete the stack", stack))?;
+        self.follow(&info.id, seen, limit, emit).await
+    }
+
+    /// Finishes a rollback that got stuck.
+    pub(crate) async fn continue_rollback(
+        &self,
+        stack: &str,
+        limit: Duration,
+        emit: &Emit,
+    ) -> anyhow::Result<Settled> {
+        let seen = self.event_ids(stack).await?;
+        let answer = self.client.continue_update_rollback().stack_name(stack).send().await;
+        answer.map_err(|error| explain(error, "continue the rollback of the stack", stack))?;
+        self.follow(stack, seen, limit, emit).await
+    }
+
+    /// Follows an operation that somebody else began.
+    pub(crate) async fn wait(&self, stack: &str, limit: Duration, emit: &Emit) -> anyhow::Result<Settled> {
+        let seen = self.event_ids(stack).await?;
+        self.follow(stack, seen, limit, emit).await
+    }
+
+    /// Switches termination protection.
+    pub(crate) async fn protect(&self, stack: &str, on: bool) -> anyhow::Result<()> {
+        let call =
+            self.client.update_termination_protection().stack_name(stack).enable_termination_protection(on);
+        call.send()
+            .await
+            .map(|_| ())
+            .map_err(|error| explain(error, "set termination protection of the stack", stack))
+    }
+
+    async fn event_ids(&self, stack: &str) -> anyhow::Result<BTreeSet<String>> {
+        Ok(self.new_events(stack, &BTreeSet::new()).await?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Events that were not seen, oldest first. AWS pages newest first, so it stops at the first page with a seen one.
+    async fn new_events(&self, stack: &str, seen: &BTreeSet<String>) -> anyhow::Result<Vec<(String, Event)>> {
+        let mut pages = self.client.describe_stack_events().stack_name(stack).into_paginator().send();
+        let mut events = Vec::new();
+        'pages: while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                Err(error) if error.message().is_some_and(says_no_such_stack) => break,
+                Err(error) => return Err(explain(error, "read the events of the stack", stack)),
+            };
+            for event in page.stack_events() {
+                let id = event.event_id().unwrap_or_default().to_owned();
+                if seen.contains(&id) {
+                    break 'pages;
+                }
+                let found = Event {
+                    account: self.account.clone(),
+                    stack: event.stack_name().unwrap_or_default().to_owned(),
+                    logical_id: event.logical_resource_id().unwrap_or_default().to_owned(),
+                    status: event.resource_status().map_or("", |status| status.as_str()).to_owned(),
+                    reason: event
+                        .resource_status_reason()
+                        .filter(|reason| !reason.is_empty())
+                        .map(ToOwned::to_owned),
+                };
+                events.push((id, found));
+            }
+        }
+        events.reverse();
+        Ok(events)
+    }
+
+    async fn follow(
+        &self,
+        stack: &str,
+        mut seen: BTreeSet<String>,
+        limit: Duration,
+        emit: &Emit,
+    ) -> anyhow::Result<Settled> {
+        let watch = Stopwatch::start();
+        let mut first_failure: Option<String> = None;
+        loop {
+            // The state first: events that come between the two looks are printed with the next round or below.
+            let status = self.describe(stack).await?.map_or(StackStatus::Absent, |info| info.status);
+            let events = self.new_events(stack, &seen).await.context("follow the stack")?;
+            for (id, event) in events {
+                seen.insert(id);
+                if first_failure.is_none() && is_cause(&event) {
+                    let reason = event.reason.as_deref().unwrap_or("no reason was given");
+                    first_failure = Some(format!("{} {}: {reason}", event.logical_id, event.status));
+                }
+                emit(Line::Event(event));
+            }
+            if status.is_settled() {
+                return Ok(Settled { status, first_failure });
+            }
+            if watch.elapsed() > limit {
+                return Err(Fault::new(Kind::TimedOut, "wait for the stack", stack)
+                    .why(format!("it is still in {status} after {} s", limit.as_secs()))
+                    .next("it goes on without us; run the same command again to follow it")
+                    .into());
+            }
+            sleep(self.pace).await;
+        }
+    }
+}
+
+/// Whether an event is a failure of its own rather than the echo of another one.
+fn is_cause(event: &Event) -> bool {
+    let echo = event.reason.as_deref().is_some_and(says_cancelled);
+    event.status.ends_with("_FAILED") && !echo
+}
+
+/// "Resource creation cancelled": the echo of another resource's failure.
+fn says_cancelled(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    reason.contains("cancelled") || reason.contains("canceled")
+}
+
+/// "Stack with id … does not exist": how CloudFormation says not found.
+fn says_no_such_stack(message: &str) -> bool {
+    message.contains("does not exist")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_recognized() {
+        assert!(says_no_such_stack("Stack with id causeway-build-base does not exist"));
+        assert!(!says_no_such_stack("Template format error"));
+        let event = |status: &str, reason: &str| Event {
+            account: "dev".into(),
+            stack: "s".into(),
+            logical_id: "X".into(),
+            status: status.into(),
+            reason: Some(reason.into()),
+        };
+        assert!(is_cause(&event("CREATE_FAILED", "no permission")));
+        assert!(!is_cause(&event("CREATE_FAILED", "Resource creation cancelled")));
+        assert!(!is_cause(&event("CREATE_COMPLETE", "")));
+    }
+}

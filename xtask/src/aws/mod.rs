@@ -1,0 +1,13 @@
+//! The only place that names an `aws_sdk_*` crate.
+//!
+//! SDK types become ours at this boundary; a value that is not known becomes `Unknown` or an error, never a panic.
+
+pub(crate) mod artifacts;
+pub(crate) mod cloudformation;
+mod error;
+mod session;
+mod sts;
+
+pub(crate) use error::explain;
+pub(crate) use session::{Account, Accounts, Keys, LocalWorld, OpenOptions};
+pub(crate) use sts::assume_role;

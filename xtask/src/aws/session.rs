@@ -1,0 +1,282 @@
+//! Which credentials and which endpoint an account is reached with, and the check that they belong to it.
+//!
+//! On AWS: a profile per account, or the ambient credentials in CodeBuild. For a rehearsal: the local cloud's
+//! endpoint, certificate and account keys, written into the configuration by hand, so that nothing of the caller's
+//! environment can lead to AWS.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+use super::sts;
+use crate::model::config::{BUILD, Config, Local};
+use crate::model::fault::{Fault, Kind};
+
+/// Access keys of a session. They are never printed: there is no `Debug`.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    /// The access key id.
+    pub(crate) id: String,
+    /// The secret.
+    pub(crate) secret: String,
+    /// The session token.
+    pub(crate) token: Option<String>,
+}
+
+/// The local cloud as a client sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalWorld {
+    /// `https://127.0.0.1:<port>`.
+    pub(crate) endpoint: String,
+    /// The certificates to trust, PEM.
+    pub(crate) bundle: PathBuf,
+}
+
+/// How accounts are reached.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OpenOptions {
+    /// `--profile-prefix`.
+    pub(crate) profile_prefix: Option<String>,
+    /// `cfn/stacks.local.toml`.
+    pub(crate) local: Local,
+    /// The local cloud of a rehearsal, in place of everything the environment says.
+    pub(crate) world: Option<LocalWorld>,
+}
+
+/// One account and the way to it.
+#[derive(Clone)]
+pub(crate) struct Account {
+    /// Its name in `cfn/stacks.toml`.
+    pub(crate) name: String,
+    /// Its id there.
+    pub(crate) id: String,
+    /// The profile, where one is used.
+    pub(crate) profile: Option<String>,
+    /// Whether the endpoint is on this machine.
+    pub(crate) loopback: bool,
+    sdk: SdkConfig,
+}
+
+/// All accounts of a configuration.
+#[derive(Clone)]
+pub(crate) struct Accounts(BTreeMap<String, Account>);
+
+impl Accounts {
+    /// Opens every account of the configuration. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// A certificate file that cannot be read.
+    pub(crate) async fn open(config: &Config, options: &OpenOptions) -> anyhow::Result<Self> {
+        let mut all = BTreeMap::new();
+        for (name, account) in &config.accounts {
+            let opened = match &options.world {
+                Some(world) => local(config, name, &account.id, world)?,
+                None => from_environment(config, name, &account.id, options).await?,
+            };
+            all.insert(name.clone(), opened);
+        }
+        Ok(Self(all))
+    }
+
+    /// The account of that name.
+    ///
+    /// # Errors
+    /// A name that the configuration does not have.
+    pub(crate) fn get(&self, name: &str) -> anyhow::Result<&Account> {
+        self.0.get(name).with_context(|| format!("there is no account `{name}` in cfn/stacks.toml"))
+    }
+
+    /// Verifies that the credentials of every named account belong to it, and that placeholder ids only meet an
+    /// endpoint on this machine. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Credentials`] where they do not.
+    pub(crate) async fn verify(&self, config: &Config, names: &[String]) -> anyhow::Result<()> {
+        for name in names {
+            let account = self.get(name)?;
+            if crate::model::config::PLACEHOLDER_IDS.contains(&account.id.as_str()) && !account.loopback {
+                return Err(Fault::new(Kind::Credentials, "use the account", name.as_str())
+                    .why(format!("its id {} is the placeholder of the committed file", account.id))
+                    .next("write the ids of your accounts into cfn/stacks.toml")
+                    .into());
+            }
+        }
+        let mut checks = tokio::task::JoinSet::new();
+        for name in names {
+            let account = self.get(name)?.clone();
+            checks.spawn(async move { (sts::caller_account(&account).await, account) });
+        }
+        while let Some(joined) = checks.join_next().await {
+            let (found, account) = joined?;
+            let found = found?;
+            if found != account.id {
+                let other = config
+                    .account_named_by_id(&found)
+                    .map(|name| format!(", which is `{name}`"))
+                    .unwrap_or_default();
+                let profile = account.profile.as_deref().unwrap_or("the ambient credentials");
+                return Err(Fault::new(Kind::Credentials, "use the account", account.name.as_str())
+                    .why(format!("{profile} leads to {found}{other}; cfn/stacks.toml says {}", account.id))
+                    .next("correct the profile (--profile-prefix, cfn/stacks.local.toml) or the id; nothing was changed")
+                    .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Account {
+    /// The SDK's configuration for this account.
+    pub(super) fn sdk(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
+    /// The region.
+    pub(crate) fn region(&self) -> &str {
+        self.sdk.region().map_or("", Region::as_ref)
+    }
+
+    /// How long to wait between two looks at something that takes its time.
+    pub(crate) fn pace(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(if self.loopback { 150 } else { 2_000 })
+    }
+
+    /// The same endpoint with the keys of a session, for instance an assumed role's.
+    pub(crate) fn with_keys(&self, name: &str, id: &str, keys: &Keys) -> Account {
+        let sdk = self.sdk.to_builder().credentials_provider(provider(keys)).build();
+        Account { name: name.to_owned(), id: id.to_owned(), profile: None, loopback: self.loopback, sdk }
+    }
+}
+
+fn provider(keys: &Keys) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new(
+        &keys.id,
+        &keys.secret,
+        keys.token.clone(),
+        None,
+        "causeway",
+    ))
+}
+
+/// The local cloud: an access key id of twelve digits is that account's root.
+fn local(config: &Config, name: &str, id: &str, world: &LocalWorld) -> anyhow::Result<Account> {
+    let bundle = std::fs::read(&world.bundle).with_context(|| format!("read {}", world.bundle.display()))?;
+    let keys = Keys { id: id.to_owned(), secret: "local".to_owned(), token: None };
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(config.region.clone()))
+        .endpoint_url(&world.endpoint)
+        .http_client(http_client(Some(bundle))?)
+        .credentials_provider(provider(&keys))
+        .retry_config(RetryConfig::standard())
+        .timeout_config(timeouts())
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .time_source(SystemTimeSource::new())
+        .build();
+    Ok(Account { name: name.to_owned(), id: id.to_owned(), profile: None, loopback: true, sdk })
+}
+
+/// AWS, or whatever `AWS_ENDPOINT_URL` names.
+async fn from_environment(
+    config: &Config,
+    name: &str,
+    id: &str,
+    options: &OpenOptions,
+) -> anyhow::Result<Account> {
+    let profile = profile(config, name, options);
+    let bundle = match std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
+        Some(path) => Some(
+            std::fs::read(&path).with_context(|| format!("read AWS_CA_BUNDLE {}", path.to_string_lossy()))?,
+        ),
+        None => None,
+    };
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(config.region.clone()))
+        .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .timeout_config(timeouts())
+        .http_client(http_client(bundle)?);
+    if let Some(profile) = &profile {
+        loader = loader.profile_name(profile).credentials_provider(
+            aws_config::profile::ProfileFileCredentialsProvider::builder().profile_name(profile).build(),
+        );
+    }
+    let sdk = loader.load().await;
+    let loopback = sdk.endpoint_url().is_some_and(is_loopback);
+    Ok(Account { name: name.to_owned(), id: id.to_owned(), profile, loopback, sdk })
+}
+
+/// The profile for an account: the personal file's, else `<prefix>-<account>`. None in CodeBuild.
+fn profile(config: &Config, name: &str, options: &OpenOptions) -> Option<String> {
+    if name == BUILD && std::env::var_os("CODEBUILD_BUILD_ID").is_some() {
+        return None;
+    }
+    let personal = options.local.profiles.get(name).cloned();
+    let prefix = options.profile_prefix.as_ref().or(options.local.profile_prefix.as_ref());
+    match (options.profile_prefix.is_some(), personal, prefix) {
+        (false, Some(profile), _) => Some(profile),
+        (_, _, Some(prefix)) => Some(format!("{prefix}-{name}")),
+        _ => Some(config.names().profile(name)),
+    }
+}
+
+/// Whether a URL's host is this machine.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    let host =
+        url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?']).next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(host, _)| host),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// rustls on ring; the given certificates, or the ones in force on this machine (`SSL_CERT_FILE` counts).
+fn http_client(bundle: Option<Vec<u8>>) -> anyhow::Result<SharedHttpClient> {
+    let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    Ok(match bundle {
+        Some(pem) => {
+            let store = TrustStore::empty().with_pem_certificate(pem);
+            let context =
+                TlsContext::builder().with_trust_store(store).build().context("read the certificates")?;
+            builder.tls_context(context).build_https()
+        }
+        None => builder.build_https(),
+    })
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(std::time::Duration::from_secs(5))
+        .operation_attempt_timeout(std::time::Duration::from_secs(120))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for url in ["https://127.0.0.1:4566", "http://localhost", "http://[::1]:80/x", "127.0.0.1:1"] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "https://cloudformation.eu-central-1.amazonaws.com",
+            "http://127.0.0.1.example.com",
+            "http://10.0.0.1:1",
+            "",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}

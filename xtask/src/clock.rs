@@ -1,0 +1,48 @@
+//! The one home of the clock, so that everything else can be tested without it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Now, in UTC.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Now as RFC 3339 with milliseconds, as the JSON lines carry it.
+pub(crate) fn now_rfc3339() -> String {
+    format!("{:.3}", now())
+}
+
+/// Measures how long something takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub(crate) fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Seconds since the start.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.elapsed().as_secs_f64()
+    }
+
+    /// Time since the start.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        let text = now_rfc3339();
+        assert!(text.ends_with('Z') && text.len() == "2026-11-22T10:00:00.000Z".len(), "{text}");
+    }
+}

@@ -1,0 +1,214 @@
+//! The edge: a small HTTP front for each deployed HTTP API.
+//!
+//! It takes plain HTTP requests, finds the route, builds the event that API Gateway would, picks a version by the
+//! rollout's current weights, invokes that version, and answers as the function said. Every answer names the version.
+
+mod event;
+mod routes;
+mod split;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::cloud::Cloud;
+use super::ledger::{Record, StackKey};
+use super::operation::alias_version;
+use super::resources::Resources;
+use routes::{Found, Integration, Routes};
+use split::Split;
+
+/// API Gateway's limit for a payload ("Quotas for HTTP APIs").
+const MAX_PAYLOAD: usize = 10 * 1024 * 1024;
+
+/// The header in which every answer names the version of the workload.
+pub(crate) const VERSION_HEADER: &str = "x-causeway-version";
+/// The header in which every answer names Lambda's number of the version.
+pub(crate) const LAMBDA_VERSION_HEADER: &str = "x-causeway-lambda-version";
+
+/// A deployed API.
+struct Edge {
+    api: String,
+    url: String,
+    env: String,
+    routes: Arc<Mutex<Arc<Routes>>>,
+    _stop: oneshot::Sender<()>,
+}
+
+/// A function in an account.
+type FunctionKey = (String, String);
+
+/// Every deployed API, and who gets which share of the traffic.
+#[derive(Default)]
+pub(crate) struct Edges {
+    edges: Mutex<HashMap<StackKey, Edge>>,
+    splits: Mutex<HashMap<FunctionKey, Split>>,
+}
+
+impl Edges {
+    fn edges(&self) -> MutexGuard<'_, HashMap<StackKey, Edge>> {
+        self.edges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn splits(&self) -> MutexGuard<'_, HashMap<FunctionKey, Split>> {
+        self.splits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pairs of API id and address.
+    pub(crate) fn public_urls(&self) -> Vec<(String, String)> {
+        self.edges().values().map(|edge| (edge.api.clone(), edge.url.clone())).collect()
+    }
+
+    /// Keeps all of a function's traffic at a version until [`Edges::unpin`], whatever its alias says.
+    pub(crate) fn pin(&self, account: &str, function: &str, version: &str) {
+        self.weigh(account, function, version, version, 0);
+    }
+
+    /// Gives the new version a share of a function's traffic, in percent.
+    pub(crate) fn weigh(&self, account: &str, function: &str, old: &str, new: &str, new_weight: u32) {
+        let mut splits = self.splits();
+        let split = splits.entry((account.to_owned(), function.to_owned())).or_default();
+        split.set(old, new, new_weight);
+    }
+
+    /// Lets the alias decide again.
+    pub(crate) fn unpin(&self, account: &str, function: &str) {
+        self.splits().remove(&(account.to_owned(), function.to_owned()));
+    }
+
+    fn pick(&self, account: &str, function: &str) -> Option<String> {
+        self.splits().get_mut(&(account.to_owned(), function.to_owned())).map(Split::next)
+    }
+}
+
+/// Makes or updates the edge of a stack that was deployed.
+///
+/// # Errors
+/// No port is free, or the emulator does not answer.
+pub(crate) async fn deployed(cloud: &Arc<Cloud>, key: &StackKey, record: &Record) -> anyhow::Result<()> {
+    let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(()) };
+    let Some((logical_id, api)) = resources.of_type("AWS::ApiGatewayV2::Api").next() else { return Ok(()) };
+    let expanded = expanded_template(cloud, key).await?;
+    let routes = Arc::new(Routes::of(&expanded, logical_id, &resources));
+    if let Some(edge) = cloud.edges.edges().get(key) {
+        *edge.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes;
+        return Ok(());
+    }
+    let env = record.parameters.get("EnvironmentName").cloned().unwrap_or_else(|| key.1.clone());
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("listen for the edge")?;
+    let port = listener.local_addr().context("listen for the edge")?.port();
+    let url = format!("http://127.0.0.1:{port}/");
+    let routes = Arc::new(Mutex::new(routes));
+    let app =
+        App { cloud: Arc::clone(cloud), key: key.clone(), api: api.to_owned(), routes: Arc::clone(&routes) };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let service = Router::new().fallback(answer).with_state(app);
+    tokio::spawn(async move {
+        let until = async {
+            let _ = stopped.await;
+        };
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(until).await {
+            tracing::error!("the edge ended: {error}");
+        }
+    });
+    let edge = Edge { api: api.to_owned(), url: url.clone(), env: env.clone(), routes, _stop: stop };
+    cloud.edges.edges().insert(key.clone(), edge);
+    if key.1 == cloud.app_stack(&env) {
+        cloud.publish_url(&env, Some(&url));
+    }
+    Ok(())
+}
+
+/// Ends the edge of a stack that was deleted.
+pub(crate) fn removed(cloud: &Cloud, key: &StackKey) {
+    if let Some(edge) = cloud.edges.edges().remove(key) {
+        cloud.publish_url(&edge.env, None);
+    }
+}
+
+/// The template as the emulator deployed it, SAM expanded.
+async fn expanded_template(cloud: &Cloud, key: &StackKey) -> anyhow::Result<Value> {
+    let parameters = [("StackName", key.1.as_str()), ("TemplateStage", "Processed")];
+    let root = cloud.emulator.query(&key.0, "cloudformation", "GetTemplate", &parameters).await?;
+    let text = root.text_at(&["GetTemplateResult", "TemplateBody"]);
+    Ok(crate::model::template::parse(text).context("read the expanded template")?.to_json())
+}
+
+#[derive(Clone)]
+struct App {
+    cloud: Arc<Cloud>,
+    key: StackKey,
+    api: String,
+    routes: Arc<Mutex<Arc<Routes>>>,
+}
+
+async fn answer(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match http_body_util::Limited::new(body, MAX_PAYLOAD).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+    };
+    let routes = Arc::clone(&app.routes.lock().unwrap_or_else(PoisonError::into_inner));
+    let Some(found) = routes.find(&parts.method, parts.uri.path()) else {
+        return gateway(StatusCode::NOT_FOUND, "Not Found");
+    };
+    let integration = found.integration.clone();
+    match app.invoke(&integration, &found, &parts, &body).await {
+        Ok((version, answer)) => event::response(&answer, &version),
+        Err(error) => {
+            tracing::error!(stack = app.key.1, "invoke {}: {error:#}", integration.function);
+            gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        }
+    }
+}
+
+impl App {
+    /// Invokes a version of the route's function; the version's number and the raw answer.
+    async fn invoke(
+        &self,
+        integration: &Integration,
+        found: &Found,
+        parts: &http::request::Parts,
+        body: &[u8],
+    ) -> anyhow::Result<(String, event::Answer)> {
+        let account = &self.key.0;
+        let function = &integration.function;
+        let version = match self.cloud.edges.pick(account, function) {
+            Some(version) => version,
+            None => match &integration.alias {
+                Some(alias) => {
+                    let version = alias_version(&self.cloud, account, function, alias).await?;
+                    version.with_context(|| format!("alias {alias} is gone"))?
+                }
+                None => "$LATEST".to_owned(),
+            },
+        };
+        let event = event::request(account, &self.api, found, parts, body);
+        let path = format!("/2015-03-31/functions/{function}/invocations?Qualifier={version}");
+        let bytes = event.to_string().into_bytes();
+        let (headers, payload) =
+            self.cloud.emulator.rest(Method::POST, &path, account, "lambda", bytes).await?;
+        let failed = headers.contains_key("x-amz-function-error");
+        Ok((version, event::Answer { failed, payload }))
+    }
+}
+
+/// An answer that API Gateway gives without a function.
+fn gateway(status: StatusCode, message: &str) -> Response {
+    let mut answer = Response::new(Body::from(serde_json::json!({"message": message}).to_string()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(VERSION_HEADER, HeaderValue::from_static("none"));
+    headers.insert(LAMBDA_VERSION_HEADER, HeaderValue::from_static("none"));
+    answer
+}

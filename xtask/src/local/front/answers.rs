@@ -1,0 +1,109 @@
+//! Answers about stacks: inert resources get their real type back, the gate is left out, and `ApiURL` shows the edge.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::Front;
+use crate::local::ledger::StackKey;
+use crate::local::lower::GATE;
+use crate::local::xml::Element;
+
+/// Edits an answer.
+///
+/// # Errors
+/// The emulator's answer is not XML.
+pub(super) fn edit(
+    front: &Front,
+    key: &StackKey,
+    action: &str,
+    answer: (http::response::Parts, Bytes),
+) -> anyhow::Result<Response> {
+    let (parts, body) = answer;
+    if !parts.status.is_success() {
+        return Ok(Response::from_parts(parts, Body::from(body)));
+    }
+    let mut root = Element::parse(&String::from_utf8_lossy(&body))?;
+    if action == "DescribeStacks" {
+        let edges = front.cloud.edges.public_urls();
+        root.visit(&mut |element| {
+            if element.name == "OutputValue" {
+                element.text = public(&element.text, &edges);
+            }
+        });
+    } else {
+        let record = front.cloud.ledger.current(key);
+        let pending = root.text_at(&["DescribeChangeSetResult", "ChangeSetName"]).to_owned();
+        let pending = front.cloud.ledger.change_set(key, &pending);
+        let real = |logical_id: &str| {
+            [&pending, &record]
+                .into_iter()
+                .flatten()
+                .find_map(|record| record.lowered.types.get(logical_id).cloned())
+        };
+        root.visit(&mut |element| {
+            element.children.retain(|child| !is_gate(child));
+            let logical_id = element.text_at(&["LogicalResourceId"]).to_owned();
+            if let (Some(kind), Some(shown)) = (real(&logical_id), element.child_mut("ResourceType")) {
+                shown.text = kind;
+            }
+        });
+    }
+    Ok(of(parts, &root))
+}
+
+/// An answer with this document as its body.
+pub(super) fn of(mut parts: http::response::Parts, root: &Element) -> Response {
+    parts.headers.remove(http::header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(root.write()))
+}
+
+/// Whether a list's member is about the gate that lowering adds.
+fn is_gate(member: &Element) -> bool {
+    let id = |path: &[&str]| member.text_at(path).starts_with(GATE);
+    id(&["LogicalResourceId"]) || id(&["ResourceChange", "LogicalResourceId"])
+}
+
+/// An API's address as AWS has it becomes the edge's; `edges` are pairs of API id and address.
+fn public(text: &str, edges: &[(String, String)]) -> String {
+    let mut out = text.to_owned();
+    for (api, url) in edges {
+        let start = format!("https://{api}.execute-api.");
+        while let Some(at) = out.find(&start) {
+            let end = out[at + start.len()..].find('/').map_or(out.len(), |slash| at + start.len() + slash);
+            out.replace_range(at..end, url.trim_end_matches('/'));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_become_the_edges() {
+        let edges = vec![("abc123".to_owned(), "http://127.0.0.1:8001/".to_owned())];
+        let table = [
+            ("https://abc123.execute-api.eu-central-1.amazonaws.com/", "http://127.0.0.1:8001/"),
+            ("https://abc123.execute-api.eu-central-1.amazonaws.com", "http://127.0.0.1:8001"),
+            (
+                "https://other.execute-api.eu-central-1.amazonaws.com/",
+                "https://other.execute-api.eu-central-1.amazonaws.com/",
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(public(text, &edges), expected);
+        }
+    }
+
+    #[test]
+    fn the_gate_is_recognized() {
+        let member = |text: &str| Element::parse(text).unwrap();
+        assert!(is_gate(&member("<member><LogicalResourceId>CausewayGate12ab</LogicalResourceId></member>")));
+        assert!(is_gate(&member(
+            "<member><ResourceChange><LogicalResourceId>CausewayGate12abHandle</LogicalResourceId></ResourceChange></member>"
+        )));
+        assert!(!is_gate(&member("<member><LogicalResourceId>Table</LogicalResourceId></member>")));
+    }
+}

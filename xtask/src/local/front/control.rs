@@ -1,0 +1,49 @@
+//! The front's own calls, for the commands that steer this cloud. Each wants the token of the state file, which only
+//! its owner can read.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Call, Front};
+
+/// Answers a control call; `rest` is the path after `/_causeway/`.
+pub(super) async fn answer(front: &Front, call: &Call, rest: &str) -> Response {
+    if rest == "health" {
+        return super::json(StatusCode::OK, &json!({"ok": true}));
+    }
+    let given = call.parts.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = front.cloud.state().token.clone();
+    if given != Some(format!("Bearer {token}").as_str()) {
+        return super::text(StatusCode::FORBIDDEN, "the token of state.json is wanted\n".to_owned());
+    }
+    match rest {
+        "happenings" => {
+            let after = call
+                .parts
+                .uri
+                .query()
+                .and_then(|query| query.strip_prefix("after="))
+                .and_then(|n| n.parse().ok());
+            let found = front.cloud.happenings.after(after.unwrap_or(0)).await;
+            super::json(StatusCode::OK, &serde_json::to_value(found).unwrap_or(Value::Null))
+        }
+        "minute" => {
+            let body: Value = serde_json::from_slice(&call.body).unwrap_or(Value::Null);
+            match body.get("millis").and_then(Value::as_u64) {
+                Some(millis) if millis > 0 => {
+                    front.cloud.set_minute(Duration::from_millis(millis));
+                    super::json(StatusCode::OK, &json!({}))
+                }
+                _ => super::text(StatusCode::BAD_REQUEST, "millis is wanted\n".to_owned()),
+            }
+        }
+        "stop" => {
+            front.cloud.stop.send_replace(true);
+            super::json(StatusCode::OK, &json!({}))
+        }
+        _ => super::text(StatusCode::NOT_FOUND, "no such control call\n".to_owned()),
+    }
+}

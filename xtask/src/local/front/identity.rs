@@ -1,0 +1,169 @@
+//! Who signed a call, and signing anew what the front changed.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context as _;
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::Call;
+use crate::local::xml::Element;
+use crate::model::fault::Fault;
+
+/// Keys that STS handed out through the front. They live in memory only.
+#[derive(Default)]
+pub(crate) struct Identities(Mutex<HashMap<String, Known>>);
+
+#[derive(Clone)]
+struct Known {
+    account: String,
+    secret: String,
+    token: String,
+}
+
+/// The access key id and the service of a call's signature, from its header or its query.
+pub(super) fn scope(parts: &http::request::Parts) -> (String, String) {
+    let header = parts
+        .headers
+        .get(http::header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let credential = match header.split_once("Credential=") {
+        Some((_, rest)) => rest.split([',', ' ']).next().unwrap_or_default().to_owned(),
+        None => form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+            .find(|(name, _)| name.eq_ignore_ascii_case("X-Amz-Credential"))
+            .map(|(_, value)| value.into_owned())
+            .unwrap_or_default(),
+    };
+    let fields: Vec<&str> = credential.split('/').collect();
+    match fields.as_slice() {
+        [key, _, _, service, ..] => ((*key).to_owned(), (*service).to_owned()),
+        _ => (String::new(), String::new()),
+    }
+}
+
+/// Whether an access key id is an account's root here: twelve digits.
+fn is_root(access_key: &str) -> bool {
+    access_key.len() == 12 && access_key.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+impl Identities {
+    /// Learns the keys in an answer of STS.
+    pub(super) fn learn(&self, answer: &str) {
+        let Ok(root) = Element::parse(answer) else { return };
+        let Some(result) = root.children.iter().find(|child| child.name.ends_with("Result")) else { return };
+        let text = |path: &[&str]| result.text_at(path).to_owned();
+        let id = text(&["Credentials", "AccessKeyId"]);
+        let arn = text(&["AssumedRoleUser", "Arn"]);
+        let Some(account) = arn.split(':').nth(4).filter(|account| !account.is_empty()) else { return };
+        if id.is_empty() {
+            return;
+        }
+        let known = Known {
+            account: account.to_owned(),
+            secret: text(&["Credentials", "SecretAccessKey"]),
+            token: text(&["Credentials", "SessionToken"]),
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, known);
+    }
+
+    fn get(&self, access_key: &str) -> Option<Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(access_key).cloned()
+    }
+
+    /// The account of a caller, where it is a root or a session that began here.
+    pub(crate) fn account(&self, access_key: &str) -> Option<String> {
+        if is_root(access_key) {
+            return Some(access_key.to_owned());
+        }
+        self.get(access_key).map(|known| known.account)
+    }
+
+    /// The headers of a call with another body, signed anew by the call's own signer.
+    pub(super) fn sign_anew(&self, call: &Call, body: &Bytes, region: &str) -> anyhow::Result<HeaderMap> {
+        let mut headers = call.parts.headers.clone();
+        if is_root(&call.access_key) {
+            // The emulator does not look at a root's signature.
+            return Ok(headers);
+        }
+        let known = self.get(&call.access_key).ok_or_else(|| {
+            Fault::failed("lower the template of a call", call.service.as_str())
+                .why("the front does not know the caller's secret, so it cannot sign the changed call")
+                .next("use an account's root or a role's session with the local cloud")
+        })?;
+        for name in ["authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"] {
+            headers.remove(name);
+        }
+        let identity =
+            Credentials::new(&call.access_key, &known.secret, Some(known.token), None, "causeway").into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(region)
+            .name(&call.service)
+            .time(crate::clock::now().into())
+            .settings(SigningSettings::default())
+            .build()
+            .context("sign a changed call")?
+            .into();
+        let host = headers
+            .get(http::header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or("127.0.0.1")
+            .to_owned();
+        let path = call.parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let signed: Vec<(String, String)> = ["host", "content-type"]
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.to_owned())))
+            .collect();
+        let signable = SignableRequest::new(
+            call.parts.method.as_str(),
+            format!("https://{host}{path}"),
+            signed.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+            SignableBody::Bytes(body),
+        )
+        .context("sign a changed call")?;
+        let (instructions, _) = sign(signable, &parameters).context("sign a changed call")?.into_parts();
+        let mut request = http::Request::builder().uri(path).body(()).context("sign a changed call")?;
+        *request.headers_mut() = headers;
+        instructions.apply_to_request_http1x(&mut request);
+        Ok(request.into_parts().0.headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(authorization: &str, uri: &str) -> http::request::Parts {
+        http::Request::builder()
+            .uri(uri)
+            .header("authorization", authorization)
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0
+    }
+
+    #[test]
+    fn the_scope_is_read_from_header_or_query() {
+        let header = "AWS4-HMAC-SHA256 Credential=ASIA1/20260101/eu-central-1/sts/aws4_request, SignedHeaders=host, Signature=0";
+        assert_eq!(scope(&parts(header, "/")), ("ASIA1".to_owned(), "sts".to_owned()));
+        let query = "/b/k?X-Amz-Credential=ASIA2%2F20260101%2Feu-central-1%2Fs3%2Faws4_request";
+        assert_eq!(scope(&parts("", query)), ("ASIA2".to_owned(), "s3".to_owned()));
+        assert_eq!(scope(&parts("Bearer x", "/")), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn sessions_are_learned_from_sts() {
+        let identities = Identities::default();
+        identities.learn("<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken></Credentials><AssumedRoleUser><Arn>arn:aws:sts::222222222222:assumed-role/r/s</Arn></AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>");
+        assert_eq!(identities.account("ASIA1").as_deref(), Some("222222222222"));
+        assert_eq!(identities.account("333333333333").as_deref(), Some("333333333333"));
+        assert_eq!(identities.account("ASIA9"), None);
+        identities.learn("<garbage");
+    }
+}

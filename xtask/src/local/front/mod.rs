@@ -1,0 +1,180 @@
+//! The front: one TLS endpoint that is AWS enough.
+//!
+//! Every call is passed through to the emulator byte for byte (the Host header is kept: signatures are verified),
+//! except: CloudFormation calls that carry a template, which is lowered; answers about stacks, which get their real
+//! types and the edge's addresses back; and the few CodeDeploy and CodeConnections calls that the engines answer.
+
+mod answers;
+mod cfn;
+mod control;
+mod identity;
+mod services;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use super::cloud::Cloud;
+use super::tls::Leaf;
+pub(crate) use identity::Identities;
+
+/// The largest body that is taken: Lambda's zip limit is 50 MB, an artifact may be larger.
+const MAX_BODY: usize = 256 * 1024 * 1024;
+
+/// A request whose body has arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// Method, path and query.
+    pub(crate) parts: Arc<http::request::Parts>,
+    /// The body.
+    pub(crate) body: Bytes,
+    /// The access key id of the signature; empty where there is none.
+    pub(crate) access_key: String,
+    /// The service of the signature's scope.
+    pub(crate) service: String,
+}
+
+/// The front's state.
+#[derive(Clone)]
+pub(crate) struct Front {
+    cloud: Arc<Cloud>,
+    emulator: HyperClient<HttpConnector, Body>,
+}
+
+/// Serves the front on an open listener until the handle says otherwise.
+///
+/// # Errors
+/// The certificate cannot be used, or the listener breaks.
+pub(crate) async fn serve(
+    cloud: Arc<Cloud>,
+    listener: std::net::TcpListener,
+    leaf: Leaf,
+    handle: Handle<SocketAddr>,
+) -> anyhow::Result<()> {
+    let tls = RustlsConfig::from_pem(leaf.certificate.into_bytes(), leaf.key.into_bytes())
+        .await
+        .context("use the front's certificate")?;
+    let emulator = HyperClient::builder(TokioExecutor::new()).build_http();
+    let app = Router::new().fallback(answer).with_state(Front { cloud, emulator });
+    axum_server::from_tcp_rustls(listener, tls)
+        .context("listen for the front")?
+        .handle(handle)
+        .serve(app.into_make_service())
+        .await
+        .context("serve the front")
+}
+
+async fn answer(State(front): State<Front>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match http_body_util::Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body cannot be read: {error}"));
+        }
+    };
+    let (access_key, service) = identity::scope(&parts);
+    let call = Call { parts: Arc::new(parts), body, access_key, service };
+    let path = call.parts.uri.path();
+    let result = if let Some(rest) = path.strip_prefix("/_causeway/") {
+        Ok(control::answer(&front, &call, rest).await)
+    } else if call.service == "cloudformation" {
+        cfn::answer(&front, &call).await
+    } else if call.service == "sts" {
+        front.pass_and_learn(&call).await
+    } else if let Some(target) = services::target(&call) {
+        Ok(services::answer(&front, &call, &target).await)
+    } else {
+        front.pass(&call).await
+    };
+    result.unwrap_or_else(|error| {
+        tracing::error!("{} {}: {error:#}", call.parts.method, call.parts.uri.path());
+        text(StatusCode::BAD_GATEWAY, format!("the local cloud failed: {error:#}"))
+    })
+}
+
+impl Front {
+    /// Passes a call through as it came.
+    pub(crate) async fn pass(&self, call: &Call) -> anyhow::Result<Response> {
+        self.send(call, call.parts.headers.clone(), call.body.clone()).await
+    }
+
+    /// Passes a call through and returns the whole answer.
+    pub(crate) async fn pass_whole(&self, call: &Call) -> anyhow::Result<(http::response::Parts, Bytes)> {
+        whole(self.pass(call).await?).await
+    }
+
+    /// Sends a call with another body, signed anew where its signer's secret is known.
+    ///
+    /// # Errors
+    /// The secret is not known; only account roots and sessions that the front saw begin can do this.
+    pub(crate) async fn send_changed(&self, call: &Call, body: Bytes) -> anyhow::Result<Response> {
+        let headers = self.cloud.identities.sign_anew(call, &body, self.cloud.emulator.region())?;
+        self.send(call, headers, body).await
+    }
+
+    async fn pass_and_learn(&self, call: &Call) -> anyhow::Result<Response> {
+        let (parts, body) = self.pass_whole(call).await?;
+        if parts.status.is_success() {
+            self.cloud.identities.learn(&String::from_utf8_lossy(&body));
+        }
+        Ok(Response::from_parts(parts, Body::from(body)))
+    }
+
+    async fn send(&self, call: &Call, mut headers: HeaderMap, body: Bytes) -> anyhow::Result<Response> {
+        // Hop by hop, and set anew by the client.
+        for name in
+            ["connection", "expect", "transfer-encoding", "keep-alive", "te", "upgrade", "content-length"]
+        {
+            headers.remove(name);
+        }
+        headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("https"));
+        let path = call.parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut request = http::Request::builder()
+            .method(call.parts.method.clone())
+            .uri(format!("{}{path}", self.cloud.emulator.base()))
+            .body(Body::from(body))
+            .context("make the request to the emulator")?;
+        *request.headers_mut() = headers;
+        let answer = self.emulator.request(request).await.context("the emulator does not answer")?;
+        Ok(answer.map(Body::new))
+    }
+}
+
+/// An answer with its whole body.
+pub(crate) async fn whole(answer: Response) -> anyhow::Result<(http::response::Parts, Bytes)> {
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await.context("the emulator's answer broke off")?.to_bytes();
+    Ok((parts, body))
+}
+
+/// A plain answer.
+fn text(status: StatusCode, body: String) -> Response {
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
+
+/// A JSON answer.
+fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+    let mut answer = text(status, body.to_string());
+    answer
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
+    answer
+}

@@ -1,0 +1,225 @@
+//! The Python environment: found, checked, and filled with what is pinned, by the tool itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+use tokio::process::Command;
+
+use super::paths::Paths;
+use crate::model::fault::Fault;
+
+/// What the local cloud needs.
+const LOCAL: &str = include_str!("../../requirements/local.txt");
+/// What the template checks need besides.
+const CHECK: &str = include_str!("../../requirements/check.txt");
+
+/// The oldest Python that the pinned packages support.
+const OLDEST: (u32, u32) = (3, 10);
+
+/// Which packages are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// The local cloud.
+    Local,
+    /// The local cloud and the template checks.
+    Check,
+}
+
+/// A Python environment that holds the wanted packages.
+#[derive(Debug, Clone)]
+pub(crate) struct Venv(PathBuf);
+
+impl Venv {
+    /// A program of the environment.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.0.join("bin").join(name)
+    }
+}
+
+/// Installs what is missing. Two runs at once wait for each other; a run that was cut off is begun anew.
+///
+/// `say` hears what is being done when it takes its time.
+///
+/// # Errors
+/// Python missing, too old, or without `venv`; packages that cannot be had. All of kind usage, with the mend.
+pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Venv> {
+    let dir = paths.venv();
+    let parent = dir.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+    let lock = std::fs::File::create(parent.join("venv.lock"))
+        .context("create the lock of the Python environment")?;
+    let lock = tokio::task::spawn_blocking(move || {
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map(|()| lock)
+    });
+    let _lock = lock.await?.context("lock the Python environment")?;
+
+    let mut wanted = vec![("local", LOCAL)];
+    if set == Set::Check {
+        wanted.push(("check", CHECK));
+    }
+    let done = |name: &str, text: &str| {
+        let marker = std::fs::read_to_string(dir.join(format!("{name}.installed"))).unwrap_or_default();
+        marker == digest(text)
+    };
+    if wanted.iter().all(|(name, text)| done(name, text)) {
+        return Ok(Venv(dir));
+    }
+    if !done("local", LOCAL) {
+        let python = python().await?;
+        say("installing the local cloud (once, about 20 s)");
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
+        }
+        make(&python, &dir).await?;
+    }
+    for (name, text) in wanted {
+        if !done(name, text) {
+            if name == "check" {
+                say("installing the template checks (once, about 15 s)");
+            }
+            install(&dir, name, text).await?;
+            std::fs::write(dir.join(format!("{name}.installed")), digest(text))
+                .context("mark the packages as installed")?;
+        }
+    }
+    Ok(Venv(dir))
+}
+
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+/// The newest suitable Python on the path.
+async fn python() -> anyhow::Result<PathBuf> {
+    let named = std::env::var_os("CAUSEWAY_PYTHON").map(PathBuf::from);
+    let names = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python"];
+    let candidates: Vec<PathBuf> =
+        named.map_or_else(|| names.iter().map(PathBuf::from).collect(), |path| vec![path]);
+    let mut found = Vec::new();
+    for program in candidates {
+        if let Some(version) = python_version(&program).await {
+            if version >= OLDEST {
+                return Ok(program);
+            }
+            found.push(format!("{} is {}.{}", program.display(), version.0, version.1));
+        }
+    }
+    let why = if found.is_empty() { "no Python was found".to_owned() } else { found.join(", ") };
+    Err(Fault::usage("find Python", "Python 3.10 or later")
+        .why(why)
+        .next("install it (Debian: apt install python3 python3-venv; macOS: brew install python), or name one in CAUSEWAY_PYTHON")
+        .into())
+}
+
+async fn python_version(program: &Path) -> Option<(u32, u32)> {
+    let code = "import sys; print(sys.version_info[0], sys.version_info[1])";
+    let output = Command::new(program).args(["-c", code]).stdin(Stdio::null()).output().await.ok()?;
+    parse_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split_whitespace().map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Some((major, minor)),
+        _ => None,
+    }
+}
+
+async fn make(python: &Path, dir: &Path) -> anyhow::Result<()> {
+    let output = run(Command::new(python).args(["-m", "venv"]).arg(dir)).await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let _ = std::fs::remove_dir_all(dir);
+    let text = tail(&output);
+    let next = if lacks_venv(&text) {
+        "install the venv module (Debian: apt install python3-venv), then run it again"
+    } else {
+        "mend Python, or name another one in CAUSEWAY_PYTHON"
+    };
+    Err(Fault::usage("make a Python environment", dir.display().to_string()).why(text).next(next).into())
+}
+
+async fn install(dir: &Path, name: &str, requirements: &str) -> anyhow::Result<()> {
+    let file = dir.join(format!("{name}.txt"));
+    std::fs::write(&file, requirements).with_context(|| format!("write {}", file.display()))?;
+    let output = run(Command::new(dir.join("bin/python"))
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"])
+        .args(["--require-hashes", "--only-binary=:all:", "--requirement"])
+        .arg(&file))
+    .await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Fault::usage("install Python packages", "from PyPI")
+        .why(tail(&output))
+        .next("PyPI (or the index that pip is configured for) must be reachable; then run it again")
+        .into())
+}
+
+async fn run(command: &mut Command) -> anyhow::Result<std::process::Output> {
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    // The caller's Python settings would lead packages elsewhere.
+    command
+        .stdin(Stdio::null())
+        .env_remove("PYTHONPATH")
+        .env_remove("PYTHONHOME")
+        .env_remove("PIP_TARGET")
+        .env_remove("PIP_USER");
+    command.kill_on_drop(true);
+    let limit = Duration::from_secs(900);
+    let output = tokio::time::timeout(limit, command.output()).await;
+    output
+        .map_err(|_| anyhow::anyhow!("{program} did not end within 15 minutes"))?
+        .with_context(|| format!("start {program}"))
+}
+
+/// "ensurepip is not available": how Debian's Python says that `venv` is a package of its own.
+fn lacks_venv(text: &str) -> bool {
+    text.contains("ensurepip") || text.contains("No module named venv")
+}
+
+/// The last lines of what a program printed, which is where the reason is.
+fn tail(output: &std::process::Output) -> String {
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = lines[lines.len().saturating_sub(6)..].join("\n");
+    if last.is_empty() { format!("it ended with {}", output.status) } else { last }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(parse_version("3 11\n"), Some((3, 11)));
+        assert_eq!(parse_version("three"), None);
+        assert!((3, 9) < OLDEST && (3, 14) >= OLDEST);
+    }
+
+    #[test]
+    fn debians_message_is_recognized() {
+        assert!(lacks_venv(
+            "The virtual environment was not created successfully because ensurepip is not\navailable."
+        ));
+        assert!(!lacks_venv("Permission denied"));
+    }
+
+    #[test]
+    fn every_package_is_pinned_with_its_digests() {
+        for text in [LOCAL, CHECK] {
+            let joined = text.replace("\\\n", " ");
+            let rows: Vec<&str> =
+                joined.lines().filter(|row| !row.starts_with('#') && !row.trim().is_empty()).collect();
+            assert!(rows.len() > 5);
+            for row in rows {
+                assert!(row.contains("==") && row.contains("--hash=sha256:"), "{row}");
+            }
+        }
+    }
+}

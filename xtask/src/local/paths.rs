@@ -1,0 +1,82 @@
+//! Where the local cloud keeps its things: everything under `target/causeway/`.
+
+use std::path::{Path, PathBuf};
+
+/// The directories of one checkout's local cloud.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    base: PathBuf,
+    local: PathBuf,
+}
+
+impl Paths {
+    /// Below a checkout. `CAUSEWAY_LOCAL_DIR` moves the cloud's own state elsewhere, for instance for tests that need
+    /// a cloud beside the developer's; what is installed stays shared.
+    pub(crate) fn of(root: &Path) -> Self {
+        let base = root.join("target/causeway");
+        let local = match std::env::var_os("CAUSEWAY_LOCAL_DIR") {
+            Some(moved) if !moved.is_empty() => root.join(moved),
+            _ => base.join("local"),
+        };
+        Self { base, local }
+    }
+
+    /// The Python environment.
+    pub(crate) fn venv(&self) -> PathBuf {
+        self.base.join("venv")
+    }
+
+    /// The cloud's own directory.
+    pub(crate) fn local(&self) -> &Path {
+        &self.local
+    }
+
+    /// What other commands need to find the cloud.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.local.join("state.json")
+    }
+
+    /// The cloud's certificate authority.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.local.join("ca.pem")
+    }
+
+    /// The authorities in force and the cloud's.
+    pub(crate) fn bundle(&self) -> PathBuf {
+        self.local.join("bundle.pem")
+    }
+
+    /// The AWS configuration with one profile an account.
+    pub(crate) fn aws_config(&self) -> PathBuf {
+        self.local.join("aws/config")
+    }
+
+    /// The keys of those profiles.
+    pub(crate) fn aws_credentials(&self) -> PathBuf {
+        self.local.join("aws/credentials")
+    }
+
+    /// A log of one of the cloud's processes.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.local.join("logs").join(format!("{name}.log"))
+    }
+
+    /// What was started and must be ended.
+    pub(crate) fn processes(&self) -> PathBuf {
+        self.local.join("processes")
+    }
+
+    /// What the emulator keeps on disk while it runs.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.local.join("scratch")
+    }
+
+    /// The checkout in which a rehearsal builds. It keeps its path and its target directory, so that cargo only
+    /// builds what changed.
+    pub(crate) fn rehearsal(&self) -> PathBuf {
+        match std::env::var_os("CAUSEWAY_REHEARSAL_DIR") {
+            Some(moved) if !moved.is_empty() => PathBuf::from(moved),
+            _ => self.base.join("rehearsal"),
+        }
+    }
+}

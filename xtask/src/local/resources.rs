@@ -1,0 +1,89 @@
+//! The physical resources of a deployed stack, and a template's values evaluated with them.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::emulator::{Client, is_absent};
+use super::ledger::{Record, StackKey};
+use crate::model::template::{Pseudo, Scope};
+
+/// Physical ids and types by logical id.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Resources(BTreeMap<String, (String, String)>);
+
+impl Resources {
+    /// Those of a stack; `None` where there is no such stack.
+    pub(crate) async fn of(emulator: &Client, key: &StackKey) -> anyhow::Result<Option<Self>> {
+        let answer = emulator
+            .query(&key.0, "cloudformation", "DescribeStackResources", &[("StackName", &key.1)])
+            .await;
+        let root = match answer {
+            Ok(root) => root,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let members = root.all(&["DescribeStackResourcesResult", "StackResources"]);
+        let text = |member: &super::xml::Element, name: &str| member.text_at(&[name]).to_owned();
+        let entry =
+            |m| (text(m, "LogicalResourceId"), (text(m, "ResourceType"), text(m, "PhysicalResourceId")));
+        Ok(Some(Self(members.iter().map(entry).collect())))
+    }
+
+    /// The physical id of a resource.
+    pub(crate) fn physical(&self, logical_id: &str) -> Option<&str> {
+        self.0.get(logical_id).map(|(_, physical)| physical.as_str()).filter(|physical| !physical.is_empty())
+    }
+
+    /// Logical and physical ids of every resource of a type.
+    pub(crate) fn of_type<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0
+            .iter()
+            .filter(move |(_, (found, _))| found == kind)
+            .map(|(id, (_, physical))| (id.as_str(), physical.as_str()))
+    }
+
+    /// A value of the stack's lowered template, its intrinsic functions evaluated.
+    ///
+    /// # Errors
+    /// A function or a reference that is not known.
+    pub(crate) fn eval(
+        &self,
+        emulator: &Client,
+        key: &StackKey,
+        record: &Record,
+        value: &Value,
+    ) -> anyhow::Result<Value> {
+        let pseudo = Pseudo {
+            account_id: key.0.clone(),
+            region: emulator.region().to_owned(),
+            partition: "aws".to_owned(),
+            stack_name: key.1.clone(),
+            stack_id: format!("arn:aws:cloudformation:{}:{}:stack/{}", emulator.region(), key.0, key.1),
+        };
+        let parameters = Scope::parameters_of(&record.long, &record.parameters);
+        let resolve =
+            |id: &str, attribute: Option<&str>| self.resolve(&pseudo, id, attribute).map(Value::from);
+        let scope =
+            Scope { template: &record.long, parameters: &parameters, pseudo: &pseudo, resources: &resolve };
+        Ok(scope.eval(value).context("evaluate a part of the template")?.unwrap_or(Value::Null))
+    }
+
+    /// What `Ref` and `Fn::GetAtt` give for the few types that engines ask about.
+    fn resolve(&self, pseudo: &Pseudo, id: &str, attribute: Option<&str>) -> Option<String> {
+        let (kind, physical) = self.0.get(id)?;
+        let (region, account) = (&pseudo.region, &pseudo.account_id);
+        match (kind.as_str(), attribute) {
+            (_, None) => Some(physical.clone()),
+            ("AWS::KMS::Key", Some("Arn")) => Some(format!("arn:aws:kms:{region}:{account}:key/{physical}")),
+            ("AWS::S3::Bucket", Some("Arn")) => Some(format!("arn:aws:s3:::{physical}")),
+            ("AWS::IAM::Role", Some("Arn")) => Some(format!("arn:aws:iam::{account}:role/{physical}")),
+            ("AWS::Lambda::Function", Some("Arn")) => {
+                Some(format!("arn:aws:lambda:{region}:{account}:function:{physical}"))
+            }
+            (_, Some("Arn")) if physical.starts_with("arn:") => Some(physical.clone()),
+            _ => None,
+        }
+    }
+}

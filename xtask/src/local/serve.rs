@@ -1,0 +1,110 @@
+//! The resident process: emulator, front, edge and engines, until somebody says stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum_server::Handle;
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::cloud::Cloud;
+use super::lower::Target;
+use super::paths::Paths;
+use super::state::State;
+use super::{emulator, front, install, process, tls};
+use crate::model::config::Config;
+
+/// What the resident process is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// How long a minute of AWS takes.
+    pub(crate) minute: Duration,
+    /// Ends itself when its input is closed, unless it hears `keep` first: the command that started it is gone then.
+    pub(crate) owned: bool,
+}
+
+/// Runs the local cloud. Returns when it was told to stop.
+///
+/// # Errors
+/// The emulator or the front does not start.
+pub(crate) async fn run(config: &Config, paths: &Paths, options: &Options) -> anyhow::Result<()> {
+    // Only one provider is compiled in; an earlier installation of it is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let venv = install::venv(paths, install::Set::Local, &|_| {}).await?;
+    let leaf = tls::issue(paths)?;
+    let emulator = emulator::start(&venv, paths, &config.region).await?;
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("listen for the front")?;
+    listener.set_nonblocking(true).context("listen for the front")?;
+    let port = listener.local_addr().context("listen for the front")?.port();
+    let state = State {
+        v: 1,
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        port,
+        region: config.region.clone(),
+        project: config.project.clone(),
+        accounts: config.accounts.iter().map(|(name, account)| (name.clone(), account.id.clone())).collect(),
+        token: format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()),
+        urls: std::collections::BTreeMap::new(),
+    };
+    let target = Target {
+        endpoint: state.endpoint(),
+        bundle: paths.bundle().display().to_string(),
+        architecture: architecture().to_owned(),
+    };
+    state.write_profiles(paths)?;
+    let cloud =
+        Arc::new(Cloud::new(emulator.client.clone(), target, paths.clone(), state.clone(), options.minute));
+    let handle: Handle<SocketAddr> = Handle::new();
+    let server = tokio::spawn(front::serve(Arc::clone(&cloud), listener, leaf, handle.clone()));
+    handle.listening().await.context("the front does not listen")?;
+    state.write(paths)?;
+    tracing::info!(port, "the local cloud is up");
+
+    let mut group = emulator.group;
+    let mut stop = cloud.stop.subscribe();
+    let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("listen for signals")?;
+    let owner = owner_gone(options.owned);
+    tokio::pin!(owner);
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = &mut owner => break,
+            // The terminal is gone; the cloud stays.
+            _ = hangup.recv() => {}
+            ended = group.child().wait() => {
+                tracing::error!("the emulator ended: {ended:?}");
+                break;
+            }
+        }
+    }
+    tracing::info!("the local cloud ends");
+    let _ = std::fs::remove_file(paths.state());
+    handle.graceful_shutdown(Some(Duration::from_millis(300)));
+    group.end().await;
+    let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+    let _ = process::reap(&paths.processes().join("builds")).await;
+    Ok(())
+}
+
+/// Resolves when the command that started us is gone without having said `keep`.
+async fn owner_gone(owned: bool) {
+    if owned {
+        let mut heard = Vec::new();
+        let _ = tokio::io::stdin().read_to_end(&mut heard).await;
+        if !heard.starts_with(b"keep") {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+/// Lambda's name of this machine's architecture.
+pub(crate) fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
+}

@@ -1,0 +1,7 @@
+//! What a person or a script sees: lines in text or JSON, progress, colors, the one question.
+
+mod out;
+mod style;
+mod text;
+
+pub(crate) use out::{Options, Out};

@@ -1,0 +1,251 @@
+//! Lines as a person reads them.
+
+use std::fmt::Write as _;
+
+use super::style::Paint;
+use crate::model::changeset::Op;
+use crate::model::line::{Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
+use crate::model::plan::{StackPlan, Wave};
+use crate::model::stack::Action;
+
+/// The text of a line; `None` for what only a script wants to see.
+pub(crate) fn render(line: &Line, paint: Paint) -> Option<String> {
+    match line {
+        Line::Plan { waves } => Some(plan(waves, paint)),
+        Line::Event(event) => self::event(event, paint),
+        Line::Step(step) => self::step(step, paint),
+        Line::Weight(weight) => Some(self::weight(weight, paint)),
+        Line::Probe(probe) => Some(self::probe(probe, paint)),
+        Line::Notice { topic, subject, message } => {
+            let mut text = format!("  {} {topic}\n    {}", paint.warn("notice to"), paint.bold(subject));
+            for row in message.lines() {
+                let _ = write!(text, "\n    {row}");
+            }
+            Some(text)
+        }
+        Line::Warning { message } => Some(format!("  {} {message}", paint.warn("warning:"))),
+        Line::Result(result) => Some(self::result(result, paint)),
+    }
+}
+
+/// A step in one row: mark, name, mode, seconds, reason.
+fn step(step: &Step, paint: Paint) -> Option<String> {
+    let name = step_name(step);
+    let (mark, name) = match step.status {
+        Status::Started => return None,
+        Status::Succeeded => (paint.good("✓"), format!("{name:<34}")),
+        Status::Failed => (paint.bad("✗"), paint.bad(format!("{name:<34}"))),
+        Status::NotRun => (paint.dim("–"), paint.dim(format!("{name:<34}"))),
+    };
+    let mode = match (step.status, step.mode) {
+        (Status::NotRun, _) => "not run",
+        (_, Mode::Executed) => "executed",
+        (_, Mode::Simulated) => "simulated",
+        (_, Mode::Skipped) => "skipped",
+    };
+    let seconds = step.seconds.map_or_else(|| " ".repeat(8), |seconds| format!("{seconds:>6.1} s"));
+    let mut text = format!("  {mark} {name} {} {seconds}", paint.dim(format!("{mode:<9}")));
+    if let Some(reason) = &step.reason {
+        let mut rows = reason.lines();
+        let _ = write!(text, "  {}", rows.next().unwrap_or_default());
+        for row in rows {
+            let _ = write!(text, "\n      {row}");
+        }
+    }
+    Some(text.trim_end().to_owned())
+}
+
+/// `Dev/Deploy`, and for a part of an action `ExecuteChangeSet › shift checkin`.
+pub(crate) fn step_name(step: &Step) -> String {
+    match (&step.sub, &step.function) {
+        (Some(sub), Some(function)) => format!("  {}/{} › {sub} {function}", step.stage, step.action),
+        (Some(sub), None) => format!("  {}/{} › {sub}", step.stage, step.action),
+        _ => format!("{}/{}", step.stage, step.action),
+    }
+}
+
+/// Only what matters of a stack's events: failures, and the stack's own states.
+fn event(event: &Event, paint: Paint) -> Option<String> {
+    let failed = event.status.ends_with("FAILED") || event.status.contains("ROLLBACK");
+    let own = event.logical_id == event.stack;
+    if !failed && !own {
+        return None;
+    }
+    let status = if failed { paint.bad(&event.status) } else { paint.dim(&event.status) };
+    let mut text =
+        format!("      {} {} {} {status}", paint.dim(&event.account), event.stack, event.logical_id);
+    if let (true, Some(reason)) = (failed, &event.reason) {
+        let _ = write!(text, ": {reason}");
+    }
+    Some(text)
+}
+
+fn weight(weight: &Weight, paint: Paint) -> String {
+    let filled = usize::try_from(weight.new_weight / 5).unwrap_or(0).min(20);
+    let bar = format!("{}{}", "█".repeat(filled), "░".repeat(20 - filled));
+    format!(
+        "      {} {:<8} minute {:>2}  {bar} {:>3} % version {}",
+        paint.dim(&weight.env),
+        weight.function,
+        weight.t_minutes,
+        weight.new_weight,
+        weight.new
+    )
+}
+
+fn probe(probe: &Probe, paint: Paint) -> String {
+    let shares: Vec<String> =
+        probe.by_version.iter().map(|(version, n)| format!("version {version}: {n}")).collect();
+    let errors =
+        if probe.errors == 0 { paint.dim("0 errors") } else { paint.bad(format!("{} errors", probe.errors)) };
+    format!("        {} sent, {}, {errors}", probe.sent, shares.join(", "))
+}
+
+/// The plan: each wave, each stack, what changes in it; what endangers data stands out.
+fn plan(waves: &[Wave], paint: Paint) -> String {
+    let mut text = paint.bold("Plan");
+    for (index, wave) in waves.iter().enumerate() {
+        for stack in wave {
+            let _ =
+                write!(text, "\n  {} {}", paint.dim(format!("wave {}", index + 1)), stack_plan(stack, paint));
+        }
+    }
+    text
+}
+
+fn stack_plan(stack: &StackPlan, paint: Paint) -> String {
+    let action = match stack.action {
+        Action::Create => paint.good("create"),
+        Action::Update => paint.warn("update"),
+        Action::None => paint.dim("no change"),
+        Action::Recreate => paint.bad("remove and create"),
+        Action::Wait => paint.warn("wait for the run at work"),
+        Action::Repair => paint.warn("finish the rollback, then update"),
+    };
+    let mut text =
+        format!("{:<6} {:<28} {:<24} {action}", stack.account, stack.stack, paint.dim(&stack.state));
+    if !stack.waits_for.is_empty() {
+        let _ = write!(text, " {}", paint.dim(format!("(after {})", stack.waits_for.join(", "))));
+    }
+    for change in &stack.changes {
+        let sign = change.op.sign();
+        let row = format!("{sign} {:<32} {}", change.logical_id, change.resource_type);
+        let row = match change.op {
+            _ if change.endangers_data() => paint.bad(format!("{row}  DATA MAY BE LOST")),
+            Op::Add => paint.good(row),
+            Op::Modify => paint.warn(row),
+            Op::Remove | Op::Replace => paint.bad(row),
+        };
+        let _ = write!(text, "\n           {row}");
+    }
+    text
+}
+
+fn result(result: &ResultLine, paint: Paint) -> String {
+    let mut text = String::new();
+    if let Some(fault) = &result.error {
+        let _ = write!(text, "{} {}", paint.bad("failed:"), fault.what);
+        for (label, value) in [("on", &fault.on), ("why", &fault.why), ("next", &fault.next)] {
+            if !value.is_empty() {
+                let indented = value.trim_end().replace('\n', "\n        ");
+                let _ = write!(text, "\n  {} {indented}", paint.dim(format!("{label:<5}")));
+            }
+        }
+        text.push('\n');
+    }
+    let verdict = if result.ok { paint.good(result.verdict) } else { paint.bad(result.verdict) };
+    let _ = write!(text, "{}: {verdict} {}", result.command, paint.dim(format!("({:.1} s)", result.seconds)));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::model::changeset::Change;
+    use crate::model::fault::Fault;
+
+    fn shown(line: &Line) -> String {
+        render(line, Paint::plain()).unwrap_or_default()
+    }
+
+    fn a_step(status: Status, sub: Option<&str>) -> Line {
+        Line::Step(Step {
+            stage: "Prod".into(),
+            action: "ExecuteChangeSet".into(),
+            sub: sub.map(Into::into),
+            function: sub.map(|_| "checkin".into()),
+            status,
+            mode: Mode::Simulated,
+            seconds: Some(3.14),
+            reason: (status == Status::Failed).then(|| "the hook said no\nsecond line".into()),
+        })
+    }
+
+    #[test]
+    fn steps_are_one_row_each() {
+        let rows: Vec<String> = [
+            a_step(Status::Succeeded, None),
+            a_step(Status::Failed, Some("pre-hook")),
+            a_step(Status::NotRun, None),
+        ]
+        .iter()
+        .map(shown)
+        .collect();
+        assert_snapshot!(rows.join("\n"), @r"
+          ✓ Prod/ExecuteChangeSet              simulated    3.1 s
+          ✗   Prod/ExecuteChangeSet › pre-hook checkin simulated    3.1 s  the hook said no
+              second line
+          – Prod/ExecuteChangeSet              not run      3.1 s
+        ");
+        assert_eq!(render(&a_step(Status::Started, None), Paint::plain()), None);
+    }
+
+    #[test]
+    fn a_plan_names_what_endangers_data() {
+        let plan = Line::Plan {
+            waves: vec![vec![StackPlan {
+                account: "prod".into(),
+                stack: "causeway-app-prod".into(),
+                state: "UPDATE_COMPLETE".into(),
+                action: Action::Update,
+                changes: vec![
+                    Change::new("Modify", Some("True"), "Table", "AWS::DynamoDB::Table"),
+                    Change::new("Add", None, "Topic", "AWS::SNS::Topic"),
+                ],
+                waits_for: vec!["build-base.KeyArn".into()],
+            }]],
+        };
+        assert_snapshot!(shown(&plan), @r"
+        Plan
+          wave 1 prod   causeway-app-prod            UPDATE_COMPLETE          update (after build-base.KeyArn)
+                   ! Table                            AWS::DynamoDB::Table  DATA MAY BE LOST
+                   + Topic                            AWS::SNS::Topic
+        ");
+    }
+
+    #[test]
+    fn a_failure_says_what_on_why_next() {
+        let result = Line::Result(Box::new(ResultLine {
+            command: "rehearse".into(),
+            ok: false,
+            exit_code: 1,
+            verdict: "failed",
+            commit: None,
+            seconds: 2.0,
+            changed: vec![],
+            error: Some(
+                Fault::failed("deploy the stack", "causeway-app-dev").why("it said no").next("look there"),
+            ),
+            data: serde_json::Value::Null,
+        }));
+        assert_snapshot!(shown(&result), @r"
+        failed: deploy the stack
+          on    causeway-app-dev
+          why   it said no
+          next  look there
+        rehearse: failed (2.0 s)
+        ");
+    }
+}
