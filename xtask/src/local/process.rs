@@ -133,19 +133,34 @@ pub(crate) fn is_alive(records: &Path, id: i32) -> bool {
 /// Whether the group is still the one that was written down. While any member lives, the kernel gives its id to no
 /// new process; so a group whose leader is gone is ours, and one whose leader lives is ours if it started then.
 fn is_ours(record: &Record, pid: Pid) -> bool {
-    test_kill_process_group(pid).is_ok()
+    is_running(pid)
         && start_time(record.pid).is_none_or(|started| started == record.started)
 }
 
 async fn end_group(pid: Pid) {
     let _ = kill_process_group(pid, Signal::TERM);
     for _ in 0..GRACE.as_millis() / 50 {
-        if test_kill_process_group(pid).is_err() {
+        if !is_running(pid) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let _ = kill_process_group(pid, Signal::KILL);
+}
+
+/// Whether anything of a group still runs. Zombies do not: where nobody collects them, they stay for ever.
+fn is_running(group: Pid) -> bool {
+    if test_kill_process_group(group).is_err() {
+        return false;
+    }
+    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
+    let id = group.as_raw_nonzero().to_string();
+    // "proc_pid_stat(5)": after the name in parentheses come the state, the parent, the group.
+    processes.flatten().filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(|stat| {
+        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let (state, found) = (fields.next(), fields.nth(1));
+        found == Some(id.as_str()) && state != Some("Z")
+    })
 }
 
 /// When a process started, in seconds since 1970; `None` where there is none (a zombie counts as none).
@@ -187,11 +202,11 @@ mod tests {
         let records = tempfile::tempdir().unwrap();
         let group = spawn(sleeper(), "sleeper", records.path()).unwrap();
         let pid = group.pid;
-        assert!(test_kill_process_group(pid).is_ok());
+        assert!(is_running(pid));
         assert_eq!(std::fs::read_dir(records.path()).unwrap().count(), 1);
         group.end().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(test_kill_process_group(pid).is_err());
+        assert!(!is_running(pid));
         assert_eq!(std::fs::read_dir(records.path()).unwrap().count(), 0);
     }
 
@@ -207,8 +222,8 @@ mod tests {
         std::fs::write(records.path().join("y.json"), "{ half").unwrap();
         assert_eq!(reap(records.path()).await, ["left behind"]);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(test_kill_process_group(pid).is_err());
-        assert!(test_kill_process_group(other.pid).is_ok());
+        assert!(!is_running(pid));
+        assert!(is_running(other.pid));
         assert_eq!(std::fs::read_dir(records.path()).unwrap().count(), 0);
         other.end().await;
     }
