@@ -56,6 +56,7 @@ async fn it_answers_and_logs_one_line() {
         }
         assert!(line["ms"].is_number() && !line.to_string().contains("Jane"), "{line}");
     }
+    assert_eq!(function.finish().await, None, "it was still there for more");
 }
 
 #[tokio::test]
@@ -74,8 +75,9 @@ async fn a_store_out_of_reach_is_a_500_and_its_log_names_the_code() {
 #[tokio::test]
 async fn without_a_table_it_does_not_start() {
     let mut function = start(&[], vec![event("GET", "/api/version", "")]).await;
-    assert!(!function.end().await.success());
     let line = function.log().await;
     assert_eq!((&line["level"], &line["function"]), (&json!("ERROR"), &json!("checkin")), "{line}");
     assert_eq!(line["error"], "the environment variable TABLE_NAME is not set");
+    assert_eq!(function.log().await, "", "it has ended");
+    assert_eq!(function.finish().await, Some(1));
 }

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -67,7 +67,7 @@ impl Function {
         tokio::time::timeout(PATIENCE, self.answers.recv()).await.unwrap().unwrap()
     }
 
-    /// The next line of its log.
+    /// The next line of its log; an empty text when it has ended.
     pub(crate) async fn log(&mut self) -> Value {
         let line = tokio::time::timeout(PATIENCE, self.stdout.next_line())
             .await
@@ -77,9 +77,10 @@ impl Function {
         serde_json::from_str(&line).unwrap_or(Value::String(line))
     }
 
-    /// Waits until it ends by itself.
-    pub(crate) async fn end(&mut self) -> ExitStatus {
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
+    /// Ends it, and gives its exit code if it had ended by itself.
+    pub(crate) async fn finish(mut self) -> Option<i32> {
+        self.child.start_kill().unwrap();
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().code()
     }
 }
 
