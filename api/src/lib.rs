@@ -1,1 +1,19 @@
-//! The workload.
+//! What more than one function of the check-in API needs.
+//!
+//! A function is a binary in `src/bin/` that owns its routes, its handlers and its version text; all
+//! else is here. So an edit to one function's handlers leaves every other function's bytes alone.
+
+pub mod clients;
+pub mod cursor;
+pub mod event;
+pub mod fields;
+pub mod form;
+pub mod log;
+pub mod model;
+pub mod problem;
+pub mod query;
+pub mod response;
+pub mod router;
+pub mod serve;
+pub mod settings;
+pub mod store;

@@ -1,0 +1,83 @@
+//! The real binary, started as Lambda starts it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "support/runtime.rs"]
+mod runtime;
+#[path = "support/server.rs"]
+mod server;
+
+use std::time::Duration;
+
+use runtime::Function;
+use serde_json::{Value, json};
+
+const CHECKIN: &str = env!("CARGO_BIN_EXE_checkin");
+
+fn event(method: &str, path: &str, query: &str) -> Value {
+    json!({
+        "version": "2.0", "routeKey": format!("{method} {path}"), "rawPath": path, "rawQueryString": query,
+        "headers": {"host": "127.0.0.1"}, "isBase64Encoded": false,
+        "requestContext": {"stage": "$default", "http": {"method": method, "path": path}}
+    })
+}
+
+async fn start(variables: &[(&str, &str)], events: Vec<Value>) -> Function {
+    Function::start(CHECKIN, variables, events, Duration::from_secs(10)).await
+}
+
+#[tokio::test]
+async fn it_answers_and_logs_one_line() {
+    let hostile = event("GET", "/api/version", "name=<\"Jane\">&x=%zz");
+    let variables = [("TABLE_NAME", "table"), ("CAUSEWAY_ENV", "dev")];
+    let mut function = start(&variables, vec![event("GET", "/api/version", ""), hostile, json!({})]).await;
+    for (status, route) in [(200, "/api/version"), (200, "/api/version"), (404, "none")] {
+        let posted = function.answer().await;
+        assert_eq!(posted.line, "POST /2018-06-01/runtime/invocation/request-1/response");
+        assert_eq!(posted.body["statusCode"], status);
+        assert_eq!(posted.body["headers"]["x-causeway-lambda-version"], "7");
+        let version = posted.body["headers"]["x-causeway-version"].as_str().unwrap();
+        assert!(version.starts_with(concat!(env!("CARGO_PKG_VERSION"), "+")), "{version}");
+        if status == 200 {
+            let body: Value = serde_json::from_str(posted.body["body"].as_str().unwrap()).unwrap();
+            assert_eq!(body, json!({"version": version, "function": "checkin"}));
+        }
+        let line = function.log().await;
+        for (field, value) in [
+            ("level", json!("INFO")),
+            ("request_id", json!("request-1")),
+            ("function", json!("checkin")),
+            ("version", json!(version)),
+            ("env", json!("dev")),
+            ("route", json!(route)),
+            ("status", json!(status)),
+        ] {
+            assert_eq!(line[field], value, "{line}");
+        }
+        assert!(line["ms"].is_number() && !line.to_string().contains("Jane"), "{line}");
+    }
+    assert_eq!(function.finish().await, None, "it was still there for more");
+}
+
+#[tokio::test]
+async fn a_store_out_of_reach_is_a_500_and_its_log_names_the_code() {
+    let closed = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let endpoint = format!("http://{closed}");
+    let variables = [("TABLE_NAME", "table"), ("AWS_ENDPOINT_URL", endpoint.as_str())];
+    let mut function = start(&variables, vec![event("GET", "/api/locations", "")]).await;
+    let posted = function.answer().await;
+    assert_eq!(posted.body["statusCode"], 500);
+    assert!(posted.body["body"].as_str().unwrap().contains("request-1"), "{posted:?}");
+    let line = function.log().await;
+    assert_eq!((&line["operation"], &line["code"]), (&json!("Query"), &json!("DispatchFailure")), "{line}");
+}
+
+#[tokio::test]
+async fn without_a_table_it_does_not_start() {
+    let mut function = start(&[], vec![event("GET", "/api/version", "")]).await;
+    let line = function.log().await;
+    assert_eq!((&line["level"], &line["function"]), (&json!("ERROR"), &json!("checkin")), "{line}");
+    assert_eq!(line["error"], "the environment variable TABLE_NAME is not set");
+    assert_eq!(function.log().await, "", "it has ended");
+    assert_eq!(function.finish().await, Some(1));
+}

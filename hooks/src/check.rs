@@ -1,0 +1,201 @@
+//! The checks, as data: what is asked, and what a good version answers.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// One thing that a version must be able to do. It passes when all of its steps do.
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    /// Its name in the log and the report.
+    pub name: &'static str,
+    /// What is asked, in this order.
+    pub steps: &'static [Step],
+}
+
+/// One request and what must come back.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// The method in capitals.
+    pub method: &'static str,
+    /// The path; `{name}` stands for what an earlier step kept under that name.
+    pub path: &'static str,
+    /// The query without its question mark.
+    pub query: &'static str,
+    /// A JSON body to send.
+    pub body: Option<&'static str>,
+    /// The status that must come back.
+    pub status: u16,
+    /// Looks at the body that came back; null when there was none. Gives the reason when it is not good, which
+    /// must not quote anything personal.
+    pub rule: fn(&Value, &Expected) -> Result<(), String>,
+    /// The longest time until the answer, a cold start included.
+    pub within: Duration,
+    /// A value of the answer that later steps need: its name, and a JSON pointer to it.
+    pub keep: Option<(&'static str, &'static str)>,
+    /// Takes back what an earlier step did: it runs even when a step before it failed.
+    pub cleanup: bool,
+}
+
+/// What this deployment should answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The version that was stamped into the new code. Without one any version will do, but there must be one.
+    pub version: Option<String>,
+}
+
+/// What a function answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body; empty when there was none.
+    pub body: String,
+}
+
+/// What every version must be able to do. The first step pays for the cold start.
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "health",
+        steps: &[Step { path: "/api/health", rule: healthy, within: Duration::from_secs(5), ..GET }],
+    },
+    Check { name: "version", steps: &[Step { path: "/api/version", rule: right_version, ..GET }] },
+];
+
+/// A plain `GET` that must succeed within two seconds.
+pub const GET: Step = Step {
+    method: "GET",
+    path: "/",
+    query: "",
+    body: None,
+    status: 200,
+    rule: |_, _| Ok(()),
+    within: Duration::from_secs(2),
+    keep: None,
+    cleanup: false,
+};
+
+/// Holds an answer against its step, and gives the body as JSON (null when it is empty).
+///
+/// # Errors
+/// The reason, as a lowercase fragment.
+pub fn judge(step: &Step, answer: &Answer, expected: &Expected) -> Result<Value, String> {
+    if answer.status != step.status {
+        return Err(format!("expected status {}, got {}", step.status, answer.status));
+    }
+    let body = if answer.body.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(&answer.body).map_err(|_| "the body is not JSON".to_owned())?
+    };
+    (step.rule)(&body, expected)?;
+    Ok(body)
+}
+
+/// The rule for `/api/health`: it says `ok`, and the right version says it.
+///
+/// # Errors
+/// The reason, when it is not so.
+pub fn healthy(body: &Value, expected: &Expected) -> Result<(), String> {
+    if body["status"] != "ok" {
+        return Err("the status in the body is not ok".to_owned());
+    }
+    right_version(body, expected)
+}
+
+/// The rule for `/api/version`: there is a version, and it is the expected one.
+///
+/// # Errors
+/// The reason, when it is not so.
+pub fn right_version(body: &Value, expected: &Expected) -> Result<(), String> {
+    let version = body["version"].as_str().unwrap_or_default();
+    if version.is_empty() {
+        return Err("the body names no version".to_owned());
+    }
+    match &expected.version {
+        Some(wanted) if wanted != version => Err(format!("expected version {wanted}, got {}", word(version))),
+        _ => Ok(()),
+    }
+}
+
+/// A short word of a function's answer, fit for a log: what is not plain becomes `?`, what is long is cut.
+#[must_use]
+pub fn word(text: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "+-._:".contains(character);
+    text.chars().take(80).map(|character| if plain(character) { character } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_judged() {
+        let (health, version) = (CHECKS[0].steps[0], CHECKS[1].steps[0]);
+        let good = r#"{"status":"ok","version":"1+a"}"#;
+        for (step, expected, status, body, reason) in [
+            (health, Some("1+a"), 200, good, None),
+            (version, Some("1+a"), 200, good, None),
+            (version, None, 200, good, None),
+            (version, None, 200, r#"{"version":"anything"}"#, None),
+            (version, Some("1+b"), 200, good, Some("expected version 1+b, got 1+a")),
+            (health, Some("1+b"), 200, good, Some("expected version 1+b, got 1+a")),
+            (version, Some("1+b"), 200, "{\"version\":\"a\\nb<\"}", Some("expected version 1+b, got a?b?")),
+            (
+                health,
+                None,
+                200,
+                r#"{"status":"bad","version":"1"}"#,
+                Some("the status in the body is not ok"),
+            ),
+            (health, None, 200, r#"{"status":"ok"}"#, Some("the body names no version")),
+            (version, None, 200, r#"{"version":""}"#, Some("the body names no version")),
+            (version, None, 200, r#"{"version":7}"#, Some("the body names no version")),
+            (version, None, 200, "[]", Some("the body names no version")),
+            (version, None, 200, "", Some("the body names no version")),
+            (version, None, 200, "<html>", Some("the body is not JSON")),
+            (version, None, 500, good, Some("expected status 200, got 500")),
+            (version, None, 201, good, Some("expected status 200, got 201")),
+        ] {
+            let answer = Answer { status, body: body.to_owned() };
+            let expected = Expected { version: expected.map(str::to_owned) };
+            let judged = judge(&step, &answer, &expected).err();
+            assert_eq!(judged.as_deref(), reason, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_short_and_plain() {
+        assert_eq!(word("0.1.0+0123456789ab"), "0.1.0+0123456789ab");
+        assert_eq!(word("jane@example.com, é"), "jane?example.com???");
+        assert_eq!(word(&"x".repeat(500)).len(), 80);
+    }
+
+    #[test]
+    fn ten_thousand_answers_never_panic() {
+        let mut random = fastrand::Rng::with_seed(25);
+        let pieces = [
+            "{",
+            "}",
+            "\"version\"",
+            "\"status\"",
+            ":",
+            "\"ok\"",
+            ",",
+            "[",
+            "]",
+            "1",
+            "null",
+            "é",
+            "\\",
+            "\"",
+        ];
+        for _ in 0..10_000 {
+            let body: String = (0..random.usize(0..12)).filter_map(|_| random.choice(pieces)).collect();
+            for check in CHECKS {
+                let _ =
+                    judge(&check.steps[0], &Answer { status: 200, body: body.clone() }, &Expected::default());
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The hook itself: check, then report. Nothing may come between the two.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::check::Check;
+use crate::clients::Clients;
+use crate::report::{LifecycleEvent, ReportError, report};
+use crate::runner::{Finding, Outcome, run};
+use crate::settings::{Phase, Settings};
+
+/// What the checks leave for the report, unless a third of the time there is is less.
+const RESERVE: Duration = Duration::from_secs(3);
+
+/// What is left to Lambda's runtime after the report.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// A hook, ready to run.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    /// Which of the two.
+    pub phase: Phase,
+    /// What the template told it.
+    pub settings: Settings,
+    /// What it checks.
+    pub checks: &'static [Check],
+    /// Whom it talks to.
+    pub clients: Clients,
+}
+
+/// The hook's account of itself: its answer, and what the log says line by line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// `Succeeded` or `Failed`, as reported.
+    pub status: &'static str,
+    /// What was checked.
+    pub checks: Vec<Finding>,
+}
+
+impl Hook {
+    /// Checks and reports. A report of failure is a success of the hook.
+    ///
+    /// # Errors
+    /// [`ReportError`] when the report did not arrive: then the invocation must fail, so that Lambda tries again.
+    pub async fn handle(&self, event: &LifecycleEvent, time_left: Duration) -> Result<Summary, ReportError> {
+        let now = Instant::now();
+        let checks_end = now + (time_left - RESERVE.min(time_left / 3));
+        let report_end = now + time_left.saturating_sub(FAREWELL);
+        let checks = self.findings(checks_end).await;
+        let passed = !checks.is_empty() && checks.iter().all(|finding| finding.outcome == Outcome::Passed);
+        let status = if passed { "Succeeded" } else { "Failed" };
+        for finding in &checks {
+            tracing::info!(
+                deployment_id = event.deployment_id,
+                phase = self.phase.name(),
+                env = self.settings.environment,
+                check = finding.name,
+                outcome = finding.outcome.word(),
+                ms = finding.ms,
+                reason = finding.reason,
+                "check"
+            );
+        }
+        report(&self.clients.codedeploy, event, passed, report_end).await?;
+        tracing::info!(
+            deployment_id = event.deployment_id,
+            phase = self.phase.name(),
+            env = self.settings.environment,
+            status,
+            "reported"
+        );
+        Ok(Summary { status, checks })
+    }
+
+    async fn findings(&self, until: Instant) -> Vec<Finding> {
+        match self.settings.target(self.phase) {
+            Ok(target) => {
+                run(self.checks, &self.clients.lambda, &target, &self.settings.expected, until).await
+            }
+            Err(reason) => self.checks.iter().map(|check| Finding::not_run(check.name, &reason)).collect(),
+        }
+    }
+}

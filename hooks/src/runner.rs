@@ -1,0 +1,203 @@
+//! Runs the checks one after the other, on a thread and a runtime of their own.
+//!
+//! Tasks of one runtime would not do: a check that never yields can hold what the report needs, be it a worker,
+//! the I/O driver or a connection.
+
+use std::time::Duration;
+
+use aws_sdk_lambda::Client;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::check::{Check, Expected, Step, judge};
+use crate::invoke::invoke;
+use crate::settings::Target;
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All of its steps did.
+    Passed,
+    /// One did not.
+    Failed,
+    /// There was no time for it, or nobody to ask.
+    NotRun,
+}
+
+impl Outcome {
+    /// The outcome's word, in the log as in the account.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::NotRun => "not-run",
+        }
+    }
+}
+
+/// One line of the hook's account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The check's name.
+    pub name: &'static str,
+    /// How it went.
+    pub outcome: Outcome,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// Why it did not pass, as a lowercase fragment.
+    pub reason: Option<String>,
+}
+
+impl Finding {
+    /// A check that never began.
+    #[must_use]
+    pub fn not_run(name: &'static str, reason: &str) -> Self {
+        Self { name, outcome: Outcome::NotRun, ms: 0, reason: Some(reason.to_owned()) }
+    }
+
+    /// A check that began then and has come to this.
+    fn ended(name: &'static str, begin: Instant, result: Result<(), String>) -> Self {
+        let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
+        let ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Self { name, outcome, ms, reason: result.err() }
+    }
+}
+
+/// Runs every check, also after one failed: the account shall be whole. At `until` it gives up those that are not
+/// done, whatever they do, and leaves them behind.
+pub async fn run(
+    checks: &'static [Check],
+    client: &Client,
+    target: &Target,
+    expected: &Expected,
+    until: Instant,
+) -> Vec<Finding> {
+    let (sender, mut receiver) = unbounded_channel();
+    let (client, target, expected) = (client.clone(), target.clone(), expected.clone());
+    let thread = std::thread::Builder::new().name("checks".to_owned()).spawn(move || {
+        // Without a runtime nothing is sent, and every check counts as given up.
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            runtime.block_on(run_all(checks, client, target, expected, sender));
+        }
+    });
+    let mut findings: Vec<Finding> = Vec::with_capacity(checks.len());
+    let mut begin = Instant::now();
+    let mut given_up = "the checks could not go on";
+    // The thread's handle is of no use: a thread that is stuck cannot be joined.
+    while thread.is_ok() && findings.len() < checks.len() {
+        match timeout_at(until, receiver.recv()).await {
+            Ok(Some(finding)) => findings.push(finding),
+            Ok(None) => break,
+            Err(_) => {
+                given_up = "the hook ran out of time";
+                break;
+            }
+        }
+        begin = Instant::now();
+    }
+    if let Some(check) = checks.get(findings.len()) {
+        findings.push(Finding::ended(check.name, begin, Err(given_up.to_owned())));
+    }
+    let left = checks.iter().skip(findings.len()).map(|check| Finding::not_run(check.name, given_up));
+    findings.extend(left.collect::<Vec<_>>());
+    findings
+}
+
+/// Runs all checks and sends each finding at once, until nobody listens any more.
+async fn run_all(
+    checks: &'static [Check],
+    client: Client,
+    target: Target,
+    expected: Expected,
+    sender: UnboundedSender<Finding>,
+) {
+    for check in checks {
+        let begin = Instant::now();
+        // A task of its own: a panic ends there.
+        let (client, target, expected) = (client.clone(), target.clone(), expected.clone());
+        let task = tokio::spawn(async move { run_check(check, &client, &target, &expected).await });
+        let result = task.await.unwrap_or_else(|_| Err("the check panicked".to_owned()));
+        if sender.send(Finding::ended(check.name, begin, result)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Runs the steps of one check up to the first that fails; after it only those that clean up.
+async fn run_check(
+    check: &Check,
+    client: &Client,
+    target: &Target,
+    expected: &Expected,
+) -> Result<(), String> {
+    let mut kept: Vec<(&str, String)> = Vec::new();
+    let mut outcome = Ok(());
+    for (at, step) in check.steps.iter().enumerate() {
+        if outcome.is_err() && !step.cleanup {
+            continue;
+        }
+        let result = run_step(step, client, target, expected, &mut kept).await;
+        // Where there are several, the reason says which; the first one counts.
+        let several = check.steps.len() > 1;
+        let result =
+            result.map_err(|reason| if several { format!("step {}: {reason}", at + 1) } else { reason });
+        outcome = outcome.and(result);
+    }
+    outcome
+}
+
+async fn run_step(
+    step: &Step,
+    client: &Client,
+    target: &Target,
+    expected: &Expected,
+    kept: &mut Vec<(&str, String)>,
+) -> Result<(), String> {
+    let path = filled(step.path, kept)?;
+    let answer = timeout(step.within, invoke(client, target, step, &path))
+        .await
+        .map_err(|_| format!("no answer within {}", milliseconds(step.within)))??;
+    let body = judge(step, &answer, expected)?;
+    if let Some((name, pointer)) = step.keep {
+        let value = body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        kept.push((name, value.to_owned()));
+    }
+    Ok(())
+}
+
+/// The path with what was kept. Only ids may be kept: anything else would make another path of it.
+fn filled(template: &str, kept: &[(&str, String)]) -> Result<String, String> {
+    let mut path = template.to_owned();
+    for (name, value) in kept {
+        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if plain && (1..=64).contains(&value.len()) {
+            path = path.replace(&format!("{{{name}}}"), value);
+        }
+    }
+    if path.contains('{') { Err("an earlier step gave no id to go on with".to_owned()) } else { Ok(path) }
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{} ms", time.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_filled_with_ids_only() {
+        let kept = |value: &str| vec![("id", value.to_owned())];
+        assert_eq!(filled("/api/things", &[]).as_deref(), Ok("/api/things"));
+        assert_eq!(filled("/api/things/{id}", &kept("a-1")).as_deref(), Ok("/api/things/a-1"));
+        let too_long = "x".repeat(65);
+        for value in ["", "../x", "a b", "{id}", "é", too_long.as_str()] {
+            assert!(filled("/api/things/{id}", &kept(value)).is_err(), "{value}");
+        }
+        assert!(filled("/api/things/{id}", &[]).is_err());
+    }
+}

@@ -1,0 +1,45 @@
+//! From Lambda's runtime to the hook and back.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+
+use crate::check::CHECKS;
+use crate::clients::{Clients, sdk_config};
+use crate::hook::Hook;
+use crate::report::LifecycleEvent;
+use crate::settings::{Phase, Settings};
+
+/// Runs a hook until Lambda ends the process. `version` is what the build stamped into the binary.
+pub async fn run(phase: Phase, version: &'static str) -> ExitCode {
+    crate::log::init();
+    let clients = Clients::new(&sdk_config().await);
+    let hook = Arc::new(Hook { phase, settings: Settings::from_env(), checks: CHECKS, clients });
+    tracing::info!(phase = phase.name(), version, "started");
+    let served = lambda_runtime::run(service_fn(move |event: LambdaEvent<LifecycleEvent>| {
+        let hook = hook.clone();
+        async move {
+            let time_left = until(event.context.deadline());
+            hook.handle(&event.payload, time_left).await.map_err(|error| Diagnostic {
+                error_type: "ReportError".to_owned(),
+                error_message: error.to_string(),
+            })
+        }
+    }))
+    .await;
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(phase = phase.name(), version, %error, "the hook cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The time until Lambda's deadline, which is a time of the clock; nothing when it is over.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+fn until(deadline: SystemTime) -> Duration {
+    deadline.duration_since(SystemTime::now()).unwrap_or_default()
+}

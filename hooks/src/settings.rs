@@ -1,0 +1,120 @@
+//! What the template tells a hook. The event itself names neither the function nor the version.
+
+use crate::check::Expected;
+
+/// Which of the two hooks this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Before traffic moves: the new version is asked by its number.
+    PreTraffic,
+    /// After: the alias is asked, as clients do.
+    PostTraffic,
+}
+
+impl Phase {
+    /// The phase's name, which is its binary's.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreTraffic => "pre-traffic",
+            Self::PostTraffic => "post-traffic",
+        }
+    }
+}
+
+/// The environment of a hook. What is empty counts as missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `CAUSEWAY_ENV`, for the log.
+    pub environment: String,
+    /// `TARGET_VERSION`: the ARN of the new Lambda version.
+    pub target_version: Option<String>,
+    /// `TARGET_ALIAS`: `name:live`.
+    pub target_alias: Option<String>,
+    /// `EXPECTED_VERSION`: the version stamped into the new code, if the template knows it.
+    pub expected: Expected,
+}
+
+/// Whom a hook asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The function's name or ARN, with version or alias.
+    pub function: String,
+    /// The number of the version that must answer, where the ARN names one.
+    pub number: Option<String>,
+}
+
+impl Settings {
+    /// Reads the settings through `lookup`, which gives a variable's value.
+    #[must_use]
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let value =
+            |name| lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        Self {
+            environment: value("CAUSEWAY_ENV").unwrap_or_else(|| "unknown".to_owned()),
+            target_version: value("TARGET_VERSION"),
+            target_alias: value("TARGET_ALIAS"),
+            expected: Expected { version: value("EXPECTED_VERSION") },
+        }
+    }
+
+    /// Reads the settings of this process.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Whom this phase asks.
+    ///
+    /// # Errors
+    /// The reason, when the template did not say.
+    pub fn target(&self, phase: Phase) -> Result<Target, String> {
+        let missing = |name: &str| format!("the environment variable {name} is not set");
+        let version = self.target_version.as_ref().ok_or_else(|| missing("TARGET_VERSION"))?;
+        let number = version.rsplit(':').next().filter(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+        let function = match phase {
+            Phase::PreTraffic => version,
+            Phase::PostTraffic => self.target_alias.as_ref().ok_or_else(|| missing("TARGET_ALIAS"))?,
+        };
+        Ok(Target { function: function.clone(), number: number.map(str::to_owned) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:lambda:eu-central-1:222222222222:function:checkin:7";
+
+    fn read(variables: &[(&str, &str)]) -> Settings {
+        Settings::read(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn each_phase_has_its_target() {
+        let settings =
+            read(&[("TARGET_VERSION", ARN), ("TARGET_ALIAS", "checkin:live"), ("EXPECTED_VERSION", "")]);
+        for (phase, function) in [(Phase::PreTraffic, ARN), (Phase::PostTraffic, "checkin:live")] {
+            let target = Target { function: function.to_owned(), number: Some("7".to_owned()) };
+            assert_eq!(settings.target(phase), Ok(target));
+        }
+        assert_eq!((settings.expected.version, settings.environment.as_str()), (None, "unknown"));
+        let named = read(&[("TARGET_VERSION", "checkin:$LATEST")]).target(Phase::PreTraffic);
+        assert_eq!(named.map(|target| target.number), Ok(None));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (variables, phase, name) in [
+            (&[][..], Phase::PreTraffic, "TARGET_VERSION"),
+            (&[("TARGET_VERSION", " ")], Phase::PreTraffic, "TARGET_VERSION"),
+            (&[("TARGET_ALIAS", "checkin:live")], Phase::PostTraffic, "TARGET_VERSION"),
+            (&[("TARGET_VERSION", ARN)], Phase::PostTraffic, "TARGET_ALIAS"),
+        ] {
+            let reason = read(variables).target(phase).err();
+            assert_eq!(reason, Some(format!("the environment variable {name} is not set")));
+        }
+    }
+}
