@@ -1,8 +1,60 @@
-//! tmp
-#![allow(dead_code, unused_imports)]
+//! `cargo xtask`: a table of contents. Every command is one file in `cmd/`.
+
 mod aws;
+mod build;
 mod clock;
+mod cmd;
 mod local;
 mod model;
+mod shell;
 mod term;
-fn main() {}
+
+use clap::{Parser, Subcommand};
+
+/// Carries a commit of a serverless application across AWS accounts, or rehearses that on one machine.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: cmd::Common,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole release on this machine: local cloud, bootstrap, pipeline, traffic shift, verdict
+    Rehearse(cmd::rehearse::Args),
+    /// Run everything that CI checks
+    Check(cmd::check::Args),
+    /// Plan and deploy the stacks of the build account and its targets, in order
+    Bootstrap(cmd::bootstrap::Args),
+    /// Build the functions, zip them, upload them, and write the packaged template
+    Package(cmd::package::Args),
+    /// Run the unit tests of what is released; the build stage does
+    Test(cmd::test::Args),
+    /// Run the tests of the Dev stage against the API at API_URL
+    IntegrationTest(cmd::integration_test::Args),
+    /// The local cloud by itself, for any AWS client
+    #[command(subcommand)]
+    Local(cmd::local::Command),
+}
+
+fn main() -> std::process::ExitCode {
+    let parsed = match cmd::parse::<Cli>() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    let common = parsed.common;
+    match parsed.command {
+        Command::Rehearse(args) => cmd::run("rehearse", common, async |c| cmd::rehearse::run(c, args).await),
+        Command::Check(args) => cmd::run("check", common, async |c| cmd::check::run(c, args).await),
+        Command::Bootstrap(args) => cmd::run("bootstrap", common, async |c| cmd::bootstrap::run(c, args).await),
+        Command::Package(args) => cmd::run("package", common, async |c| cmd::package::run(c, args).await),
+        Command::Test(args) => cmd::run("test", common, async |c| cmd::test::run(c, args).await),
+        Command::IntegrationTest(args) => {
+            cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, args).await)
+        }
+        Command::Local(command) => cmd::run("local", common, async |c| cmd::local::run(c, command).await),
+    }
+}

@@ -1,0 +1,108 @@
+//! Builds binaries with cargo and says where they are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use cargo_metadata::Message;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use super::versions::{Binary, Setting};
+use crate::model::artifact;
+use crate::model::fault::Fault;
+use crate::shell::{program, read};
+
+/// The target and the compiler of a build.
+///
+/// `target`: `host`, or a triple. `profile`: a cargo profile.
+///
+/// # Errors
+/// The compiler is missing.
+pub(crate) async fn setting(root: &Path, target: &str, profile: &str) -> anyhow::Result<Setting> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = read(program(rustc, ["-vV"], root)).await?;
+    let host = version.lines().find_map(|row| row.strip_prefix("host: ")).context("rustc does not name its host")?.to_owned();
+    let target = if target == "host" { host } else { target.to_owned() };
+    Ok(Setting { target, profile: profile.to_owned(), rustc: version })
+}
+
+/// The compiler's short name, `rustc 1.95.0 (…)`.
+pub(crate) fn short_rustc(setting: &Setting) -> String {
+    setting.rustc.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Builds binaries, each stamped with its version; their paths by name.
+///
+/// Cargo's own lines go to stderr.
+///
+/// # Errors
+/// Something does not compile, a binary is missing, or Cargo.lock is not up to date.
+pub(crate) async fn build(root: &Path, binaries: &[Binary], setting: &Setting, versions: &BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let mut arguments = vec!["build", "--locked", "--message-format", "json-render-diagnostics", "--profile", &setting.profile];
+    // One fixed selection: features depend on which packages are built together, and bytes on features.
+    let mut packages: Vec<&str> = binaries.iter().map(|binary| binary.package.as_str()).collect();
+    packages.dedup();
+    for package in packages {
+        arguments.extend(["--package", package]);
+    }
+    for binary in binaries {
+        arguments.extend(["--bin", &binary.name]);
+    }
+    let host = setting.rustc.lines().find_map(|row| row.strip_prefix("host: ")).unwrap_or_default();
+    if setting.target != host {
+        arguments.extend(["--target", &setting.target]);
+    }
+    let mut command = program("cargo", arguments, root);
+    for (bin, version) in versions {
+        command.env(artifact::version_variable(bin), version);
+    }
+    command.stdout(Stdio::piped());
+    let mut child = command.spawn().context("start cargo")?;
+    let stdout = child.stdout.take().context("read what cargo built")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let mut built = BTreeMap::new();
+    while let Some(line) = lines.next_line().await.context("read what cargo built")? {
+        let Ok(Message::CompilerArtifact(artifact)) = serde_json::from_str(&line) else { continue };
+        if let Some(executable) = artifact.executable {
+            built.insert(artifact.target.name.clone(), PathBuf::from(executable));
+        }
+    }
+    let status = child.wait().await.context("wait for cargo")?;
+    if !status.success() {
+        return Err(Fault::failed("build the functions", format!("for {}", setting.target))
+            .why("cargo ended with an error; its lines are above")
+            .next("mend what it names, and run it again; nothing was uploaded")
+            .into());
+    }
+    for binary in binaries {
+        if !built.contains_key(&binary.name) {
+            return Err(Fault::usage("build the function", binary.name.as_str())
+                .why(format!("package {} has no binary of that name", binary.package))
+                .next("cfn/app.yaml names its package by CodeUri; the binary's name must be the same")
+                .into());
+        }
+    }
+    Ok(built)
+}
+
+/// Finds which package each binary belongs to, by cargo's own word.
+///
+/// # Errors
+/// A binary that no package of the workspace has.
+pub(crate) async fn binaries(root: &Path, names: &[String]) -> anyhow::Result<Vec<Binary>> {
+    let text = read(program("cargo", ["metadata", "--format-version", "1", "--locked", "--no-deps"], root)).await?;
+    let metadata: cargo_metadata::Metadata = serde_json::from_str(&text).context("read cargo's metadata")?;
+    let mut all = Vec::new();
+    for name in names {
+        let package = metadata.packages.iter().find(|package| package.targets.iter().any(|target| target.is_bin() && target.name == *name));
+        let package = package.ok_or_else(|| {
+            Fault::usage("find the binary", name.as_str())
+                .why("no package of the workspace has it")
+                .next("cfn/app.yaml names packages by CodeUri; the binary's name must be the same")
+        })?;
+        all.push(Binary { name: name.clone(), package: package.name.to_string() });
+    }
+    all.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
+    Ok(all)
+}

@@ -1,0 +1,74 @@
+//! The files that a binary is made of.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// Every file below a directory, relative, sorted, with `/` between folders. `enter` decides by name which folders count.
+///
+/// # Errors
+/// A folder cannot be read.
+pub(crate) fn files_below(dir: &Path, enter: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    walk(dir, "", enter, &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+fn walk(dir: &Path, prefix: &str, enter: &dyn Fn(&str) -> bool, found: &mut Vec<String>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("read {}", dir.display()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = entry.file_type().with_context(|| format!("look at {}", entry.path().display()))?;
+        if kind.is_dir() && enter(&name) {
+            walk(&entry.path(), &format!("{prefix}{name}/"), enter, found)?;
+        } else if kind.is_file() {
+            found.push(format!("{prefix}{name}"));
+        }
+    }
+    Ok(())
+}
+
+/// The sources of one binary of a package, relative to the package: all of `src` but the folders and files of its
+/// other binaries, and the manifest.
+///
+/// # Errors
+/// A folder cannot be read.
+pub(super) fn sources(package: &Path, bin: &str) -> anyhow::Result<Vec<String>> {
+    let all = files_below(&package.join("src"), &|_| true)?;
+    let mut own: Vec<String> = all.into_iter().filter(|name| is_source_of(name, bin)).map(|name| format!("src/{name}")).collect();
+    own.push("Cargo.toml".to_owned());
+    if package.join("build.rs").is_file() {
+        own.push("build.rs".to_owned());
+    }
+    Ok(own)
+}
+
+/// Whether a file below `src` belongs to a binary: it does unless it lies in another one's place below `bin/`.
+fn is_source_of(name: &str, bin: &str) -> bool {
+    let Some(below) = name.strip_prefix("bin/") else { return true };
+    let owner = below.split_once('/').map_or_else(|| below.trim_end_matches(".rs"), |(folder, _)| folder);
+    owner == bin
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_binarys_files_do_not_count() {
+        let table = [
+            ("lib.rs", true),
+            ("store/dynamo.rs", true),
+            ("bin/checkin/main.rs", true),
+            ("bin/checkin/deep/x.rs", true),
+            ("bin/contacts/main.rs", false),
+            ("bin/contacts.rs", false),
+            ("bin/checkin.rs", true),
+        ];
+        for (name, expected) in table {
+            assert_eq!(is_source_of(name, "checkin"), expected, "{name}");
+        }
+    }
+}

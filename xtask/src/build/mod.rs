@@ -1,0 +1,10 @@
+//! From sources to packages: cargo, versions by content, deterministic zips.
+
+pub(crate) mod cargo;
+pub(crate) mod git;
+mod inputs;
+pub(crate) mod versions;
+pub(crate) mod zips;
+
+pub(crate) use versions::versions;
+pub(crate) use zips::{archive, bootstrap_zip};

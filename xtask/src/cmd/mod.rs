@@ -1,0 +1,257 @@
+//! The commands: one file each, with its arguments and one run function. Here is what they have in common.
+
+pub(crate) mod bootstrap;
+pub(crate) mod check;
+pub(crate) mod integration_test;
+pub(crate) mod local;
+pub(crate) mod package;
+pub(crate) mod rehearse;
+pub(crate) mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::aws::OpenOptions;
+use crate::clock::Stopwatch;
+use crate::model::config::{self, Config};
+use crate::model::fault::{Fault, Kind, from_error};
+use crate::model::line::{Line, ResultLine, tenths};
+use crate::model::verdict::{ExitCode as Code, Verdict};
+use crate::term::{Options, Out};
+
+/// Options of every command.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub(crate) struct Common {
+    /// What stdout carries: text for a person, or one JSON object a line
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    /// Answer every question with yes
+    #[arg(long, short, global = true)]
+    yes: bool,
+    /// No colors; the variable NO_COLOR does the same
+    #[arg(long, global = true)]
+    no_color: bool,
+    /// Profiles are PREFIX-build, PREFIX-dev and so on, in place of the project's name
+    #[arg(long, global = true, value_name = "PREFIX")]
+    profile_prefix: Option<String>,
+}
+
+/// What stdout carries.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Format {
+    /// For a person
+    #[default]
+    Text,
+    /// For a script: JSON lines
+    Json,
+}
+
+/// What a command works with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// Where lines go.
+    pub(crate) out: Out,
+    /// The checkout's root.
+    pub(crate) root: PathBuf,
+    /// `--profile-prefix`.
+    pub(crate) profile_prefix: Option<String>,
+}
+
+/// How a command ended when it did not fail.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    /// The verdict.
+    pub(crate) verdict: Verdict,
+    /// The exit code, where it is not the verdict's own.
+    pub(crate) code: Option<Code>,
+    /// The commit at work.
+    pub(crate) commit: Option<String>,
+    /// What was changed.
+    pub(crate) changed: Vec<String>,
+    /// What failed, for verdicts that are no success.
+    pub(crate) error: Option<Fault>,
+    /// What was found out.
+    pub(crate) data: Value,
+}
+
+impl Outcome {
+    /// A verdict and nothing else.
+    pub(crate) fn of(verdict: Verdict) -> Self {
+        Self { verdict, code: None, commit: None, changed: Vec::new(), error: None, data: json!({}) }
+    }
+
+    /// Adds what was found out.
+    pub(crate) fn with_data(mut self, data: Value) -> Self {
+        self.data = data;
+        self
+    }
+}
+
+/// A failure that had changed something before it happened.
+#[derive(Debug, thiserror::Error)]
+#[error("{source:#}")]
+pub(crate) struct AfterChanges {
+    /// What was changed.
+    pub(crate) changed: Vec<String>,
+    /// The failure.
+    pub(crate) source: anyhow::Error,
+}
+
+/// Parses the command line. With `--output json` a mistake in it ends in a result line, too.
+///
+/// # Errors
+/// The exit code, after help, the version or the complaint was printed.
+pub(crate) fn parse<C: clap::Parser>() -> Result<C, ExitCode> {
+    C::try_parse().map_err(|error| {
+        let _ = error.print();
+        if !error.use_stderr() {
+            return ExitCode::SUCCESS;
+        }
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let json = words.iter().any(|w| w == "--output=json") || words.windows(2).any(|w| w[0] == "--output" && w[1] == "json");
+        let out = Out::new(Options { json, ..Options::default() });
+        if json {
+            let why = error.kind().as_str().unwrap_or("it is not understood");
+            let fault = Fault::usage("read the command line", words.join(" ")).why(why).next("see cargo xtask --help");
+            let command = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
+            finish(&out, &command, Err(fault.into()), 0.0);
+        }
+        ExitCode::from(code_byte(Code::Usage))
+    })
+}
+
+/// Runs a command to its end, or until Ctrl-C, and prints the result line.
+pub(crate) fn run<F>(command: &str, common: Common, work: F) -> ExitCode
+where
+    F: AsyncFnOnce(Context) -> anyhow::Result<Outcome>,
+{
+    let out = Out::new(Options { json: common.output == Format::Json, no_color: common.no_color, yes: common.yes });
+    let watch = Stopwatch::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            let context = Context { out: out.clone(), root: root()?, profile_prefix: common.profile_prefix };
+            tokio::select! {
+                result = work(context) => result,
+                fault = interrupted() => Err(fault),
+            }
+        }),
+        Err(error) => Err(error.into()),
+    };
+    out.rest();
+    finish(&out, command, result, watch.seconds())
+}
+
+/// Resolves at Ctrl-C or a termination signal. What is dropped then ends the processes it started.
+async fn interrupted() -> anyhow::Error {
+    let fault = Fault::new(Kind::Interrupted, "run the command", "").why("it was interrupted").next("run it again; it begins clean");
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => fault.into(),
+                _ = terminate.recv() => fault.into(),
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+fn finish(out: &Out, command: &str, result: anyhow::Result<Outcome>, seconds: f64) -> ExitCode {
+    let line = result_line(command, result, seconds);
+    let code = line.exit_code;
+    out.line(&Line::Result(Box::new(line)));
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+fn result_line(command: &str, result: anyhow::Result<Outcome>, seconds: f64) -> ResultLine {
+    let outcome = result.unwrap_or_else(|error| {
+        let fault = from_error(&error);
+        let changed = error.downcast_ref::<AfterChanges>().map(|after| after.changed.clone()).unwrap_or_default();
+        Outcome { code: Some(fault.kind.exit_code()), error: Some(fault.clone()), changed, ..Outcome::of(fault.kind.verdict()) }
+    });
+    let code = outcome.code.unwrap_or_else(|| outcome.verdict.exit_code());
+    ResultLine {
+        command: command.to_owned(),
+        ok: outcome.verdict.is_ok() && outcome.error.is_none(),
+        exit_code: i32::from(code_byte(code)),
+        verdict: outcome.verdict.word(),
+        commit: outcome.commit,
+        seconds: tenths(seconds),
+        changed: outcome.changed,
+        error: outcome.error,
+        data: outcome.data,
+    }
+}
+
+fn code_byte(code: Code) -> u8 {
+    u8::try_from(code as i32).unwrap_or(1)
+}
+
+/// The root of the checkout: the nearest folder above that holds `cfn/stacks.toml`.
+fn root() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("find the current folder")?;
+    let found = here.ancestors().find(|dir| dir.join("cfn/stacks.toml").is_file());
+    found.map(Path::to_path_buf).ok_or_else(|| {
+        Fault::usage("find the project", here.display().to_string())
+            .why("neither this folder nor one above it has cfn/stacks.toml")
+            .next("run it inside of the checkout")
+            .into()
+    })
+}
+
+impl Context {
+    /// Reads `cfn/stacks.toml`.
+    ///
+    /// # Errors
+    /// A usage fault with file and line.
+    pub(crate) fn config(&self) -> anyhow::Result<Config> {
+        let path = self.root.join("cfn/stacks.toml");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        config::parse(&text).map_err(|error| {
+            Fault::usage("read the configuration", format!("cfn/stacks.toml line {}", error.line))
+                .why(&error.message)
+                .next("mend that line; the comments of the file explain every field")
+                .into()
+        })
+    }
+
+    /// Reads `cfn/stacks.local.toml`, where there is one, and the options about profiles.
+    ///
+    /// # Errors
+    /// A usage fault with file and line.
+    pub(crate) fn open_options(&self) -> anyhow::Result<OpenOptions> {
+        let path = self.root.join("cfn/stacks.local.toml");
+        let local = match std::fs::read_to_string(&path) {
+            Ok(text) => config::parse_local(&text).map_err(|error| {
+                Fault::usage("read the configuration", format!("cfn/stacks.local.toml line {}", error.line)).why(&error.message)
+            })?,
+            Err(_) => config::Local::default(),
+        };
+        Ok(OpenOptions { profile_prefix: self.profile_prefix.clone(), local, world: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_keep_what_was_changed() {
+        let source = anyhow::Error::new(Fault::new(Kind::TimedOut, "wait for the stack", "s"));
+        let error = anyhow::Error::new(AfterChanges { changed: vec!["build/causeway-build-base".into()], source });
+        let line = result_line("bootstrap", Err(error), 1.26);
+        assert_eq!((line.exit_code, line.verdict, line.seconds), (7, "timed-out", 1.3));
+        assert_eq!(line.changed, ["build/causeway-build-base"]);
+        assert!(!line.ok);
+    }
+
+    #[test]
+    fn a_good_outcome_is_ok() {
+        let line = result_line("package", Ok(Outcome::of(Verdict::NothingToDo)), 0.0);
+        assert_eq!((line.ok, line.exit_code, line.verdict), (true, 0, "nothing-to-do"));
+    }
+}

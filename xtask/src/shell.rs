@@ -1,0 +1,88 @@
+//! Runs a program to its end, without a shell in between.
+//!
+//! Programs that must be found and ended later are started by `local/process.rs` instead.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use tokio::process::Command;
+
+use crate::model::fault::Fault;
+
+/// A program with its arguments, in a directory, its input closed. It is ended when nobody waits for it any more.
+pub(crate) fn program<I, S>(name: impl AsRef<OsStr>, arguments: I, dir: &Path) -> Command
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    let mut command = Command::new(name);
+    command.args(arguments).current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// What a program printed, as text.
+///
+/// # Errors
+/// The program cannot be started (kind usage: it is missing), or ends badly, with what it printed.
+pub(crate) async fn read(mut command: Command) -> anyhow::Result<String> {
+    let name = describe(&command);
+    let output = command.output().await.map_err(|error| missing(&command, &error))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Fault::failed("run", name).why(said.trim()).into());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{name}: the output is not text"))
+}
+
+/// What a program printed, as bytes.
+///
+/// # Errors
+/// As for [`read`].
+pub(crate) async fn read_bytes(mut command: Command) -> anyhow::Result<Vec<u8>> {
+    let name = describe(&command);
+    let output = command.output().await.map_err(|error| missing(&command, &error))?;
+    if !output.status.success() {
+        return Err(Fault::failed("run", name).why(String::from_utf8_lossy(&output.stderr).trim()).into());
+    }
+    Ok(output.stdout)
+}
+
+/// Runs a program whose output goes to our stderr, so that stdout stays ours. True where it ended well.
+///
+/// # Errors
+/// The program cannot be started.
+pub(crate) async fn show(mut command: Command) -> anyhow::Result<bool> {
+    command.stdout(std::io::stderr());
+    let status = command.status().await.map_err(|error| missing(&command, &error))?;
+    Ok(status.success())
+}
+
+fn missing(command: &Command, error: &std::io::Error) -> anyhow::Error {
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    Fault::usage("start", name.as_str()).why(error).next(format!("install {name}, or put it on the PATH")).into()
+}
+
+/// The program and its arguments, as a person would type them.
+pub(crate) fn describe(command: &Command) -> String {
+    let command = command.as_std();
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fault::{Kind, from_error};
+
+    #[tokio::test]
+    async fn what_is_missing_and_what_fails_is_named() {
+        let here = Path::new(".");
+        let missing = read(program("no-such-program", ["x"], here)).await.unwrap_err();
+        assert_eq!(from_error(&missing).kind, Kind::Usage);
+        let failed = read(program("sh", ["-c", "echo no >&2; exit 3"], here)).await.unwrap_err();
+        assert_eq!(from_error(&failed).why, "no");
+        assert_eq!(read(program("sh", ["-c", "echo yes"], here)).await.unwrap(), "yes\n");
+    }
+}
