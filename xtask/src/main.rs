@@ -1,9 +1,11 @@
 //! `cargo xtask`: a table of contents. Every command is one file in `cmd/`.
 
+mod api_client;
 mod aws;
 mod build;
 mod clock;
 mod cmd;
+mod files;
 mod local;
 mod model;
 mod shell;

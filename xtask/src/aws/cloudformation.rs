@@ -34,6 +34,15 @@ pub(crate) struct StackInfo {
     pub(crate) termination_protection: bool,
 }
 
+/// A resource of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Physical {
+    /// Its id in its service.
+    pub(crate) id: String,
+    /// Its type.
+    pub(crate) resource_type: String,
+}
+
 /// What a change set is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted<'a> {
@@ -116,6 +125,48 @@ impl Stacks {
         let answer = self.client.get_template().stack_name(stack).send().await;
         let answer = answer.map_err(|error| explain(error, "read the template of the stack", stack))?;
         Ok(answer.template_body().unwrap_or_default().to_owned())
+    }
+
+    /// The stack's resources: physical ids and types by logical id, all pages.
+    pub(crate) async fn resources(&self, stack: &str) -> anyhow::Result<BTreeMap<String, Physical>> {
+        let mut pages = self.client.list_stack_resources().stack_name(stack).into_paginator().send();
+        let mut all = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the resources of the stack", stack))?;
+            all.extend(page.stack_resource_summaries().iter().filter_map(|found| {
+                let physical = Physical {
+                    id: found.physical_resource_id().unwrap_or_default().to_owned(),
+                    resource_type: found.resource_type().unwrap_or_default().to_owned(),
+                };
+                Some((found.logical_resource_id()?.to_owned(), physical))
+            }));
+        }
+        Ok(all)
+    }
+
+    /// Creates or updates a stack directly and follows it, as a pipeline's CREATE_UPDATE action does; `None` where
+    /// nothing would change.
+    pub(crate) async fn create_or_update(&self, wanted: &Wanted<'_>, limit: Duration, emit: &Emit) -> anyhow::Result<Option<Settled>> {
+        let parameters = wanted.parameters.iter().map(|(k, v)| Parameter::builder().parameter_key(k).parameter_value(v).build());
+        let parameters: Vec<Parameter> = parameters.collect();
+        let exists = self.describe(wanted.stack).await?.is_some();
+        let seen = if exists { self.event_ids(wanted.stack).await? } else { BTreeSet::new() };
+        if exists {
+            let call = self.client.update_stack().stack_name(wanted.stack).template_body(wanted.template);
+            let call = call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
+            let call = call.capabilities(Capability::CapabilityNamedIam).capabilities(Capability::CapabilityAutoExpand);
+            match call.send().await {
+                Ok(_) => {}
+                Err(error) if error.message().is_some_and(says_no_changes) => return Ok(None),
+                Err(error) => return Err(explain(error, "update the stack", wanted.stack)),
+            }
+        } else {
+            let call = self.client.create_stack().stack_name(wanted.stack).template_body(wanted.template);
+            let call = call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
+            let call = call.capabilities(Capability::CapabilityNamedIam).capabilities(Capability::CapabilityAutoExpand);
+            call.send().await.map_err(|error| explain(error, "create the stack", wanted.stack))?;
+        }
+        self.follow(wanted.stack, seen, limit, emit).await.map(Some)
     }
 
     /// Makes a change set and waits until it can be executed; `None` where nothing would change (it is removed then).

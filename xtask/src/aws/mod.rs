@@ -9,5 +9,5 @@ mod session;
 mod sts;
 
 pub(crate) use error::explain;
-pub(crate) use session::{Account, Accounts, Keys, LocalWorld, OpenOptions};
+pub(crate) use session::{Account, Accounts, LocalWorld, OpenOptions};
 pub(crate) use sts::assume_role;

@@ -21,17 +21,8 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use super::sts;
 use crate::model::config::{BUILD, Config, Local};
 use crate::model::fault::{Fault, Kind};
-
-/// Access keys of a session. They are never printed: there is no `Debug`.
-#[derive(Clone)]
-pub(crate) struct Keys {
-    /// The access key id.
-    pub(crate) id: String,
-    /// The secret.
-    pub(crate) secret: String,
-    /// The session token.
-    pub(crate) token: Option<String>,
-}
+use crate::model::keys::Keys;
+use crate::model::net::is_loopback;
 
 /// The local cloud as a client sees it.
 #[derive(Debug, Clone)]
@@ -229,17 +220,6 @@ fn profile(config: &Config, name: &str, options: &OpenOptions) -> Option<String>
     }
 }
 
-/// Whether a URL's host is this machine.
-pub(crate) fn is_loopback(url: &str) -> bool {
-    let host =
-        url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?']).next().unwrap_or_default();
-    let host = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(host, _)| host),
-    };
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 /// rustls on ring; the given certificates, or the ones in force on this machine (`SSL_CERT_FILE` counts).
 fn http_client(bundle: Option<Vec<u8>>) -> anyhow::Result<SharedHttpClient> {
     let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
@@ -259,24 +239,4 @@ fn timeouts() -> TimeoutConfig {
         .connect_timeout(std::time::Duration::from_secs(5))
         .operation_attempt_timeout(std::time::Duration::from_secs(120))
         .build()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for url in ["https://127.0.0.1:4566", "http://localhost", "http://[::1]:80/x", "127.0.0.1:1"] {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "https://cloudformation.eu-central-1.amazonaws.com",
-            "http://127.0.0.1.example.com",
-            "http://10.0.0.1:1",
-            "",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
-    }
 }

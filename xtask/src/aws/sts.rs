@@ -1,8 +1,9 @@
 //! Who the caller is, and sessions of other roles.
 
 use super::error::explain;
-use super::session::{Account, Keys};
+use super::session::Account;
 use crate::model::fault::Fault;
+use crate::model::keys::Keys;
 
 /// The id of the account that the credentials belong to.
 pub(super) async fn caller_account(account: &Account) -> anyhow::Result<String> {

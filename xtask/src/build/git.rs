@@ -36,7 +36,7 @@ pub(crate) async fn working_tree(root: &Path) -> anyhow::Result<Vec<u8>> {
     let listed = read(program("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], root)).await;
     let names: Vec<String> = match listed {
         Ok(text) => text.split('\0').filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect(),
-        Err(_) => super::inputs::files_below(root, &|name| name != "target" && name != ".git")?,
+        Err(_) => crate::files::files_below(root, &|name| name != "target" && name != ".git")?,
     };
     let mut entries = Vec::new();
     for name in names {

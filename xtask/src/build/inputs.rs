@@ -2,33 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
-
-/// Every file below a directory, relative, sorted, with `/` between folders. `enter` decides by name which folders count.
-///
-/// # Errors
-/// A folder cannot be read.
-pub(crate) fn files_below(dir: &Path, enter: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
-    let mut found = Vec::new();
-    walk(dir, "", enter, &mut found)?;
-    found.sort();
-    Ok(found)
-}
-
-fn walk(dir: &Path, prefix: &str, enter: &dyn Fn(&str) -> bool, found: &mut Vec<String>) -> anyhow::Result<()> {
-    let entries = std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("read {}", dir.display()))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let kind = entry.file_type().with_context(|| format!("look at {}", entry.path().display()))?;
-        if kind.is_dir() && enter(&name) {
-            walk(&entry.path(), &format!("{prefix}{name}/"), enter, found)?;
-        } else if kind.is_file() {
-            found.push(format!("{prefix}{name}"));
-        }
-    }
-    Ok(())
-}
+use crate::files::files_below;
 
 /// The sources of one binary of a package, relative to the package: all of `src` but the folders and files of its
 /// other binaries, and the manifest.

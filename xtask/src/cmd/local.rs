@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Context, Outcome};
-use crate::local::cloud::{self, Keep};
+use crate::local::resident::{self, Keep};
 use crate::local::paths::Paths;
 use crate::local::serve;
 use crate::local::state::{State, quoted};
@@ -54,7 +54,7 @@ pub(crate) async fn run(context: Context, command: Command) -> anyhow::Result<Ou
         Command::Up(minute) => {
             let config = context.config()?;
             let say = |text: &str| context.out.note(text);
-            let found = cloud::up(&config, &paths, &context.root, minute.minute, Keep::Yes, &say).await?;
+            let found = resident::up(&config, &paths, &context.root, minute.minute, Keep::Yes, &say).await?;
             let state = found.state();
             context.out.say(format!("the local cloud is up at {}", state.endpoint()));
             context.out.say("eval \"$(cargo xtask local env)\" leads any AWS client there; cargo xtask local down ends it");
@@ -62,7 +62,7 @@ pub(crate) async fn run(context: Context, command: Command) -> anyhow::Result<Ou
             Ok(Outcome::of(verdict).with_data(json!({"endpoint": state.endpoint(), "urls": state.urls})))
         }
         Command::Down => {
-            let ended = cloud::down(&paths).await?;
+            let ended = resident::down(&paths).await?;
             context.out.say(if ended { "the local cloud is down" } else { "there is no local cloud" });
             Ok(Outcome::of(if ended { Verdict::Done } else { Verdict::NothingToDo }))
         }

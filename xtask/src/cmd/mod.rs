@@ -76,12 +76,14 @@ pub(crate) struct Outcome {
     pub(crate) error: Option<Fault>,
     /// What was found out.
     pub(crate) data: Value,
+    /// Print no result in text mode: what was printed is for a program to read.
+    pub(crate) quiet: bool,
 }
 
 impl Outcome {
     /// A verdict and nothing else.
     pub(crate) fn of(verdict: Verdict) -> Self {
-        Self { verdict, code: None, commit: None, changed: Vec::new(), error: None, data: json!({}) }
+        Self { verdict, code: None, commit: None, changed: Vec::new(), error: None, data: json!({}), quiet: false }
     }
 
     /// Adds what was found out.
@@ -161,6 +163,9 @@ async fn interrupted() -> anyhow::Error {
 }
 
 fn finish(out: &Out, command: &str, result: anyhow::Result<Outcome>, seconds: f64) -> ExitCode {
+    if !out.is_json() && result.as_ref().is_ok_and(|outcome| outcome.quiet) {
+        return ExitCode::SUCCESS;
+    }
     let line = result_line(command, result, seconds);
     let code = line.exit_code;
     out.line(&Line::Result(Box::new(line)));
@@ -204,6 +209,11 @@ fn root() -> anyhow::Result<PathBuf> {
 }
 
 impl Context {
+    /// The same context, with every question answered with yes.
+    pub(crate) fn answering_yes(&self) -> Self {
+        Self { out: self.out.answering_yes(), ..self.clone() }
+    }
+
     /// Reads `cfn/stacks.toml`.
     ///
     /// # Errors

@@ -196,6 +196,23 @@ impl Client {
         send(self.call(method, path, account, service).body(body), &action).await
     }
 
+    /// A call whose signature is in its headers already.
+    ///
+    /// # Errors
+    /// A [`Refusal`], or the emulator does not answer.
+    pub(crate) async fn signed(&self, method: Method, path: &str, headers: http::HeaderMap, body: Vec<u8>) -> anyhow::Result<(http::HeaderMap, Vec<u8>)> {
+        let action = format!("{method} {path}");
+        let call = self.http.request(method, format!("{}{path}", self.base)).headers(headers).header("x-forwarded-proto", "https");
+        send(call.body(body), &action).await
+    }
+
+    /// Makes a bucket of an account, unless it is there.
+    pub(crate) async fn make_bucket(&self, account: &str, bucket: &str) {
+        let place = format!("<CreateBucketConfiguration><LocationConstraint>{}</LocationConstraint></CreateBucketConfiguration>", self.region);
+        let place = if self.region == "us-east-1" { Vec::new() } else { place.into_bytes() };
+        let _ = self.rest(Method::PUT, &format!("/{bucket}"), account, "s3", place).await;
+    }
+
     fn call(&self, method: Method, path: &str, account: &str, service: &str) -> reqwest::RequestBuilder {
         let scope = format!("{account}/20260101/{}/{service}/aws4_request", self.region);
         let authorization = format!(

@@ -3,21 +3,25 @@
 //! One resident process a checkout (`xtask local serve`) holds all of it; commands find it through `state.json`.
 
 mod cloud;
+pub(crate) mod control;
 mod edge;
 mod emulator;
-mod files;
 mod front;
-mod happenings;
+pub(crate) mod happenings;
 mod hooks;
 pub(crate) mod install;
 mod ledger;
 mod lower;
+mod mirror;
 mod operation;
 pub(crate) mod paths;
+pub(crate) mod pipeline;
 pub(crate) mod process;
+pub(crate) mod resident;
 mod resources;
 mod rollout;
 pub(crate) mod serve;
+mod sign;
 pub(crate) mod state;
 mod tls;
 mod xml;

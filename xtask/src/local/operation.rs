@@ -79,7 +79,8 @@ async fn run(
         if let (Some(gate), Some(record), false) = (&gate, &record, opened)
             && let Some(handle) = waiting_handle(cloud, key, gate).await?
         {
-            opened = true;
+opened = true;
+            bound_roles(cloud, key, record).await?;
             let outcome = shift(cloud, key, record, prepared).await;
             open(cloud, &handle, outcome).await?;
         }
@@ -87,6 +88,7 @@ async fn run(
     };
     match record {
         Some(record) if status.is_good() => {
+bound_roles(cloud, key, &record).await?;
             encrypt_buckets(cloud, key, &record).await?;
             cloud.ledger.set_current(key, Some(Arc::clone(&record)));
             edge::deployed(cloud, key, &record).await?;
@@ -155,6 +157,24 @@ async fn open(cloud: &Cloud, handle: &str, outcome: Result<(), String>) -> anyho
     let path = path.context("the gate's handle is no URL")?;
     let body = serde_json::json!({"Status": status, "UniqueId": "rollout", "Reason": reason, "Data": ""});
     cloud.emulator.rest(Method::PUT, path, "000000000000", "s3", body.to_string().into_bytes()).await?;
+    Ok(())
+}
+
+/// Boundaries of roles in a template are ignored by the emulator, so they are set through IAM.
+async fn bound_roles(cloud: &Cloud, key: &StackKey, record: &Record) -> anyhow::Result<()> {
+    let Some(definitions) = record.long.get("Resources").and_then(Value::as_object) else { return Ok(()) };
+    let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(()) };
+    for (logical_id, definition) in definitions {
+        if definition.get("Type").and_then(Value::as_str) != Some("AWS::IAM::Role") {
+            continue;
+        }
+        let boundary = definition.pointer("/Properties/PermissionsBoundary");
+        let (Some(boundary), Some(role)) = (boundary, resources.physical(logical_id)) else { continue };
+        let boundary = resources.eval(&cloud.emulator, key, record, boundary)?;
+        let parameters = [("RoleName", role), ("PermissionsBoundary", boundary.as_str().unwrap_or_default())];
+        let set = cloud.emulator.query(&key.0, "iam", "PutRolePermissionsBoundary", &parameters).await;
+        set.with_context(|| format!("set the boundary of {role}"))?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::files::write_private;
+use crate::files::write_private;
 use super::paths::Paths;
 use super::process;
 

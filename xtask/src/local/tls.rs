@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 
-use super::files::write_private;
+use crate::files::write_private;
 use super::paths::Paths;
 
 /// The leaf's certificate and key, PEM.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::style::Paint;
 use super::text::{render, step_name};
 use crate::clock;
+use crate::model::changeset::Change;
 use crate::model::fault::Fault;
 use crate::model::line::{Emit, Line, Status};
 
@@ -41,6 +42,16 @@ impl Out {
         let terminal = std::io::stderr().is_terminal() && std::io::stdout().is_terminal() && !options.json;
         let paint = if options.json { Paint::plain() } else { Paint::detect(options.no_color) };
         Self(Arc::new(Inner { options, paint, spinner: Mutex::new(None), terminal }))
+    }
+
+    /// Whether stdout carries JSON lines.
+    pub(crate) fn is_json(&self) -> bool {
+        self.0.options.json
+    }
+
+    /// Text on stdout as it is, for programs that read it.
+    pub(crate) fn raw(&self, text: &str) {
+        self.print(text);
     }
 
     /// Whether a person sits before it: both stdin and the output are a terminal.
@@ -112,6 +123,27 @@ impl Out {
         if let Some(old) = self.spinner().replace(bar) {
             old.finish_and_clear();
         }
+    }
+
+    /// A line of a program at work: beside the spinner in a terminal, else on stderr.
+    pub(crate) fn tick(&self, line: &str) {
+        match self.spinner().as_ref() {
+            Some(bar) => bar.set_message(line.to_owned()),
+            None => {
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            }
+        }
+    }
+
+    /// Shows what a change set changes.
+    pub(crate) fn changes(&self, changes: &[Change]) {
+        self.print(&super::text::changes(changes, self.0.paint));
+    }
+
+    /// The same output, with every question answered with yes.
+    pub(crate) fn answering_yes(&self) -> Self {
+        let options = Options { yes: true, ..self.0.options };
+        Self(Arc::new(Inner { options, paint: self.0.paint, spinner: Mutex::new(None), terminal: self.0.terminal }))
     }
 
     /// Ends the spinner.

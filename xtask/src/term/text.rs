@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::style::Paint;
-use crate::model::changeset::Op;
+use crate::model::changeset::{Change, Op};
 use crate::model::line::{Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
 use crate::model::plan::{StackPlan, Wave};
 use crate::model::stack::Action;
@@ -127,18 +127,25 @@ fn stack_plan(stack: &StackPlan, paint: Paint) -> String {
     if !stack.waits_for.is_empty() {
         let _ = write!(text, " {}", paint.dim(format!("(after {})", stack.waits_for.join(", "))));
     }
-    for change in &stack.changes {
-        let sign = change.op.sign();
-        let row = format!("{sign} {:<32} {}", change.logical_id, change.resource_type);
+    if !stack.changes.is_empty() {
+        let _ = write!(text, "\n{}", changes(&stack.changes, paint));
+    }
+    text
+}
+
+/// The changes of a change set, one in a row.
+pub(crate) fn changes(changes: &[Change], paint: Paint) -> String {
+    let row = |change: &Change| {
+        let row = format!("{} {:<32} {}", change.op.sign(), change.logical_id, change.resource_type);
         let row = match change.op {
             _ if change.endangers_data() => paint.bad(format!("{row}  DATA MAY BE LOST")),
             Op::Add => paint.good(row),
             Op::Modify => paint.warn(row),
             Op::Remove | Op::Replace => paint.bad(row),
         };
-        let _ = write!(text, "\n           {row}");
-    }
-    text
+        format!("           {row}")
+    };
+    changes.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 fn result(result: &ResultLine, paint: Paint) -> String {

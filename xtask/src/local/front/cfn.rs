@@ -14,8 +14,11 @@ use serde_json::Value;
 use super::answers;
 use super::{Call, Front, whole};
 use crate::local::ledger::{Record, StackKey, stack_name};
+use crate::local::emulator::Refusal;
 use crate::local::lower::lower;
+use crate::local::mirror::{self, Reader};
 use crate::local::operation;
+use crate::model::keys::Keys;
 use crate::model::template;
 
 /// CloudFormation's limit for a template in a request ("CloudFormation quotas").
@@ -103,7 +106,16 @@ async fn with_template(
         Err(error) => return Ok(refuse("ValidationError", &format!("Template format error: {error}"))),
     };
     let parameters = parameters(front, &form, key, &long);
-    let lowered = lower(&long, &parameters, &front.cloud.target);
+let mut lowered = lower(&long, &parameters, &front.cloud.target);
+    if matches!(action, "CreateChangeSet" | "CreateStack" | "UpdateStack") {
+        let reader = match reader(front, call, &form, key).await? {
+            Ok(reader) => reader,
+            Err(refusal) => return Ok(refuse("AccessDenied", &refusal)),
+        };
+        if let Err(refusal) = mirror::code(&front.cloud.emulator, &key.0, &reader, &mut lowered.template).await? {
+            return Ok(refuse("AccessDenied", &refusal));
+        }
+    }
     let text = lowered.template.to_string();
     for name in ["TemplateBody", "TemplateURL", "UsePreviousTemplate"] {
         form.remove(name);
@@ -133,6 +145,26 @@ async fn with_template(
         }
     }
     Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// With whose rights a function's code is read: those of the role CloudFormation gets, else the caller's.
+async fn reader(front: &Front, call: &Call, form: &Form, key: &StackKey) -> anyhow::Result<Result<Reader, String>> {
+    let role = form.get("RoleARN");
+    if role.is_empty() {
+        return Ok(Ok(front.cloud.identities.keys(&call.access_key).map_or(Reader::Root, Reader::Session)));
+    }
+    let parameters = [("RoleArn", role), ("RoleSessionName", "AWSCloudFormation")];
+    match front.cloud.emulator.query(&key.0, "sts", "AssumeRole", &parameters).await {
+        Ok(answer) => {
+            let text = |name: &str| answer.text_at(&["AssumeRoleResult", "Credentials", name]).to_owned();
+            let keys = Keys { id: text("AccessKeyId"), secret: text("SecretAccessKey"), token: Some(text("SessionToken")) };
+            Ok(Ok(Reader::Session(keys)))
+        }
+        Err(error) if error.downcast_ref::<Refusal>().is_some() => {
+            Ok(Err(format!("Role {role} is invalid or cannot be assumed")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The template's text: from the body, from S3, or the stack's own.
@@ -259,12 +291,7 @@ impl Front {
         let emulator = &self.cloud.emulator;
         let bucket = format!("causeway-front-{account}");
         let region = emulator.region();
-        let place = format!(
-            "<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
-        );
-        let place = if region == "us-east-1" { Vec::new() } else { place.into_bytes() };
-        // It may be there already.
-        let _ = emulator.rest(http::Method::PUT, &format!("/{bucket}"), account, "s3", place).await;
+        emulator.make_bucket(account, &bucket).await;
         let key = hex::encode(sha2::Sha256::digest(text));
         emulator
             .rest(

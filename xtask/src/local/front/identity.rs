@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::Context as _;
-use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use http::HeaderMap;
 
 use super::Call;
+use crate::local::sign;
 use crate::local::xml::Element;
 use crate::model::fault::Fault;
+use crate::model::keys::Keys;
 
 /// Keys that STS handed out through the front. They live in memory only.
 #[derive(Default)]
@@ -21,8 +19,7 @@ pub(crate) struct Identities(Mutex<HashMap<String, Known>>);
 #[derive(Clone)]
 struct Known {
     account: String,
-    secret: String,
-    token: String,
+    keys: Keys,
 }
 
 /// The access key id and the service of a call's signature, from its header or its query.
@@ -63,11 +60,12 @@ impl Identities {
         if id.is_empty() {
             return;
         }
-        let known = Known {
-            account: account.to_owned(),
+        let keys = Keys {
+            id: id.clone(),
             secret: text(&["Credentials", "SecretAccessKey"]),
-            token: text(&["Credentials", "SessionToken"]),
+            token: Some(text(&["Credentials", "SessionToken"])),
         };
+        let known = Known { account: account.to_owned(), keys };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, known);
     }
 
@@ -81,6 +79,11 @@ impl Identities {
             return Some(access_key.to_owned());
         }
         self.get(access_key).map(|known| known.account)
+    }
+
+    /// The keys of a session that began here.
+    pub(crate) fn keys(&self, access_key: &str) -> Option<Keys> {
+        self.get(access_key).map(|known| known.keys)
     }
 
     /// The headers of a call with another body, signed anew by the call's own signer.
@@ -98,39 +101,15 @@ impl Identities {
         for name in ["authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"] {
             headers.remove(name);
         }
-        let identity =
-            Credentials::new(&call.access_key, &known.secret, Some(known.token), None, "causeway").into();
-        let parameters = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(region)
-            .name(&call.service)
-            .time(crate::clock::now().into())
-            .settings(SigningSettings::default())
-            .build()
-            .context("sign a changed call")?
-            .into();
-        let host = headers
-            .get(http::header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or("127.0.0.1")
-            .to_owned();
+        let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1").to_owned();
         let path = call.parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let signed: Vec<(String, String)> = ["host", "content-type"]
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.to_owned())))
             .collect();
-        let signable = SignableRequest::new(
-            call.parts.method.as_str(),
-            format!("https://{host}{path}"),
-            signed.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-            SignableBody::Bytes(body),
-        )
-        .context("sign a changed call")?;
-        let (instructions, _) = sign(signable, &parameters).context("sign a changed call")?.into_parts();
-        let mut request = http::Request::builder().uri(path).body(()).context("sign a changed call")?;
-        *request.headers_mut() = headers;
-        instructions.apply_to_request_http1x(&mut request);
-        Ok(request.into_parts().0.headers)
+        let url = format!("https://{host}{path}");
+        headers.extend(sign::headers(&known.keys, &call.service, region, &call.parts.method, &url, &signed, body)?);
+        Ok(headers)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod principal;
 mod stand_in;
+mod unknown_keys;
 
 use std::collections::BTreeMap;
 
@@ -59,7 +60,8 @@ pub(crate) fn lower(original: &Value, parameters: &BTreeMap<String, String>, tar
         original.get("Globals").and_then(|globals| globals.get("Function")).cloned().unwrap_or(Value::Null);
     let shifts = take_shifts(&mut template, &globals);
     functions(&mut template, target);
-    let types = stand_in::replace(&mut template, !shifts.is_empty());
+let types = stand_in::replace(&mut template, &shifts);
+    unknown_keys::drop(&mut template);
     principal::extend(&mut template);
     let gate = (!shifts.is_empty()).then(|| add_gate(&mut template, &shifts, parameters));
     Lowered { template, types, shifts, gate }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::resources;
+use super::{Shift, resources};
 
 /// The inert type. It takes any property, does nothing, and its changes show up in change sets.
 pub(crate) const INERT: &str = "AWS::CDK::Metadata";
@@ -83,8 +83,9 @@ struct Named {
 
 /// Makes refused resources inert and replaces references to them. Returns their real types.
 ///
-/// `with_sam_application`: SAM would make a CodeDeploy application, which references may name.
-pub(super) fn replace(template: &mut Value, with_sam_application: bool) -> BTreeMap<String, String> {
+/// For functions whose traffic shifts, SAM would make a CodeDeploy application and a deployment group each, which
+/// references may name.
+pub(super) fn replace(template: &mut Value, shifts: &[Shift]) -> BTreeMap<String, String> {
     let mut types = BTreeMap::new();
     let mut named = BTreeMap::new();
     for (logical_id, resource) in resources(template) {
@@ -102,11 +103,13 @@ pub(super) fn replace(template: &mut Value, with_sam_application: bool) -> BTree
             map.insert("Properties".into(), json!({"Type": kind, "Properties": properties}));
         }
     }
-    if with_sam_application
-        && let Some(application) = REFUSED.iter().find(|r| r.resource_type.ends_with("Application"))
-    {
-        let name = json!({"Fn::Sub": format!("${{AWS::StackName}}-{SAM_APPLICATION}")});
-        named.insert(SAM_APPLICATION.to_owned(), of(application, name));
+    let groups = shifts.iter().map(|shift| (format!("{}DeploymentGroup", shift.function), "AWS::CodeDeploy::DeploymentGroup"));
+    let application = (!shifts.is_empty()).then(|| (SAM_APPLICATION.to_owned(), "AWS::CodeDeploy::Application"));
+    for (logical_id, kind) in groups.chain(application) {
+        if let Some(refused) = REFUSED.iter().find(|refused| refused.resource_type == kind) {
+            let name = json!({"Fn::Sub": format!("${{AWS::StackName}}-{logical_id}")});
+            named.insert(logical_id, of(refused, name));
+        }
     }
     if !named.is_empty() {
         references(template, &named);
@@ -196,11 +199,12 @@ mod tests {
     fn references_become_names() {
         let mut value = template::parse(
             "Resources:\n  P:\n    Type: AWS::CodePipeline::Pipeline\n    Properties: {Name: !Sub '${Project}-x'}\n  C:\n    Type: AWS::CodeConnections::Connection\n\
-             \x20 G: {Type: AWS::IAM::Group}\n  T:\n    Type: AWS::SNS::Topic\n    Properties:\n      A: !Ref P\n      B: !Ref C\n      D: !GetAtt C.ConnectionArn\n      E: !Sub 'to-${P}-${G.Arn}'\n      F: !Ref Other\n      H: !Ref ServerlessDeploymentApplication\n",
+             \x20 G: {Type: AWS::IAM::Group}\n  T:\n    Type: AWS::SNS::Topic\n    Properties:\n      A: !Ref P\n      B: !Ref C\n      D: !GetAtt C.ConnectionArn\n      E: !Sub 'to-${P}-${G.Arn}'\n      F: !Ref Other\n      H: !Ref ServerlessDeploymentApplication\n      I: !Ref FDeploymentGroup\n",
         )
         .unwrap()
         .to_json();
-        let types = replace(&mut value, true);
+        let shift = Shift { function: "F".into(), alias: "live".into(), preference: json!({}) };
+        let types = replace(&mut value, &[shift]);
         assert_eq!(types.len(), 3);
         let properties = &value["Resources"]["T"]["Properties"];
         let name = json!({"Fn::Sub": "${Project}-x"});
@@ -211,6 +215,7 @@ mod tests {
         let group = json!({"Fn::Sub": ["arn:${AWS::Partition}:iam::${AWS::AccountId}:group/${CausewayName}", {"CausewayName": {"Fn::Sub": "${AWS::StackName}-G"}}]});
         assert_eq!(properties["E"], json!({"Fn::Sub": ["to-${P}-${GArn}", {"P": name, "GArn": group}]}));
         assert_eq!(properties["F"], json!({"Ref": "Other"}));
+        assert_eq!(properties["I"], json!({"Fn::Sub": "${AWS::StackName}-FDeploymentGroup"}));
         assert_eq!(properties["H"], json!({"Fn::Sub": "${AWS::StackName}-ServerlessDeploymentApplication"}));
     }
 }

@@ -90,6 +90,10 @@ fn accounts(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError> {
         if let Err(message) = name(account, MAX_ENV) {
             return Err(at(spans.text, Some(name_span.clone()), format!("account {account:?} {message}")));
         }
+        if account.contains('-') {
+            // A template parameter of theirs allows letters and digits only.
+            return Err(at(spans.text, Some(name_span.clone()), format!("account {account:?} must have no hyphen")));
+        }
         if account == "targets" {
             return Err(at(
                 spans.text,

@@ -1,4 +1,4 @@
-//! Files that only their owner may read, written whole or not at all.
+//! Files: private ones, written whole or not at all; and what lies below a directory.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -17,6 +17,32 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         tempfile::NamedTempFile::new_in(dir).with_context(|| format!("write in {}", dir.display()))?;
     file.write_all(content).with_context(|| format!("write {}", path.display()))?;
     file.persist(path).with_context(|| format!("write {}", path.display()))?;
+    Ok(())
+}
+
+/// Every file below a directory, relative, sorted, with `/` between folders. `enter` decides by name which folders count.
+///
+/// # Errors
+/// A folder cannot be read.
+pub(crate) fn files_below(dir: &Path, enter: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    walk(dir, "", enter, &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+fn walk(dir: &Path, prefix: &str, enter: &dyn Fn(&str) -> bool, found: &mut Vec<String>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("read {}", dir.display()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = entry.file_type().with_context(|| format!("look at {}", entry.path().display()))?;
+        if kind.is_dir() && enter(&name) {
+            walk(&entry.path(), &format!("{prefix}{name}/"), enter, found)?;
+        } else if kind.is_file() {
+            found.push(format!("{prefix}{name}"));
+        }
+    }
     Ok(())
 }
 

@@ -1,0 +1,121 @@
+//! A client of the check-in API that counts its requests.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::{Method, StatusCode};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::clock::Stopwatch;
+use crate::model::fault::Fault;
+
+/// How long one request may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// The largest answer that is read.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// A client of one API.
+#[derive(Clone)]
+pub(crate) struct ApiClient {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The workload's version, from the header.
+    pub(crate) version: Option<String>,
+    /// Lambda's number of the version, from the header.
+    pub(crate) lambda_version: Option<String>,
+    /// The link to the next page, where there is one.
+    pub(crate) next: Option<String>,
+    /// The body, where it is JSON.
+    pub(crate) body: Value,
+}
+
+impl ApiClient {
+    /// For an address; a missing slash at its end is added.
+    ///
+    /// # Errors
+    /// No HTTP client can be made.
+    pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
+        // Only one provider is compiled in; an earlier installation of it is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder().timeout(REQUEST_LIMIT).user_agent("causeway-integration-test");
+        if crate::model::net::is_loopback(url) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().context("make an HTTP client")?;
+        Ok(Self { http, base: format!("{}/", url.trim_end_matches('/')) })
+    }
+
+    /// Sends a request; `path` is relative to the address.
+    ///
+    /// # Errors
+    /// No answer came, or one that is too large.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+        let mut call = self.http.request(method.clone(), format!("{}{path}", self.base));
+        if let Some(body) = body {
+            call = call.json(body);
+        }
+        let answer = call.send().await.map_err(|error| {
+            // The error's text repeats the URL; its causes say why.
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Fault::failed("call the API", format!("{method} {}{path}", self.base)).why(cause).next("see that API_URL is right and the API is deployed")
+        })?;
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        let found = Answer {
+            status: answer.status(),
+            version: header("x-causeway-version"),
+            lambda_version: header("x-causeway-lambda-version"),
+            next: header("x-next"),
+            body: Value::Null,
+        };
+        let bytes = read(answer).await.with_context(|| format!("read the answer to {method} {path}"))?;
+        Ok(Answer { body: serde_json::from_slice(&bytes).unwrap_or(Value::Null), ..found })
+    }
+
+    /// Waits until the API answers at all; the version that does.
+    ///
+    /// # Errors
+    /// It does not within the limit; the fault says what came instead.
+    pub(crate) async fn wait_until_it_answers(&self, limit: Duration) -> anyhow::Result<String> {
+        let watch = Stopwatch::start();
+        loop {
+            let last = match self.send(Method::GET, "api/version", None).await {
+                Ok(answer) if answer.status == StatusCode::OK => {
+                    let version = answer.body.get("version").and_then(Value::as_str);
+                    return version.map(ToOwned::to_owned).ok_or_else(|| {
+                        Fault::failed("read the version", format!("{}api/version", self.base))
+                            .why("the answer has no `version`")
+                            .next("see that API_URL leads to the check-in API")
+                            .into()
+                    });
+                }
+                Ok(answer) => anyhow::Error::new(
+                    Fault::failed("call the API", format!("GET {}api/version", self.base))
+                        .why(format!("it answers {}", answer.status))
+                        .next("see the function's log"),
+                ),
+                Err(error) => error,
+            };
+            if watch.elapsed() > limit {
+                return Err(last);
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+async fn read(mut answer: reqwest::Response) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        anyhow::ensure!(bytes.len() + chunk.len() <= MAX_ANSWER, "it is larger than {MAX_ANSWER} bytes");
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,7 @@
+//! The API from outside: a client, and the integration tests' checks.
+
+mod checks;
+mod client;
+
+pub(crate) use checks::Checks;
+pub(crate) use client::ApiClient;

@@ -1,0 +1,152 @@
+//! `check`: everything that CI checks, in the order of what it costs.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::{Context, Outcome};
+use crate::clock::Stopwatch;
+use crate::local::install::{self, Set};
+use crate::local::paths::Paths;
+use crate::model::fault::{Fault, from_error};
+use crate::model::line::{Line, Mode, Status, Step, tenths};
+use crate::model::verdict::Verdict;
+use crate::shell::{describe, program, show};
+
+/// Arguments of `check`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Also what takes longer than CI may
+    #[arg(long)]
+    full: bool,
+}
+
+/// Runs `check`. Every part is run, also after a failure, so that one run shows all of them.
+///
+/// # Errors
+/// At least one part failed; the fault names them.
+pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    let mut checks = Checks { context, failed: Vec::new(), seconds: serde_json::Map::new() };
+    let root = checks.context.root.clone();
+    let cargo = |words: &[&str]| program("cargo", words, &root);
+    checks.command("fmt", cargo(&["fmt", "--all", "--check"])).await;
+    checks.command("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])).await;
+    let lint = checks.cfn_lint().await;
+    checks.part("cfn-lint", lint).await;
+    // The tests find the packages of Python installed by now.
+    checks.command("tests", cargo(&["test", "--workspace", "--locked"])).await;
+    checks.rehearsal("rehearse", &["--approve", "auto"], 0, "released").await;
+    checks.rehearsal("rehearse-reject", &["--approve", "reject"], 1, "rejected").await;
+    if args.full {
+        checks.rehearsal("rehearse-fail-test", &["--fail-test"], 1, "failed").await;
+        checks.rehearsal("rehearse-no-baseline", &["--no-baseline", "--approve", "auto"], 0, "released").await;
+    }
+    let Checks { failed, seconds, .. } = checks;
+    if failed.is_empty() {
+        return Ok(Outcome::of(Verdict::Done).with_data(json!({"seconds": seconds})));
+    }
+    Err(Fault::failed("check", failed.join(", ")).why("they did not pass; their lines are above").next("mend them, and run cargo xtask check again").into())
+}
+
+struct Checks {
+    context: Context,
+    failed: Vec<String>,
+    seconds: serde_json::Map<String, Value>,
+}
+
+impl Checks {
+    async fn command(&mut self, name: &str, command: Command) {
+        self.part(name, Ok(command)).await;
+    }
+
+    /// Runs a command whose lines go to stderr, between two step lines.
+    async fn part(&mut self, name: &str, command: anyhow::Result<Command>) {
+        let watch = Stopwatch::start();
+        self.step(name, Status::Started, None, None);
+        let result = match command {
+            Ok(command) => {
+                let shown = describe(&command);
+                match show(command).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(shown),
+                    Err(error) => Err(from_error(&error).to_string()),
+                }
+            }
+            Err(error) => Err(from_error(&error).to_string()),
+        };
+        self.end(name, watch, result);
+    }
+
+    /// cfn-lint over every template, findings of any level counted.
+    async fn cfn_lint(&self) -> anyhow::Result<Command> {
+        let context = &self.context;
+        let say = |text: &str| context.out.note(text);
+        let venv = install::venv(&Paths::of(&context.root), Set::Check, &say).await?;
+        let dir = context.root.join("cfn");
+        let mut templates: Vec<PathBuf> = std::fs::read_dir(&dir)
+            .with_context(|| format!("read {}", dir.display()))?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+            .collect();
+        templates.sort();
+        anyhow::ensure!(!templates.is_empty(), "there are no templates below cfn/");
+        let mut command = program(venv.program("cfn-lint"), ["--non-zero-exit-code", "informational", "--"], &context.root);
+        command.args(templates);
+        Ok(command)
+    }
+
+    /// A whole rehearsal in a process of its own, held to its exit code and verdict.
+    async fn rehearsal(&mut self, name: &str, options: &[&str], code: i32, verdict: &str) {
+        let watch = Stopwatch::start();
+        self.step(name, Status::Started, None, None);
+        let result = self.rehearse(options, code, verdict).await.map_err(|error| from_error(&error).to_string());
+        self.end(name, watch, result);
+    }
+
+    async fn rehearse(&self, options: &[&str], code: i32, verdict: &str) -> anyhow::Result<()> {
+        let own = std::env::current_exe().context("find our own program")?;
+        let mut command = program(own, ["rehearse", "--output", "json"], &self.context.root);
+        command.args(options).stderr(std::process::Stdio::inherit());
+        // A cloud of its own: one that a developer keeps up is left alone.
+        command.env("CAUSEWAY_LOCAL_DIR", "target/causeway/check");
+        let output = command.output().await.context("start the rehearsal")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let last: Value = text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null);
+        let found = (output.status.code(), last.get("verdict").and_then(Value::as_str));
+        if found == (Some(code), Some(verdict)) {
+            return Ok(());
+        }
+        let error = last.get("error").map(ToString::to_string).unwrap_or_default();
+        Err(Fault::failed("rehearse", options.join(" "))
+            .why(format!("expected {verdict} with exit code {code}, it ended {:?} with {:?}: {error}", found.1, found.0))
+            .into())
+    }
+
+    fn end(&mut self, name: &str, watch: Stopwatch, result: Result<(), String>) {
+        let seconds = tenths(watch.seconds());
+        self.seconds.insert(name.to_owned(), json!(seconds));
+        match result {
+            Ok(()) => self.step(name, Status::Succeeded, Some(seconds), None),
+            Err(reason) => {
+                self.failed.push(name.to_owned());
+                self.step(name, Status::Failed, Some(seconds), Some(reason));
+            }
+        }
+    }
+
+    fn step(&self, name: &str, status: Status, seconds: Option<f64>, reason: Option<String>) {
+        self.context.out.line(&Line::Step(Step {
+            stage: "check".to_owned(),
+            action: name.to_owned(),
+            sub: None,
+            function: None,
+            status,
+            mode: Mode::Executed,
+            seconds,
+            reason,
+        }));
+    }
+}

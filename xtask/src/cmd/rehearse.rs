@@ -1,0 +1,318 @@
+//! `rehearse`: the whole release on one machine, with no AWS account and no Docker.
+//!
+//! It never reaches AWS: its clients are made for the local cloud's endpoint alone, and what it starts sees nothing of
+//! the caller's AWS environment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::local::duration;
+use super::package::app_stack;
+use super::{Context, Outcome, bootstrap};
+use crate::api_client::ApiClient;
+use crate::aws::cloudformation::Stacks;
+use crate::aws::{Accounts, LocalWorld, OpenOptions};
+use crate::build::{cargo, git};
+use crate::clock::Stopwatch;
+use crate::local::control::Control;
+use crate::local::paths::Paths;
+use crate::local::pipeline::{self, Decide, Ended, Order, World};
+use crate::local::resident::{self, Found, Keep};
+use crate::local::state::{State, quoted};
+use crate::model::changeset::Change;
+use crate::model::config::Config;
+use crate::model::fault::{Fault, from_error};
+use crate::model::line::{Line, Mode, Status, Step, tenths};
+use crate::model::verdict::Verdict;
+
+/// Arguments of `rehearse`.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct Args {
+    /// What becomes of the approval before prod; without a terminal `ask` is `auto`
+    #[arg(long, value_enum, default_value_t)]
+    approve: Approve,
+    /// Leave the local cloud up afterwards, and print how to reach it
+    #[arg(long)]
+    keep: bool,
+    /// How long a minute of AWS takes
+    #[arg(long, default_value = "1s", value_parser = duration, value_name = "TIME")]
+    minute: Duration,
+    /// Show the true first day: no earlier release, so no hooks and no traffic shift
+    #[arg(long)]
+    no_baseline: bool,
+    /// Let the integration tests fail, to see the pipeline stop before prod
+    #[arg(long)]
+    fail_test: bool,
+}
+
+/// What becomes of the approval.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Approve {
+    /// Show what changes in prod, and ask
+    #[default]
+    Ask,
+    /// Approve
+    Auto,
+    /// Reject
+    Reject,
+}
+
+/// Runs `rehearse`.
+///
+/// # Errors
+/// The local cloud does not start, or the stacks cannot be deployed. A release that fails is no error but a verdict.
+pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    let config = context.config()?;
+    let paths = Paths::of(&context.root);
+    let watch = Stopwatch::start();
+    setup(&context, "LocalCloud", Status::Started, None, None);
+    let say = |text: &str| context.out.note(text);
+    let found = resident::up(&config, &paths, &context.root, args.minute, Keep::No, &say).await.inspect_err(|error| {
+        setup(&context, "LocalCloud", Status::Failed, Some(watch.seconds()), Some(from_error(error).to_string()));
+    })?;
+    let note = if found.is_new { "started" } else { "the one that runs already" };
+    setup(&context, "LocalCloud", Status::Succeeded, Some(watch.seconds()), Some(note.to_owned()));
+    let result = rehearse(&context, &args, &config, &paths, &found).await;
+    end(&context, &args, &paths, found).await;
+    result
+}
+
+/// Leaves the cloud up or ends it.
+async fn end(context: &Context, args: &Args, paths: &Paths, found: Found) {
+    if !args.keep {
+        found.release().await;
+        return;
+    }
+    found.keep().await;
+    if let Some(state) = State::read(paths) {
+        context.out.say("\nthe local cloud stays up; these lines lead any AWS client to it:\n");
+        for (name, value) in state.environment(paths) {
+            context.out.say(format!("export {name}={}", quoted(&value)));
+        }
+        context.out.say("\ncargo xtask local down ends it\n");
+    }
+}
+
+async fn rehearse(context: &Context, args: &Args, config: &Config, paths: &Paths, found: &Found) -> anyhow::Result<Outcome> {
+    let world = LocalWorld { endpoint: found.state().endpoint(), bundle: paths.bundle() };
+    let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
+    let accounts = Accounts::open(config, &options).await?;
+    let control = Control::new(paths, found.state())?;
+    control.set_minute(args.minute).await?;
+
+    let watch = Stopwatch::start();
+    setup(context, "Bootstrap", Status::Started, None, None);
+    let quiet = context.answering_yes();
+    let deployed = bootstrap::deploy(&quiet, config, &accounts, &bootstrap::Args::act()).await.inspect_err(|error| {
+        setup(context, "Bootstrap", Status::Failed, Some(watch.seconds()), Some(from_error(error).to_string()));
+    })?;
+    let note = if deployed.changed.is_empty() { "nothing to change".to_owned() } else { format!("{} stacks", deployed.changed.len()) };
+    setup(context, "Bootstrap", Status::Succeeded, Some(watch.seconds()), Some(note));
+
+    let head = git::commit(&context.root, "HEAD").await;
+    let dirty = git::uncommitted(&context.root).await;
+    if !dirty.is_empty() {
+        let message = format!("{} files differ from the commit; the working tree is released as it is", dirty.len());
+        context.out.line(&Line::Warning { message });
+    }
+    let source = match (&head, dirty.is_empty()) {
+        (Some(commit), true) => git::archive(&context.root, commit).await?,
+        _ => git::working_tree(&context.root).await?,
+    };
+    let rehearsal = Rehearsal {
+        world: World {
+            config: config.clone(),
+            accounts: accounts.clone(),
+            control,
+            paths: paths.clone(),
+            client_environment: client_environment(found.state(), paths),
+        },
+        context: context.clone(),
+        args: args.clone(),
+        head: head.clone(),
+        source: Arc::new(source),
+    };
+    rehearsal.baseline(&accounts).await?;
+    let ended = pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
+    let mut outcome = outcome(ended);
+    outcome.commit = head;
+    outcome.data = found_out(config, paths).await;
+    outcome.data["working_tree"] = json!(!dirty.is_empty());
+    Ok(outcome)
+}
+
+/// What leads AWS clients to the cloud, without a profile: builds have their role's keys.
+fn client_environment(state: &State, paths: &Paths) -> Vec<(String, String)> {
+    let kept = ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_EC2_METADATA_DISABLED"];
+    let mut all: Vec<(String, String)> = state.environment(paths).into_iter().filter(|(name, _)| kept.contains(&name.as_str())).collect();
+    // Files that are not there: no profile of the caller's gets in.
+    for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+        all.push((name.to_owned(), paths.local().join("no-such-file").display().to_string()));
+    }
+    all
+}
+
+/// One rehearsal.
+struct Rehearsal {
+    world: World,
+    context: Context,
+    args: Args,
+    head: Option<String>,
+    source: Arc<Vec<u8>>,
+}
+
+impl Rehearsal {
+    /// The release of the commit.
+    fn order(&self) -> Order {
+        let out = self.context.out.clone();
+        let approve = self.args.approve;
+        let decide: Decide = Arc::new(move |changes: &[Change]| match approve {
+            Approve::Auto => Ok(true),
+            Approve::Reject => Ok(false),
+            Approve::Ask if !out.is_interactive() => Ok(true),
+            Approve::Ask => {
+                out.rest();
+                out.changes(changes);
+                out.confirm("Approve this release to prod?")
+            }
+        });
+        let show = self.context.out.clone();
+        let mut test_environment = common();
+        if self.args.fail_test {
+            // No special case in the tests: the version that answers is simply not the one that is expected.
+            test_environment.insert("EXPECTED_VERSION".to_owned(), "--fail-test".to_owned());
+        }
+        Order {
+            source: Arc::clone(&self.source),
+            commit: self.head.clone().unwrap_or_else(|| "working-tree".to_owned()),
+            build_environment: common(),
+            test_environment,
+            decide,
+            show: Arc::new(move |line| show.tick(line)),
+            probe: true,
+        }
+    }
+
+    /// On an empty cloud, an earlier release through the same path, so that the commit meets hooks and the full shift:
+    /// on AWS the first create of a stack runs neither.
+    async fn baseline(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
+        let skip = |reason: &str| {
+            let reason = Some(reason.to_owned());
+            self.context.out.line(&step("Baseline", Status::Succeeded, Mode::Skipped, Some(tenths(watch.seconds())), reason));
+        };
+        if self.args.no_baseline {
+            skip("--no-baseline: this is the true first day, without hooks and shift");
+            return Ok(());
+        }
+        let mut missing = false;
+        for target in self.world.config.targets() {
+            let stack = self.world.config.names().app_stack(target);
+            missing |= Stacks::new(accounts.get(target)?).describe(&stack).await?.is_none();
+        }
+        if !missing {
+            skip("an earlier release is there");
+            return Ok(());
+        }
+        setup(&self.context, "Baseline", Status::Started, None, None);
+        let mut order = self.order();
+        order.decide = Arc::new(|_| Ok(true));
+        order.probe = false;
+        order.test_environment = common();
+        let parent = self.parent().await;
+        let note = match &parent {
+            Some((commit, source)) => {
+                order.source = Arc::clone(source);
+                order.commit.clone_from(commit);
+                format!("the parent commit {}", commit.chars().take(12).collect::<String>())
+            }
+            None => {
+                order.build_environment.insert("CAUSEWAY_VERSION_SUFFIX".to_owned(), "baseline".to_owned());
+                "the same source with the version `baseline`".to_owned()
+            }
+        };
+        // Only what a reader should know of it gets through.
+        let out = self.context.out.clone();
+        let emit: crate::model::line::Emit = Arc::new(move |line| {
+            if let Line::Warning { .. } = line {
+                out.line(&line);
+            }
+        });
+        let fault = match pipeline::run(self.world.clone(), order, emit).await? {
+            Ended::Released => {
+                setup(&self.context, "Baseline", Status::Succeeded, Some(watch.seconds()), Some(note));
+                return Ok(());
+            }
+            Ended::Rejected => Fault::failed("release the baseline", note),
+            Ended::Failed(fault) => fault,
+        };
+        setup(&self.context, "Baseline", Status::Failed, Some(watch.seconds()), Some(fault.to_string()));
+        Err(fault.into())
+    }
+
+    /// The parent commit and its files, where its release would differ from this one's.
+    async fn parent(&self) -> Option<(String, Arc<Vec<u8>>)> {
+        let parent = git::commit(&self.context.root, "HEAD^").await?;
+        let source = git::archive(&self.context.root, &parent).await.ok()?;
+        let dir = tempfile::tempdir().ok()?;
+        let (before, after) = (dir.path().join("before"), dir.path().join("after"));
+        pipeline::unpack(&before, &source).ok()?;
+        pipeline::unpack(&after, &self.source).ok()?;
+        let versions = |root: std::path::PathBuf| async move {
+            let setting = cargo::setting(&root, "host", PROFILE).await?;
+            super::package::versions_of(&root, &setting).await
+        };
+        let (before, after) = (versions(before).await.ok()?, versions(after).await.ok()?);
+        (before != after).then(|| (parent, Arc::new(source)))
+    }
+}
+
+/// The cargo profile of a rehearsal: quick to build.
+const PROFILE: &str = "rehearse";
+
+/// What every build of a rehearsal is told.
+fn common() -> BTreeMap<String, String> {
+    BTreeMap::from([("CAUSEWAY_TARGET".to_owned(), "host".to_owned()), ("CAUSEWAY_PROFILE".to_owned(), PROFILE.to_owned())])
+}
+
+fn outcome(ended: Ended) -> Outcome {
+    match ended {
+        Ended::Released => Outcome::of(Verdict::Released),
+        Ended::Rejected => {
+            let fault = Fault::failed("release to prod", "the approval").why("it was rejected").next("prod serves what it served before");
+            Outcome { error: Some(fault), ..Outcome::of(Verdict::Rejected) }
+        }
+        Ended::Failed(fault) => {
+            let mut outcome = Outcome::of(fault.kind.verdict());
+            outcome.code = Some(fault.kind.exit_code());
+            outcome.error = Some(fault);
+            outcome
+        }
+    }
+}
+
+/// Addresses of the deployed APIs and the versions that answer there now.
+async fn found_out(config: &Config, paths: &Paths) -> Value {
+    let urls = State::read(paths).map(|state| state.urls).unwrap_or_default();
+    let functions: Vec<String> = app_stack(config).ok().map(|_| vec!["checkin".to_owned()]).unwrap_or_default();
+    let mut versions = serde_json::Map::new();
+    for (env, url) in &urls {
+        let Ok(api) = ApiClient::new(url) else { continue };
+        let answer = api.send(http::Method::GET, "api/version", None).await;
+        let version = answer.ok().and_then(|answer| answer.version).unwrap_or_else(|| "unknown".to_owned());
+        let by_function: serde_json::Map<String, Value> = functions.iter().map(|f| (f.clone(), version.clone().into())).collect();
+        versions.insert(env.clone(), Value::Object(by_function));
+    }
+    json!({"urls": urls, "versions": versions, "profile": PROFILE})
+}
+
+fn setup(context: &Context, action: &str, status: Status, seconds: Option<f64>, reason: Option<String>) {
+    context.out.line(&step(action, status, Mode::Executed, seconds.map(tenths), reason));
+}
+
+fn step(action: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: Option<String>) -> Line {
+    Line::Step(Step { stage: "setup".to_owned(), action: action.to_owned(), sub: None, function: None, status, mode, seconds, reason })
+}

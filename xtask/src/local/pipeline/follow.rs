@@ -1,0 +1,131 @@
+//! Follows what the rollout engine does to a stack while an action deploys it: parts of the action, weights, probes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Run;
+use crate::api_client::ApiClient;
+use crate::local::happenings::{Happening, What};
+use crate::local::state::State;
+use crate::model::line::{Line, Mode, Probe, Step, Weight};
+use crate::model::pipeline::Action;
+
+/// How many requests are sent at each weight. The emulator answers some fifteen a second.
+const REQUESTS: u32 = 10;
+
+/// A follower at work.
+pub(super) struct Following {
+    done: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    /// Follows until [`Following::end`].
+    pub(super) fn start(run: &Arc<Run>, stage: &str, action: &Action, account: &str, stack: &str) -> Self {
+        let (done, stop) = watch::channel(false);
+        let follower = Follower {
+            run: Arc::clone(run),
+            stage: stage.to_owned(),
+            action: action.name.clone(),
+            account: account.to_owned(),
+            stack: stack.to_owned(),
+        };
+        Self { done, task: tokio::spawn(follower.follow(stop)) }
+    }
+
+    /// Waits until everything that happened has been told.
+    pub(super) async fn end(self) {
+        self.done.send_replace(true);
+        let _ = self.task.await;
+    }
+}
+
+struct Follower {
+    run: Arc<Run>,
+    stage: String,
+    action: String,
+    account: String,
+    stack: String,
+}
+
+impl Follower {
+    async fn follow(self, stop: watch::Receiver<bool>) {
+        let control = &self.run.world.control;
+        // What happened before belongs to earlier deployments.
+        let mut seen = match control.happenings(0).await {
+            Ok(list) => list.last().map_or(0, |last| last.seq),
+            Err(_) => return,
+        };
+        loop {
+            // Looked at first: what comes in afterwards is fetched once more.
+            let last_round = *stop.borrow();
+            let Ok(list) = control.happenings(seen).await else { return };
+            let nothing_new = list.is_empty();
+            for happening in list {
+                seen = happening.seq;
+                if happening.account == self.account && happening.stack == self.stack {
+                    self.tell(happening).await;
+                }
+            }
+            if last_round && nothing_new {
+                return;
+            }
+        }
+    }
+
+    async fn tell(&self, happening: Happening) {
+        let emit = &self.run.emit;
+        let env = self.run.world.config.account_named_by_id(&self.account).unwrap_or_default().to_owned();
+        match happening.what {
+            What::Phase { function, sub, status, seconds, reason } => {
+                // The hooks are the real programs; only the shift is ours.
+                let mode = if sub == "shift" { Mode::Simulated } else { Mode::Executed };
+                emit(Line::Step(Step {
+                    stage: self.stage.clone(),
+                    action: self.action.clone(),
+                    sub: Some(sub),
+                    function: Some(function),
+                    status,
+                    mode,
+                    seconds,
+                    reason,
+                }));
+            }
+            What::Weight { function, t_minutes, old, new, new_weight } => {
+                emit(Line::Weight(Weight { env: env.clone(), function: function.clone(), t_minutes, old, new, new_weight }));
+                if self.run.order.probe {
+                    emit(Line::Probe(self.probe(&env, &function, new_weight).await));
+                }
+            }
+        }
+    }
+
+    /// Sends a few requests and counts who answered.
+    async fn probe(&self, env: &str, function: &str, new_weight: u32) -> Probe {
+        let mut probe = Probe {
+            env: env.to_owned(),
+            function: function.to_owned(),
+            new_weight,
+            sent: 0,
+            by_version: BTreeMap::new(),
+            errors: 0,
+        };
+        let url = State::read(&self.run.world.paths).and_then(|state| state.urls.get(env).cloned());
+        let Some(api) = url.and_then(|url| ApiClient::new(&url).ok()) else { return probe };
+        for _ in 0..REQUESTS {
+            probe.sent += 1;
+            match tokio::time::timeout(Duration::from_secs(5), api.send(Method::GET, "api/version", None)).await {
+                Ok(Ok(answer)) if answer.status.is_success() => {
+                    *probe.by_version.entry(answer.lambda_version.unwrap_or_default()).or_default() += 1;
+                }
+                _ => probe.errors += 1,
+            }
+        }
+        probe
+    }
+}

@@ -1,0 +1,145 @@
+//! The packaged template: code locations and the architecture, replaced in the source text.
+
+use super::artifact::PackageRecord;
+use super::template::{Edit, Node, apply, parse};
+
+/// Where a template names a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CodeUri {
+    /// The function's package, for instance `checkin` for `../target/causeway/package/checkin.zip`.
+    pub(crate) function: String,
+    edit: Edit,
+}
+
+/// What a packaged template is made with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packaged<'a> {
+    /// What was packaged.
+    pub(crate) record: &'a PackageRecord,
+    /// Where it was put; without one the local paths stay.
+    pub(crate) bucket: Option<&'a str>,
+    /// Lambda's word for the binaries' architecture.
+    pub(crate) architecture: &'a str,
+}
+
+/// The folder that `package` writes, as templates name it.
+const FOLDER: &str = "target/causeway/package/";
+
+/// Every place where a template names a package of ours.
+///
+/// # Errors
+/// The template does not parse; with its line.
+pub(crate) fn code_uris(source: &str) -> Result<Vec<CodeUri>, String> {
+    let root = parse(source).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    visit(&root, &mut |key, node| {
+        if key == "CodeUri"
+            && let Some((_, file)) = node.as_str().and_then(|text| text.split_once(FOLDER))
+            && let Some(function) = file.strip_suffix(".zip")
+        {
+            found.push(CodeUri { function: function.to_owned(), edit: Edit::of(node, String::new()) });
+        }
+    });
+    if found.is_empty() {
+        return Err(format!("no CodeUri names a file below {FOLDER}"));
+    }
+    Ok(found)
+}
+
+/// The template's text with the packages' places and the architecture in it; comments and order stay.
+///
+/// # Errors
+/// The template does not parse, or names a package that was not made.
+pub(crate) fn template(source: &str, packaged: &Packaged<'_>) -> Result<String, String> {
+    let mut edits = Vec::new();
+    if let Some(bucket) = packaged.bucket {
+        for place in code_uris(source)? {
+            let function = packaged.record.function(&place.function);
+            let function = function.ok_or_else(|| format!("no package {} was made", place.function))?;
+            edits.push(Edit { text: format!("s3://{bucket}/{}", function.key), ..place.edit });
+        }
+    }
+    let root = parse(source).map_err(|error| error.to_string())?;
+    visit(&root, &mut |key, node| {
+        if key == "Architectures" {
+            edits.extend(node.items().iter().map(|item| Edit::of(item, packaged.architecture)));
+        }
+    });
+    apply(source, edits)
+}
+
+fn visit(node: &Node, see: &mut impl FnMut(&str, &Node)) {
+    for (key, value) in node.entries() {
+        see(&key.name, value);
+        visit(value, see);
+    }
+    for item in node.items() {
+        visit(item, see);
+    }
+}
+
+/// Lambda's word for the architecture of an ELF binary; `None` for anything else.
+///
+/// Source: "ELF header" (`e_machine`): 62 is x86-64, 183 is AArch64.
+pub(crate) fn architecture(binary: &[u8]) -> Option<&'static str> {
+    if binary.get(..4)? != b"\x7fELF" {
+        return None;
+    }
+    match u16::from_le_bytes([*binary.get(18)?, *binary.get(19)?]) {
+        62 => Some("x86_64"),
+        183 => Some("arm64"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::artifact::{PackagedFunction, Upload};
+    use super::*;
+
+    const SOURCE: &str = "Globals:\n  Function:\n    Architectures:\n      - arm64  # cheaper\nResources:\n  A:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: ../target/causeway/package/checkin.zip  # replaced\n  B:\n    Type: AWS::Serverless::Function\n    Properties: {CodeUri: s3://other/x.zip}\n";
+
+    fn record() -> PackageRecord {
+        let function = PackagedFunction {
+            name: "checkin".into(),
+            bytes: 1,
+            sha256: "ab".into(),
+            key: "packages/checkin/ab.zip".into(),
+            version: "v".into(),
+            upload: Upload::Uploaded,
+        };
+        PackageRecord { commit: None, rustc: String::new(), target: String::new(), profile: String::new(), functions: vec![function] }
+    }
+
+    #[test]
+    fn only_places_and_architecture_change() {
+        let record = record();
+        let packaged = Packaged { record: &record, bucket: Some("bucket"), architecture: "x86_64" };
+        let text = template(SOURCE, &packaged).unwrap();
+        let expected = SOURCE
+            .replace("../target/causeway/package/checkin.zip", "s3://bucket/packages/checkin/ab.zip")
+            .replace("- arm64", "- x86_64");
+        assert_eq!(text, expected);
+        let local = Packaged { bucket: None, ..packaged };
+        assert_eq!(template(SOURCE, &local).unwrap(), SOURCE.replace("- arm64", "- x86_64"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        assert!(code_uris("Resources: {}\n").unwrap_err().contains("no CodeUri"));
+        assert!(code_uris("a: [\n").unwrap_err().starts_with("line "));
+        let mut record = record();
+        record.functions.clear();
+        let packaged = Packaged { record: &record, bucket: Some("b"), architecture: "arm64" };
+        assert_eq!(template(SOURCE, &packaged).unwrap_err(), "no package checkin was made");
+    }
+
+    #[test]
+    fn architectures_are_read_from_the_header() {
+        let header = |machine: u16| [b"\x7fELF".as_slice(), &[0; 14], &machine.to_le_bytes()].concat();
+        assert_eq!(architecture(&header(62)), Some("x86_64"));
+        assert_eq!(architecture(&header(183)), Some("arm64"));
+        assert_eq!(architecture(&header(40)), None);
+        assert_eq!(architecture(b"MZ"), None);
+    }
+}
