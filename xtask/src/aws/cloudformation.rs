@@ -24,14 +24,10 @@ pub(crate) struct StackInfo {
     pub(crate) id: String,
     /// Its state.
     pub(crate) status: StackStatus,
-    /// CloudFormation's reason for the state.
-    pub(crate) reason: Option<String>,
     /// Its outputs.
     pub(crate) outputs: BTreeMap<String, String>,
     /// Its parameters; a secret one is `****`.
     pub(crate) parameters: BTreeMap<String, String>,
-    /// Whether it cannot be deleted as it is.
-    pub(crate) termination_protection: bool,
 }
 
 /// A resource of a stack.
@@ -109,14 +105,12 @@ impl Stacks {
         Ok(Some(StackInfo {
             id: found.stack_id().unwrap_or(stack).to_owned(),
             status,
-            reason: found.stack_status_reason().filter(|reason| !reason.is_empty()).map(ToOwned::to_owned),
             outputs: found.outputs().iter().filter_map(|o| pair(o.output_key(), o.output_value())).collect(),
             parameters: found
                 .parameters()
                 .iter()
                 .filter_map(|p| pair(p.parameter_key(), p.parameter_value()))
                 .collect(),
-            termination_protection: found.enable_termination_protection().unwrap_or(false),
         }))
     }
 
@@ -258,11 +252,6 @@ impl Stacks {
             ));
         }
         Ok(sorted(changes))
-    }
-
-    /// What a change set of that name would change; it must exist.
-    pub(crate) async fn describe_change_set(&self, stack: &str, name: &str) -> anyhow::Result<Vec<Change>> {
-        self.changes(name, stack).await
     }
 
     /// Removes a change set.

@@ -8,6 +8,5 @@ mod error;
 mod session;
 mod sts;
 
-pub(crate) use error::explain;
 pub(crate) use session::{Account, Accounts, LocalWorld, OpenOptions};
 pub(crate) use sts::assume_role;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -191,15 +193,17 @@ async fn from_environment(
         ),
         None => None,
     };
+    let http = http_client(bundle)?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))
         .retry_config(RetryConfig::standard().with_max_attempts(5))
         .timeout_config(timeouts())
-        .http_client(http_client(bundle)?);
+        .http_client(http.clone());
     if let Some(profile) = &profile {
-        loader = loader.profile_name(profile).credentials_provider(
-            aws_config::profile::ProfileFileCredentialsProvider::builder().profile_name(profile).build(),
-        );
+        // Keys in the environment would win over a profile otherwise, and lead to whichever account they are of.
+        let provider = ProviderConfig::default().with_http_client(http).with_region(Some(Region::new(config.region.clone())));
+        let provider = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+        loader = loader.profile_name(profile).credentials_provider(provider);
     }
     let sdk = loader.load().await;
     let loopback = sdk.endpoint_url().is_some_and(is_loopback);

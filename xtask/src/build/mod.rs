@@ -7,4 +7,4 @@ pub(crate) mod versions;
 pub(crate) mod zips;
 
 pub(crate) use versions::versions;
-pub(crate) use zips::{archive, bootstrap_zip};
+pub(crate) use zips::bootstrap_zip;

@@ -14,7 +14,7 @@ use super::{AfterChanges, Context, Outcome};
 use crate::aws::cloudformation::{ChangeSet, Settled, StackInfo, Stacks, Wanted};
 use crate::aws::{Account, Accounts};
 use crate::model::changeset::{Change, sorted};
-use crate::model::config::{Config, DeployedBy, Instance, Parameter};
+use crate::model::config::{Config, Instance, Parameter};
 use crate::model::fault::{Fault, Kind};
 use crate::model::line::{Emit, Line};
 use crate::model::plan::{self, StackPlan};
@@ -381,9 +381,4 @@ fn failed(what: &str, job: &Job, settled: &Settled) -> anyhow::Error {
         .why(format!("{} ({why})", settled.status))
         .next("mend the cause, and run the same command again; it goes on where it stopped")
         .into()
-}
-
-/// The stacks that somebody else deploys, which `bootstrap` leaves alone.
-pub(crate) fn left_alone(config: &Config) -> Vec<String> {
-    config.instances(DeployedBy::Pipeline).iter().map(|instance| config.stack_name(instance)).collect()
 }

@@ -87,7 +87,7 @@ impl Cloud {
     /// The name of an environment's app stack.
     pub(crate) fn app_stack(&self, env: &str) -> String {
         let state = self.state();
-        Names { project: &state.project, region: &state.region }.app_stack(env)
+        Names { project: &state.project }.app_stack(env)
     }
 
     /// Writes the addresses of deployed APIs into the state file.

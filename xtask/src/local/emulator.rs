@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{Method, StatusCode};
-use serde_json::Value;
 use tokio::time::sleep;
 
 use super::install::Venv;
@@ -155,29 +154,6 @@ impl Client {
         let (_, body) = send(call, action).await?;
         Element::parse(&String::from_utf8_lossy(&body))
             .with_context(|| format!("read the answer of {action}"))
-    }
-
-    /// A call of a JSON protocol (EventBridge, CloudWatch …).
-    ///
-    /// # Errors
-    /// A [`Refusal`], or the emulator does not answer.
-    pub(crate) async fn json(
-        &self,
-        account: &str,
-        service: &str,
-        target: &str,
-        body: &Value,
-    ) -> anyhow::Result<Value> {
-        let call = self
-            .call(Method::POST, "/", account, service)
-            .header("content-type", "application/x-amz-json-1.1")
-            .header("x-amz-target", target)
-            .body(body.to_string());
-        let (_, body) = send(call, target).await?;
-        if body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&body).with_context(|| format!("read the answer of {target}"))
     }
 
     /// A call of a REST protocol (Lambda, API Gateway, S3), its answer's headers and body.

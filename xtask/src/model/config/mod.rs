@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub(crate) use names::Names;
-pub(crate) use parse::{Local, ParseError, parse, parse_local};
+pub(crate) use parse::{Local, parse, parse_local};
 
 /// The placeholder account ids of the committed file. The local cloud uses them; a real deployment refuses them.
 pub(crate) const PLACEHOLDER_IDS: [&str; 3] = ["111111111111", "222222222222", "333333333333"];
@@ -152,14 +152,9 @@ impl Config {
         self.accounts.iter().find(|(_, account)| account.id == id).map(|(name, _)| name.as_str())
     }
 
-    /// Whether any account still carries a placeholder id.
-    pub(crate) fn has_placeholder_ids(&self) -> bool {
-        self.accounts.values().any(|account| PLACEHOLDER_IDS.contains(&account.id.as_str()))
-    }
-
     /// The names that follow from project and region.
     pub(crate) fn names(&self) -> Names<'_> {
-        Names { project: &self.project, region: &self.region }
+        Names { project: &self.project }
     }
 
     /// Every stack in every one of its accounts that the given one deploys, in the order of the file.

@@ -1,20 +1,13 @@
-//! Every name that follows from the project and the region, defined once.
+//! Every name that follows from the project, defined once.
 
-/// The names that follow from project and region. The templates build the same ones from their parameters.
+/// The names that follow from the project. The templates build the same ones from their parameters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names<'a> {
     /// The project's name.
     pub(crate) project: &'a str,
-    /// The region.
-    pub(crate) region: &'a str,
 }
 
 impl Names<'_> {
-    /// A role of the build account: `pipeline`, `build` or `test`; or of a target: `action`, `cfn-exec`.
-    pub(crate) fn role(&self, purpose: &str) -> String {
-        format!("{}-{}-{purpose}", self.project, self.region)
-    }
-
     /// The app stack of an environment.
     pub(crate) fn app_stack(&self, env: &str) -> String {
         format!("{}-app-{env}", self.project)
@@ -37,8 +30,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_contract() {
-        let names = Names { project: "causeway", region: "eu-central-1" };
-        assert_eq!(names.role("pipeline"), "causeway-eu-central-1-pipeline");
+        let names = Names { project: "causeway" };
         assert_eq!(names.app_stack("dev"), "causeway-app-dev");
         assert_eq!(names.pipeline_stack(), "causeway-pipeline");
         assert_eq!(names.profile("build"), "causeway-build");
