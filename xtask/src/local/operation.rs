@@ -135,15 +135,14 @@ async fn waiting_handle(cloud: &Cloud, key: &StackKey, gate: &str) -> anyhow::Re
         .query(&key.0, "cloudformation", "DescribeStackEvents", &[("StackName", &key.1)])
         .await?;
     let events = root.all(&["DescribeStackEventsResult", "StackEvents"]);
-    let find = |id: &str, status: &str| {
-        events
-            .iter()
-            .find(|e| e.text_at(&["LogicalResourceId"]) == id && e.text_at(&["ResourceStatus"]) == status)
+    // What an update adds is reported as UPDATE_… by the emulator, and as CREATE_… by AWS.
+    let find = |id: &str, ending: &str| {
+        events.iter().find(|e| e.text_at(&["LogicalResourceId"]) == id && e.text_at(&["ResourceStatus"]).ends_with(ending))
     };
-    if find(gate, "CREATE_IN_PROGRESS").is_none() {
+    if find(gate, "_IN_PROGRESS").is_none() {
         return Ok(None);
     }
-    let handle: Option<&Element> = find(&format!("{gate}Handle"), "CREATE_COMPLETE");
+    let handle: Option<&Element> = find(&format!("{gate}Handle"), "_COMPLETE");
     Ok(handle.map(|event| event.text_at(&["PhysicalResourceId"]).to_owned()).filter(|url| !url.is_empty()))
 }
 

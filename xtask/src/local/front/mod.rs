@@ -26,6 +26,9 @@ use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::cloud::Cloud;
 use super::tls::Leaf;
@@ -64,9 +67,7 @@ pub(crate) async fn serve(
     leaf: Leaf,
     handle: Handle<SocketAddr>,
 ) -> anyhow::Result<()> {
-    let tls = RustlsConfig::from_pem(leaf.certificate.into_bytes(), leaf.key.into_bytes())
-        .await
-        .context("use the front's certificate")?;
+let tls = RustlsConfig::from_config(Arc::new(tls_config(&leaf)?));
     let emulator = HyperClient::builder(TokioExecutor::new()).build_http();
     let app = Router::new().fallback(answer).with_state(Front { cloud, emulator });
     axum_server::from_tcp_rustls(listener, tls)
@@ -75,6 +76,18 @@ pub(crate) async fn serve(
         .serve(app.into_make_service())
         .await
         .context("serve the front")
+}
+
+/// HTTP/1.1 only: HTTP/2 has no Host header, and signatures cover it.
+fn tls_config(leaf: &Leaf) -> anyhow::Result<ServerConfig> {
+    let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).context("read the front's certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).context("read the front's key")?;
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .context("use the front's certificate")?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 async fn answer(State(front): State<Front>, request: Request) -> Response {
