@@ -20,8 +20,41 @@ use crate::clock::Stopwatch;
 use crate::model::config::{self, Config};
 use crate::model::fault::{Fault, Kind, from_error};
 use crate::model::line::{Line, ResultLine, tenths};
+use crate::model::net::is_loopback;
 use crate::model::verdict::{ExitCode as Code, Verdict};
 use crate::term::{Options, Out};
+
+/// A build of a rehearsal's baseline: a release that stands for the one prod runs already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Baseline {
+    /// Another commit.
+    Parent,
+    /// The same source under another version.
+    Same,
+}
+
+impl Baseline {
+    /// The variable that says so to a build.
+    pub(crate) const VARIABLE: &str = "CAUSEWAY_BASELINE";
+
+    /// Its value.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Baseline::Parent => "parent",
+            Baseline::Same => "same",
+        }
+    }
+
+    /// What the environment says. Only beside the local cloud: nothing of it can be switched on in a real pipeline.
+    pub(crate) fn from_environment() -> Option<Self> {
+        let local = std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| is_loopback(&url));
+        match std::env::var(Self::VARIABLE).ok()?.as_str() {
+            "parent" if local => Some(Baseline::Parent),
+            "same" if local => Some(Baseline::Same),
+            _ => None,
+        }
+    }
+}
 
 /// Options of every command.
 #[derive(clap::Args, Debug, Clone, Default)]

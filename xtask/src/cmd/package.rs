@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Context, Outcome};
+use super::{Baseline, Context, Outcome};
 use crate::aws::artifacts::Bucket;
 use crate::aws::cloudformation::Stacks;
 use crate::aws::{Account, Accounts};
@@ -74,10 +74,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let binaries = cargo::binaries(root, &names).await?;
     let setting = cargo::setting(root, &args.target, &args.profile).await?;
     let mut stamps = versions(root, &binaries, &setting).await?;
-    if let Some(suffix) = std::env::var("CAUSEWAY_VERSION_SUFFIX").ok().filter(|suffix| !suffix.is_empty()) {
-        // A rehearsal's baseline: the same source under another name.
+if Baseline::from_environment() == Some(Baseline::Same) {
         for version in stamps.values_mut() {
-            *version = crate::model::artifact::version(version.split('+').next().unwrap_or_default(), &suffix);
+            *version = crate::model::artifact::version(version.split('+').next().unwrap_or_default(), "baseline");
         }
     }
     context.out.spin("build");

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::local::duration;
 use super::package::app_stack;
-use super::{Context, Outcome, bootstrap};
+use super::{Baseline, Context, Outcome, bootstrap};
 use crate::api_client::ApiClient;
 use crate::aws::cloudformation::Stacks;
 use crate::aws::{Accounts, LocalWorld, OpenOptions};
@@ -225,12 +225,13 @@ impl Rehearsal {
         let parent = self.parent().await;
         let note = match &parent {
             Some((commit, source)) => {
+order.build_environment.insert(Baseline::VARIABLE.to_owned(), Baseline::Parent.word().to_owned());
                 order.source = Arc::clone(source);
                 order.commit.clone_from(commit);
                 format!("the parent commit {}", commit.chars().take(12).collect::<String>())
             }
             None => {
-                order.build_environment.insert("CAUSEWAY_VERSION_SUFFIX".to_owned(), "baseline".to_owned());
+order.build_environment.insert(Baseline::VARIABLE.to_owned(), Baseline::Same.word().to_owned());
                 "the same source with the version `baseline`".to_owned()
             }
         };
