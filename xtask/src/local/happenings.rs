@@ -76,12 +76,16 @@ impl Happenings {
         self.bell.notify_waiters();
     }
 
-    /// Those after a place in the order; waits a moment where there are none yet.
+    /// Those after a place in the order; waits a moment where there are none yet, but not after 0:
+    /// that asks for the whole list as it is.
     pub(crate) async fn after(&self, seq: u64) -> Vec<Happening> {
         let found = |list: &[Happening]| list.iter().filter(|h| h.seq > seq).cloned().collect::<Vec<_>>();
         let bell = self.bell.notified();
         let now = found(&self.list());
         if !now.is_empty() {
+            return now;
+        }
+if seq == 0 {
             return now;
         }
         let _ = tokio::time::timeout(Duration::from_millis(500), bell).await;

@@ -39,14 +39,14 @@ impl Run {
         let mode = self.wanted(action, "ActionMode")?;
         let said = match mode.as_str() {
             "CREATE_UPDATE" => {
-                let following = follow::Following::start(self, stage, action, &session.id, &stack);
+                let following = follow::Following::start(self, stage, action, &session.id, &stack).await;
                 let result = self.create_update(action, &session, &stacks, &stack).await;
                 following.end().await;
                 result?
             }
             "CHANGE_SET_REPLACE" => self.replace_change_set(action, &session, &stacks, &stack).await?,
             "CHANGE_SET_EXECUTE" => {
-                let following = follow::Following::start(self, stage, action, &session.id, &stack);
+                let following = follow::Following::start(self, stage, action, &session.id, &stack).await;
                 let result = self.execute_change_set(action, &stacks, &stack).await;
                 following.end().await;
                 result?

@@ -25,8 +25,11 @@ pub(super) struct Following {
 }
 
 impl Following {
-    /// Follows until [`Following::end`].
-    pub(super) fn start(run: &Arc<Run>, stage: &str, action: &Action, account: &str, stack: &str) -> Self {
+    /// Follows what happens from now on, until [`Following::end`].
+    pub(super) async fn start(run: &Arc<Run>, stage: &str, action: &Action, account: &str, stack: &str) -> Self {
+        // What happened before belongs to earlier deployments.
+        let before = run.world.control.happenings(0).await.unwrap_or_default();
+        let seen = before.last().map_or(0, |last| last.seq);
         let (done, stop) = watch::channel(false);
         let follower = Follower {
             run: Arc::clone(run),
@@ -35,7 +38,7 @@ impl Following {
             account: account.to_owned(),
             stack: stack.to_owned(),
         };
-        Self { done, task: tokio::spawn(follower.follow(stop)) }
+        Self { done, task: tokio::spawn(follower.follow(stop, seen)) }
     }
 
     /// Waits until everything that happened has been told.
@@ -54,13 +57,8 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow(self, stop: watch::Receiver<bool>) {
+async fn follow(self, stop: watch::Receiver<bool>, mut seen: u64) {
         let control = &self.run.world.control;
-        // What happened before belongs to earlier deployments.
-        let mut seen = match control.happenings(0).await {
-            Ok(list) => list.last().map_or(0, |last| last.seq),
-            Err(_) => return,
-        };
         loop {
             // Looked at first: what comes in afterwards is fetched once more.
             let last_round = *stop.borrow();
