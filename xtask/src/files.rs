@@ -31,7 +31,12 @@ pub(crate) fn files_below(dir: &Path, enter: &dyn Fn(&str) -> bool) -> anyhow::R
     Ok(found)
 }
 
-fn walk(dir: &Path, prefix: &str, enter: &dyn Fn(&str) -> bool, found: &mut Vec<String>) -> anyhow::Result<()> {
+fn walk(
+    dir: &Path,
+    prefix: &str,
+    enter: &dyn Fn(&str) -> bool,
+    found: &mut Vec<String>,
+) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("read {}", dir.display()))?;

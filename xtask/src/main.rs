@@ -51,7 +51,9 @@ fn main() -> std::process::ExitCode {
     match parsed.command {
         Command::Rehearse(args) => cmd::run("rehearse", common, async |c| cmd::rehearse::run(c, args).await),
         Command::Check(args) => cmd::run("check", common, async |c| cmd::check::run(c, args).await),
-        Command::Bootstrap(args) => cmd::run("bootstrap", common, async |c| cmd::bootstrap::run(c, args).await),
+        Command::Bootstrap(args) => {
+            cmd::run("bootstrap", common, async |c| cmd::bootstrap::run(c, args).await)
+        }
         Command::Package(args) => cmd::run("package", common, async |c| cmd::package::run(c, args).await),
         Command::Test(args) => cmd::run("test", common, async |c| cmd::test::run(c, args).await),
         Command::IntegrationTest(args) => {

@@ -61,7 +61,10 @@ pub(crate) async fn show(mut command: Command) -> anyhow::Result<bool> {
 
 fn missing(command: &Command, error: &std::io::Error) -> anyhow::Error {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
-    Fault::usage("start", name.as_str()).why(error).next(format!("install {name}, or put it on the PATH")).into()
+    Fault::usage("start", name.as_str())
+        .why(error)
+        .next(format!("install {name}, or put it on the PATH"))
+        .into()
 }
 
 /// The program and its arguments, as a person would type them.

@@ -54,7 +54,10 @@ impl Checks {
         if let Some(expected) = expected
             && expected != version
         {
-            return Err(failed("the version is the deployed one", &format!("expected {expected}, {version} answered")));
+            return Err(failed(
+                "the version is the deployed one",
+                &format!("expected {expected}, {version} answered"),
+            ));
         }
         self.pass("the version is the deployed one");
         let health = self.get("api/health", StatusCode::OK).await?;
@@ -74,7 +77,8 @@ impl Checks {
         if self.locations.is_empty() {
             for n in 1..=SEEDS {
                 let name = if n <= SEEDS / 2 { format!("Desk {n}") } else { format!("Room {n}") };
-                let made = self.post("api/locations", &json!({"locationName": name}), StatusCode::CREATED).await?;
+                let made =
+                    self.post("api/locations", &json!({"locationName": name}), StatusCode::CREATED).await?;
                 self.locations.push(text(&made.body, "locationId", "POST api/locations")?);
             }
             let listed = self.ids("api/locations", "locationId").await?;
@@ -100,7 +104,8 @@ impl Checks {
     /// People check in at locations, and each location is read back.
     async fn check_in(&mut self) -> anyhow::Result<()> {
         for n in 0..PEOPLE {
-            let at = usize::try_from(uuid::Uuid::new_v4().as_u128() % (self.locations.len() as u128)).unwrap_or(0);
+            let at =
+                usize::try_from(uuid::Uuid::new_v4().as_u128() % (self.locations.len() as u128)).unwrap_or(0);
             let location = self.locations[at].clone();
             let made = self.post("api/registrations", &person(&location, n), StatusCode::CREATED).await?;
             self.registrations.push(text(&made.body, "id", "POST api/registrations")?);
@@ -159,11 +164,20 @@ impl Checks {
         self.send(Method::POST, path, Some(body), status).await
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: Option<&Value>, status: StatusCode) -> anyhow::Result<Answer> {
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        status: StatusCode,
+    ) -> anyhow::Result<Answer> {
         self.requests += 1;
         let answer = self.api.send(method.clone(), path, body).await?;
         if answer.status != status {
-            return Err(failed(&format!("{method} {path}"), &format!("expected {status}, it answered {}", answer.status)));
+            return Err(failed(
+                &format!("{method} {path}"),
+                &format!("expected {status}, it answered {}", answer.status),
+            ));
         }
         if answer.version.is_none() {
             return Err(failed(&format!("{method} {path}"), "the answer does not name its version"));
@@ -177,7 +191,10 @@ impl Checks {
 }
 
 fn failed(check: &str, why: &str) -> anyhow::Error {
-    Fault::failed("pass the integration test", check).why(why).next("see the function's log; prod was not touched").into()
+    Fault::failed("pass the integration test", check)
+        .why(why)
+        .next("see the function's log; prod was not touched")
+        .into()
 }
 
 fn text(value: &Value, field: &str, on: &str) -> anyhow::Result<String> {

@@ -45,7 +45,8 @@ impl ApiClient {
     pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
         // Only one provider is compiled in; an earlier installation of it is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder().timeout(REQUEST_LIMIT).user_agent("causeway-integration-test");
+        let mut builder =
+            reqwest::Client::builder().timeout(REQUEST_LIMIT).user_agent("causeway-integration-test");
         if crate::model::net::is_loopback(url) {
             builder = builder.no_proxy();
         }
@@ -57,17 +58,27 @@ impl ApiClient {
     ///
     /// # Errors
     /// No answer came, or one that is too large.
-    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
         let mut call = self.http.request(method.clone(), format!("{}{path}", self.base));
         if let Some(body) = body {
             call = call.json(body);
         }
         let answer = call.send().await.map_err(|error| {
             // The error's text repeats the URL; its causes say why.
-            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            Fault::failed("call the API", format!("{method} {}{path}", self.base)).why(cause).next("see that API_URL is right and the API is deployed")
+            let cause =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Fault::failed("call the API", format!("{method} {}{path}", self.base))
+                .why(cause)
+                .next("see that API_URL is right and the API is deployed")
         })?;
-        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        let header = |name: &str| {
+            answer.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
+        };
         let found = Answer {
             status: answer.status(),
             version: header("x-causeway-version"),

@@ -140,15 +140,26 @@ impl Stacks {
 
     /// Creates or updates a stack directly and follows it, as a pipeline's CREATE_UPDATE action does; `None` where
     /// nothing would change.
-    pub(crate) async fn create_or_update(&self, wanted: &Wanted<'_>, limit: Duration, emit: &Emit) -> anyhow::Result<Option<Settled>> {
-        let parameters = wanted.parameters.iter().map(|(k, v)| Parameter::builder().parameter_key(k).parameter_value(v).build());
+    pub(crate) async fn create_or_update(
+        &self,
+        wanted: &Wanted<'_>,
+        limit: Duration,
+        emit: &Emit,
+    ) -> anyhow::Result<Option<Settled>> {
+        let parameters = wanted
+            .parameters
+            .iter()
+            .map(|(k, v)| Parameter::builder().parameter_key(k).parameter_value(v).build());
         let parameters: Vec<Parameter> = parameters.collect();
         let exists = self.describe(wanted.stack).await?.is_some();
         let seen = if exists { self.event_ids(wanted.stack).await? } else { BTreeSet::new() };
         if exists {
             let call = self.client.update_stack().stack_name(wanted.stack).template_body(wanted.template);
-            let call = call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
-            let call = call.capabilities(Capability::CapabilityNamedIam).capabilities(Capability::CapabilityAutoExpand);
+            let call =
+                call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
+            let call = call
+                .capabilities(Capability::CapabilityNamedIam)
+                .capabilities(Capability::CapabilityAutoExpand);
             match call.send().await {
                 Ok(_) => {}
                 Err(error) if error.message().is_some_and(says_no_changes) => return Ok(None),
@@ -156,8 +167,11 @@ impl Stacks {
             }
         } else {
             let call = self.client.create_stack().stack_name(wanted.stack).template_body(wanted.template);
-            let call = call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
-            let call = call.capabilities(Capability::CapabilityNamedIam).capabilities(Capability::CapabilityAutoExpand);
+            let call =
+                call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
+            let call = call
+                .capabilities(Capability::CapabilityNamedIam)
+                .capabilities(Capability::CapabilityAutoExpand);
             call.send().await.map_err(|error| explain(error, "create the stack", wanted.stack))?;
         }
         self.follow(wanted.stack, seen, limit, emit).await.map(Some)

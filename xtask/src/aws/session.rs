@@ -201,8 +201,11 @@ async fn from_environment(
         .http_client(http.clone());
     if let Some(profile) = &profile {
         // Keys in the environment would win over a profile otherwise, and lead to whichever account they are of.
-        let provider = ProviderConfig::default().with_http_client(http).with_region(Some(Region::new(config.region.clone())));
-        let provider = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+        let provider = ProviderConfig::default()
+            .with_http_client(http)
+            .with_region(Some(Region::new(config.region.clone())));
+        let provider =
+            ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
         loader = loader.profile_name(profile).credentials_provider(provider);
     }
     let sdk = loader.load().await;

@@ -22,7 +22,11 @@ use crate::shell::{program, read};
 pub(crate) async fn setting(root: &Path, target: &str, profile: &str) -> anyhow::Result<Setting> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = read(program(rustc, ["-vV"], root)).await?;
-    let host = version.lines().find_map(|row| row.strip_prefix("host: ")).context("rustc does not name its host")?.to_owned();
+    let host = version
+        .lines()
+        .find_map(|row| row.strip_prefix("host: "))
+        .context("rustc does not name its host")?
+        .to_owned();
     let target = if target == "host" { host } else { target.to_owned() };
     Ok(Setting { target, profile: profile.to_owned(), rustc: version })
 }
@@ -38,8 +42,20 @@ pub(crate) fn short_rustc(setting: &Setting) -> String {
 ///
 /// # Errors
 /// Something does not compile, a binary is missing, or Cargo.lock is not up to date.
-pub(crate) async fn build(root: &Path, binaries: &[Binary], setting: &Setting, versions: &BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let mut arguments = vec!["build", "--locked", "--message-format", "json-render-diagnostics", "--profile", &setting.profile];
+pub(crate) async fn build(
+    root: &Path,
+    binaries: &[Binary],
+    setting: &Setting,
+    versions: &BTreeMap<String, String>,
+) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let mut arguments = vec![
+        "build",
+        "--locked",
+        "--message-format",
+        "json-render-diagnostics",
+        "--profile",
+        &setting.profile,
+    ];
     // One fixed selection: features depend on which packages are built together, and bytes on features.
     let mut packages: Vec<&str> = binaries.iter().map(|binary| binary.package.as_str()).collect();
     packages.dedup();
@@ -91,11 +107,15 @@ pub(crate) async fn build(root: &Path, binaries: &[Binary], setting: &Setting, v
 /// # Errors
 /// A binary that no package of the workspace has.
 pub(crate) async fn binaries(root: &Path, names: &[String]) -> anyhow::Result<Vec<Binary>> {
-    let text = read(program("cargo", ["metadata", "--format-version", "1", "--locked", "--no-deps"], root)).await?;
+    let text =
+        read(program("cargo", ["metadata", "--format-version", "1", "--locked", "--no-deps"], root)).await?;
     let metadata: cargo_metadata::Metadata = serde_json::from_str(&text).context("read cargo's metadata")?;
     let mut all = Vec::new();
     for name in names {
-        let package = metadata.packages.iter().find(|package| package.targets.iter().any(|target| target.is_bin() && target.name == *name));
+        let package = metadata
+            .packages
+            .iter()
+            .find(|package| package.targets.iter().any(|target| target.is_bin() && target.name == *name));
         let package = package.ok_or_else(|| {
             Fault::usage("find the binary", name.as_str())
                 .why("no package of the workspace has it")

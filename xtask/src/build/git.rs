@@ -9,15 +9,22 @@ use crate::shell::{program, read, read_bytes};
 /// The full id of a revision; `None` where it does not exist or this is no git checkout.
 pub(crate) async fn commit(root: &Path, revision: &str) -> Option<String> {
     let spec = format!("{revision}^{{commit}}");
-    let answer = read(program("git", ["rev-parse", "--verify", "--quiet", "--end-of-options", &spec], root)).await.ok()?;
+    let answer = read(program("git", ["rev-parse", "--verify", "--quiet", "--end-of-options", &spec], root))
+        .await
+        .ok()?;
     Some(answer.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
 /// Files that differ from the commit or are not part of it; empty for a clean tree.
 pub(crate) async fn uncommitted(root: &Path) -> Vec<String> {
-    let answer = read(program("git", ["status", "--porcelain=v1", "-z", "--untracked-files=all"], root)).await;
+    let answer =
+        read(program("git", ["status", "--porcelain=v1", "-z", "--untracked-files=all"], root)).await;
     let text = answer.unwrap_or_default();
-    text.split('\0').filter_map(|entry| entry.get(3..)).filter(|path| !path.is_empty()).map(ToOwned::to_owned).collect()
+    text.split('\0')
+        .filter_map(|entry| entry.get(3..))
+        .filter(|path| !path.is_empty())
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
 /// A revision's files as a zip, as a source provider hands them out.
@@ -25,7 +32,9 @@ pub(crate) async fn uncommitted(root: &Path) -> Vec<String> {
 /// # Errors
 /// git is missing or does not know the revision.
 pub(crate) async fn archive(root: &Path, revision: &str) -> anyhow::Result<Vec<u8>> {
-    read_bytes(program("git", ["archive", "--format=zip", revision], root)).await.context("archive the commit")
+    read_bytes(program("git", ["archive", "--format=zip", revision], root))
+        .await
+        .context("archive the commit")
 }
 
 /// The working tree's files as they are, without what git ignores, as a zip. Works outside of a git checkout, too.
@@ -33,7 +42,8 @@ pub(crate) async fn archive(root: &Path, revision: &str) -> anyhow::Result<Vec<u
 /// # Errors
 /// A file cannot be read.
 pub(crate) async fn working_tree(root: &Path) -> anyhow::Result<Vec<u8>> {
-    let listed = read(program("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], root)).await;
+    let listed =
+        read(program("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], root)).await;
     let names: Vec<String> = match listed {
         Ok(text) => text.split('\0').filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect(),
         Err(_) => crate::files::files_below(root, &|name| name != "target" && name != ".git")?,

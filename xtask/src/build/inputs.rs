@@ -11,7 +11,8 @@ use crate::files::files_below;
 /// A folder cannot be read.
 pub(super) fn sources(package: &Path, bin: &str) -> anyhow::Result<Vec<String>> {
     let all = files_below(&package.join("src"), &|_| true)?;
-    let mut own: Vec<String> = all.into_iter().filter(|name| is_source_of(name, bin)).map(|name| format!("src/{name}")).collect();
+    let mut own: Vec<String> =
+        all.into_iter().filter(|name| is_source_of(name, bin)).map(|name| format!("src/{name}")).collect();
     own.push("Cargo.toml".to_owned());
     if package.join("build.rs").is_file() {
         own.push("build.rs".to_owned());

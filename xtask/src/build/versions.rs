@@ -41,11 +41,16 @@ pub(crate) type Versions = BTreeMap<String, String>;
 ///
 /// # Errors
 /// A file cannot be read, or cargo does not accept the workspace.
-pub(crate) async fn versions(root: &Path, binaries: &[Binary], setting: &Setting) -> anyhow::Result<Versions> {
+pub(crate) async fn versions(
+    root: &Path,
+    binaries: &[Binary],
+    setting: &Setting,
+) -> anyhow::Result<Versions> {
     let packages: BTreeSet<&str> = binaries.iter().map(|binary| binary.package.as_str()).collect();
     let lock = read_file(&root.join("Cargo.lock"))?;
     let checksums = checksums(&lock)?;
-    let manifest: toml::Table = toml::from_str(&read_file(&root.join("Cargo.toml"))?).context("read Cargo.toml")?;
+    let manifest: toml::Table =
+        toml::from_str(&read_file(&root.join("Cargo.toml"))?).context("read Cargo.toml")?;
     let profile = profile_settings(&manifest, &setting.profile);
     let crate_version = workspace_version(&manifest)?;
     let config = std::fs::read_to_string(root.join(".cargo/config.toml")).unwrap_or_default();
@@ -75,7 +80,8 @@ pub(crate) async fn versions(root: &Path, binaries: &[Binary], setting: &Setting
         }
         let dir = root.join(&binary.package);
         for file in inputs::sources(&dir, &binary.name)? {
-            let content = std::fs::read(dir.join(&file)).with_context(|| format!("read {}", dir.join(&file).display()))?;
+            let content = std::fs::read(dir.join(&file))
+                .with_context(|| format!("read {}", dir.join(&file).display()))?;
             add("source", &format!("{file} {}", hex::encode(Sha256::digest(content))));
         }
         all.insert(binary.name.clone(), artifact::version(&crate_version, &hex::encode(digest.finalize())));
@@ -88,14 +94,31 @@ fn read_file(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Dependencies of packages and their features, by `name version`.
-async fn tree<'a>(root: &Path, packages: impl Iterator<Item = &'a str>, setting: &Setting) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut arguments = vec!["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--format", "{p}|{f}", "--target", &setting.target];
+async fn tree<'a>(
+    root: &Path,
+    packages: impl Iterator<Item = &'a str>,
+    setting: &Setting,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut arguments = vec![
+        "tree",
+        "--locked",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}|{f}",
+        "--target",
+        &setting.target,
+    ];
     for package in packages {
         arguments.extend(["--package", package]);
     }
     let text = read(program("cargo", arguments, root)).await.map_err(|error| {
         let why = crate::model::fault::from_error(&error).why;
-        Fault::usage("read the dependencies", "Cargo.lock").why(why).next("run `cargo check`, and commit Cargo.lock")
+        Fault::usage("read the dependencies", "Cargo.lock")
+            .why(why)
+            .next("run `cargo check`, and commit Cargo.lock")
     })?;
     Ok(text.lines().filter_map(dependency).collect())
 }
@@ -112,8 +135,15 @@ fn dependency(row: &str) -> Option<(String, String)> {
 fn checksums(lock: &str) -> anyhow::Result<BTreeMap<String, String>> {
     let lock: toml::Table = toml::from_str(lock).context("read Cargo.lock")?;
     let packages = lock.get("package").and_then(toml::Value::as_array);
-    let text = |package: &toml::Value, key: &str| package.get(key).and_then(toml::Value::as_str).map(ToOwned::to_owned);
-    let entry = |package: &toml::Value| Some((format!("{} {}", text(package, "name")?, text(package, "version")?), text(package, "checksum")?));
+    let text = |package: &toml::Value, key: &str| {
+        package.get(key).and_then(toml::Value::as_str).map(ToOwned::to_owned)
+    };
+    let entry = |package: &toml::Value| {
+        Some((
+            format!("{} {}", text(package, "name")?, text(package, "version")?),
+            text(package, "checksum")?,
+        ))
+    };
     Ok(packages.into_iter().flatten().filter_map(entry).collect())
 }
 
@@ -123,17 +153,26 @@ fn profile_settings(manifest: &toml::Table, name: &str) -> String {
     let mut out = format!("{name}\n");
     let mut next = Some(name.to_owned());
     while let Some(name) = next.take() {
-        let Some(profile) = profiles.and_then(|all| all.get(&name)).and_then(toml::Value::as_table) else { break };
+        let Some(profile) = profiles.and_then(|all| all.get(&name)).and_then(toml::Value::as_table) else {
+            break;
+        };
         out.push_str(&profile.to_string());
         // Cargo refuses circles; the length check keeps us from walking one that it has not seen yet.
-        next = profile.get("inherits").and_then(toml::Value::as_str).map(ToOwned::to_owned).filter(|_| out.len() < 65_536);
+        next = profile
+            .get("inherits")
+            .and_then(toml::Value::as_str)
+            .map(ToOwned::to_owned)
+            .filter(|_| out.len() < 65_536);
     }
     out
 }
 
 fn workspace_version(manifest: &toml::Table) -> anyhow::Result<String> {
     let version = manifest.get("workspace").and_then(|w| w.get("package")).and_then(|p| p.get("version"));
-    version.and_then(toml::Value::as_str).map(ToOwned::to_owned).context("Cargo.toml has no workspace.package.version")
+    version
+        .and_then(toml::Value::as_str)
+        .map(ToOwned::to_owned)
+        .context("Cargo.toml has no workspace.package.version")
 }
 
 #[cfg(test)]
@@ -159,6 +198,9 @@ mod tests {
         let manifest: toml::Table =
             toml::from_str("[profile.a]\ninherits = \"b\"\nlto = true\n[profile.b]\nopt-level = 1\n[profile.c]\nopt-level = 2\n").unwrap();
         let text = profile_settings(&manifest, "a");
-        assert!(text.contains("lto = true") && text.contains("opt-level = 1") && !text.contains("opt-level = 2"), "{text}");
+        assert!(
+            text.contains("lto = true") && text.contains("opt-level = 1") && !text.contains("opt-level = 2"),
+            "{text}"
+        );
     }
 }

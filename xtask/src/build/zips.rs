@@ -71,7 +71,11 @@ mod tests {
 
     #[test]
     fn the_order_of_entries_does_not_matter() {
-        let entry = |name: &str| Entry { name: name.into(), executable: false, content: name.as_bytes().to_vec() };
-        assert_eq!(archive(vec![entry("b"), entry("a")]).unwrap(), archive(vec![entry("a"), entry("b")]).unwrap());
+        let entry =
+            |name: &str| Entry { name: name.into(), executable: false, content: name.as_bytes().to_vec() };
+        assert_eq!(
+            archive(vec![entry("b"), entry("a")]).unwrap(),
+            archive(vec![entry("a"), entry("b")]).unwrap()
+        );
     }
 }

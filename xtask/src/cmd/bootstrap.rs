@@ -56,10 +56,17 @@ impl Args {
 }
 
 /// Plans, shows, asks, and deploys.
-pub(crate) async fn deploy(context: &Context, config: &Config, accounts: &Accounts, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) async fn deploy(
+    context: &Context,
+    config: &Config,
+    accounts: &Accounts,
+    args: &Args,
+) -> anyhow::Result<Outcome> {
     let out = &context.out;
     let waves = plan::waves(config).map_err(|circle| {
-        Fault::usage("order the stacks", "cfn/stacks.toml").why(circle).next("let one of them take a literal instead")
+        Fault::usage("order the stacks", "cfn/stacks.toml")
+            .why(circle)
+            .next("let one of them take a literal instead")
     })?;
     let mut names: Vec<String> = waves.iter().flatten().map(|instance| instance.account.clone()).collect();
     names.sort();
@@ -74,7 +81,8 @@ pub(crate) async fn deploy(context: &Context, config: &Config, accounts: &Accoun
         planned.push(plan_wave(context, config, accounts, wave, &mut known).await?);
     }
     out.rest();
-    let shown: Vec<Vec<StackPlan>> = planned.iter().map(|wave| wave.iter().map(|job| job.plan.clone()).collect()).collect();
+    let shown: Vec<Vec<StackPlan>> =
+        planned.iter().map(|wave| wave.iter().map(|job| job.plan.clone()).collect()).collect();
     out.line(&Line::Plan { waves: shown });
     let nothing = planned.iter().flatten().all(|job| job.plan.action == Action::None);
     if nothing {
@@ -137,7 +145,13 @@ struct Job {
     plan: StackPlan,
 }
 
-async fn plan_wave(context: &Context, config: &Config, accounts: &Accounts, wave: &[Instance], known: &mut Known) -> anyhow::Result<Vec<Job>> {
+async fn plan_wave(
+    context: &Context,
+    config: &Config,
+    accounts: &Accounts,
+    wave: &[Instance],
+    known: &mut Known,
+) -> anyhow::Result<Vec<Job>> {
     let mut tasks = JoinSet::new();
     for (index, instance) in wave.iter().enumerate() {
         let account = accounts.get(&instance.account)?.clone();
@@ -161,7 +175,9 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
     let stack = config.stack(&instance.stack).context("a stack that is not in the configuration")?;
     let path = context.root.join("cfn").join(&stack.template);
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        Fault::usage("read the template", format!("cfn/{}", stack.template)).why(error).next("correct `template` in cfn/stacks.toml")
+        Fault::usage("read the template", format!("cfn/{}", stack.template))
+            .why(error)
+            .next("correct `template` in cfn/stacks.toml")
     })?;
     if text.len() > MAX_TEMPLATE {
         return Err(Fault::usage("use the template", format!("cfn/{}", stack.template))
@@ -170,7 +186,9 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
             .into());
     }
     let parsed = template::parse(&text).map_err(|error| {
-        Fault::usage("read the template", format!("cfn/{} line {}", stack.template, error.line)).why(&error.message).next("mend that line")
+        Fault::usage("read the template", format!("cfn/{} line {}", stack.template, error.line))
+            .why(&error.message)
+            .next("mend that line")
     })?;
     let parameters = config.parameters(instance);
     for name in parameters.keys() {
@@ -190,14 +208,28 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
         waits_for: Vec::new(),
     };
     let protected = config.accounts.get(&instance.account).is_some_and(|account| account.protected);
-    Ok(Job { instance: instance.clone(), stacks: Stacks::new(account), protected, template: text, parameters, shown: None, plan })
+    Ok(Job {
+        instance: instance.clone(),
+        stacks: Stacks::new(account),
+        protected,
+        template: text,
+        parameters,
+        shown: None,
+        plan,
+    })
 }
 
 /// Every resource of a template as an addition.
 fn all_of(template: &template::Node) -> Vec<Change> {
     let resources = template.get("Resources").map(template::Node::entries).unwrap_or_default();
-    let kind = |node: &template::Node| node.get("Type").and_then(template::Node::as_str).map(ToOwned::to_owned);
-    sorted(resources.iter().filter_map(|(key, node)| Some(Change::new("Add", None, &key.name, &kind(node)?))).collect())
+    let kind =
+        |node: &template::Node| node.get("Type").and_then(template::Node::as_str).map(ToOwned::to_owned);
+    sorted(
+        resources
+            .iter()
+            .filter_map(|(key, node)| Some(Change::new("Add", None, &key.name, &kind(node)?)))
+            .collect(),
+    )
 }
 
 /// The parameters' values; or the outputs that are not there yet.
@@ -212,12 +244,17 @@ fn fill(config: &Config, job: &Job, known: &Known) -> Result<BTreeMap<String, St
             }
             Parameter::Output { stack, output, account } => {
                 let source = config.output_source(stack, account.as_deref());
-                let value = source.as_ref().and_then(|source| known.0.get(source)).and_then(|outputs| outputs.get(output));
+                let value = source
+                    .as_ref()
+                    .and_then(|source| known.0.get(source))
+                    .and_then(|outputs| outputs.get(output));
                 match (value, source) {
                     (Some(value), _) => {
                         values.insert(name.clone(), value.clone());
                     }
-                    (None, Some(source)) => missing.push(format!("{}@{}.{output}", source.stack, source.account)),
+                    (None, Some(source)) => {
+                        missing.push(format!("{}@{}.{output}", source.stack, source.account))
+                    }
                     (None, None) => missing.push(format!("{stack}.{output}")),
                 }
             }
@@ -228,7 +265,10 @@ fn fill(config: &Config, job: &Job, known: &Known) -> Result<BTreeMap<String, St
 }
 
 /// What would happen to one stack. Makes a change set for one that exists and would differ.
-async fn plan_stack(mut job: Job, filled: Result<BTreeMap<String, String>, Vec<String>>) -> anyhow::Result<(Job, Option<BTreeMap<String, String>>)> {
+async fn plan_stack(
+    mut job: Job,
+    filled: Result<BTreeMap<String, String>, Vec<String>>,
+) -> anyhow::Result<(Job, Option<BTreeMap<String, String>>)> {
     let info = job.stacks.describe(&job.plan.stack).await?;
     let Some(info) = info else {
         job.plan.action = Action::Create;
@@ -237,7 +277,9 @@ async fn plan_stack(mut job: Job, filled: Result<BTreeMap<String, String>, Vec<S
     };
     job.plan.state = info.status.to_string();
     job.plan.action = info.status.action().map_err(|advice| {
-        Fault::new(Kind::Stuck, "deploy the stack", job.plan.stack.as_str()).why(format!("it is in {}", info.status)).next(advice)
+        Fault::new(Kind::Stuck, "deploy the stack", job.plan.stack.as_str())
+            .why(format!("it is in {}", info.status))
+            .next(advice)
     })?;
     let values = match filled {
         Ok(values) => values,
@@ -272,9 +314,20 @@ async fn is_same(job: &Job, info: &StackInfo, values: &BTreeMap<String, String>)
     Ok(same && job.stacks.template(&job.plan.stack).await? == job.template)
 }
 
-async fn change_set(job: &Job, values: &BTreeMap<String, String>, is_new: bool) -> anyhow::Result<Option<ChangeSet>> {
+async fn change_set(
+    job: &Job,
+    values: &BTreeMap<String, String>,
+    is_new: bool,
+) -> anyhow::Result<Option<ChangeSet>> {
     let name = format!("causeway-{}", uuid::Uuid::new_v4().simple());
-    let wanted = Wanted { stack: &job.plan.stack, template: &job.template, parameters: values, tags: &BTreeMap::new(), role_arn: None, name: &name };
+    let wanted = Wanted {
+        stack: &job.plan.stack,
+        template: &job.template,
+        parameters: values,
+        tags: &BTreeMap::new(),
+        role_arn: None,
+        name: &name,
+    };
     job.stacks.create_change_set(&wanted, is_new).await
 }
 
@@ -289,7 +342,12 @@ async fn discard(planned: &[Vec<Job>]) -> anyhow::Result<()> {
 }
 
 /// Deploys a wave side by side; each result names the stack where it was changed.
-async fn act_wave(config: &Config, wave: Vec<Job>, known: &mut Known, emit: &Emit) -> Vec<anyhow::Result<Option<String>>> {
+async fn act_wave(
+    config: &Config,
+    wave: Vec<Job>,
+    known: &mut Known,
+    emit: &Emit,
+) -> Vec<anyhow::Result<Option<String>>> {
     let mut tasks = JoinSet::new();
     for (index, job) in wave.into_iter().enumerate() {
         let filled = fill(config, &job, known);
@@ -321,7 +379,11 @@ async fn act_wave(config: &Config, wave: Vec<Job>, known: &mut Known, emit: &Emi
 
 type Acted = (Option<String>, BTreeMap<String, String>);
 
-async fn act(job: Job, filled: Result<BTreeMap<String, String>, Vec<String>>, emit: &Emit) -> anyhow::Result<Acted> {
+async fn act(
+    job: Job,
+    filled: Result<BTreeMap<String, String>, Vec<String>>,
+    emit: &Emit,
+) -> anyhow::Result<Acted> {
     let stack = job.plan.stack.as_str();
     let values = filled.map_err(|missing| {
         Fault::failed("deploy the stack", stack)
@@ -354,10 +416,15 @@ async fn act(job: Job, filled: Result<BTreeMap<String, String>, Vec<String>>, em
         _ => change_set(&job, &values, is_new).await?,
     };
     let Some(ready) = ready else { return Ok((None, outputs(&job).await?)) };
-    if let Some(danger) = ready.changes.iter().find(|change| change.endangers_data() && !job.plan.changes.contains(change)) {
+    if let Some(danger) =
+        ready.changes.iter().find(|change| change.endangers_data() && !job.plan.changes.contains(change))
+    {
         job.stacks.delete_change_set(&ready.id, stack).await?;
         return Err(Fault::failed("deploy the stack", stack)
-            .why(format!("{} ({}) would be replaced or removed, which the plan did not show", danger.logical_id, danger.resource_type))
+            .why(format!(
+                "{} ({}) would be replaced or removed, which the plan did not show",
+                danger.logical_id, danger.resource_type
+            ))
             .next("run it again: the plan shows it now")
             .into());
     }

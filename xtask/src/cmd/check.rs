@@ -32,7 +32,12 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let root = checks.context.root.clone();
     let cargo = |words: &[&str]| program("cargo", words, &root);
     checks.command("fmt", cargo(&["fmt", "--all", "--check"])).await;
-    checks.command("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])).await;
+    checks
+        .command(
+            "clippy",
+            cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
+        )
+        .await;
     let lint = checks.cfn_lint().await;
     checks.part("cfn-lint", lint).await;
     // The tests find the packages of Python installed by now.
@@ -41,13 +46,18 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     checks.rehearsal("rehearse-reject", &["--approve", "reject"], 1, "rejected").await;
     if args.full {
         checks.rehearsal("rehearse-fail-test", &["--fail-test"], 1, "failed").await;
-        checks.rehearsal("rehearse-no-baseline", &["--no-baseline", "--approve", "auto"], 0, "released").await;
+        checks
+            .rehearsal("rehearse-no-baseline", &["--no-baseline", "--approve", "auto"], 0, "released")
+            .await;
     }
     let Checks { failed, seconds, .. } = checks;
     if failed.is_empty() {
         return Ok(Outcome::of(Verdict::Done).with_data(json!({"seconds": seconds})));
     }
-    Err(Fault::failed("check", failed.join(", ")).why("they did not pass; their lines are above").next("mend them, and run cargo xtask check again").into())
+    Err(Fault::failed("check", failed.join(", "))
+        .why("they did not pass; their lines are above")
+        .next("mend them, and run cargo xtask check again")
+        .into())
 }
 
 struct Checks {
@@ -93,7 +103,8 @@ impl Checks {
             .collect();
         templates.sort();
         anyhow::ensure!(!templates.is_empty(), "there are no templates below cfn/");
-        let mut command = program(venv.program("cfn-lint"), ["--non-zero-exit-code", "informational", "--"], &context.root);
+        let mut command =
+            program(venv.program("cfn-lint"), ["--non-zero-exit-code", "informational", "--"], &context.root);
         command.args(templates);
         Ok(command)
     }
@@ -102,7 +113,8 @@ impl Checks {
     async fn rehearsal(&mut self, name: &str, options: &[&str], code: i32, verdict: &str) {
         let watch = Stopwatch::start();
         self.step(name, Status::Started, None, None);
-        let result = self.rehearse(options, code, verdict).await.map_err(|error| from_error(&error).to_string());
+        let result =
+            self.rehearse(options, code, verdict).await.map_err(|error| from_error(&error).to_string());
         self.end(name, watch, result);
     }
 
@@ -114,14 +126,18 @@ impl Checks {
         command.env("CAUSEWAY_LOCAL_DIR", "target/causeway/check");
         let output = command.output().await.context("start the rehearsal")?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let last: Value = text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null);
+        let last: Value =
+            text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null);
         let found = (output.status.code(), last.get("verdict").and_then(Value::as_str));
         if found == (Some(code), Some(verdict)) {
             return Ok(());
         }
         let error = last.get("error").map(ToString::to_string).unwrap_or_default();
         Err(Fault::failed("rehearse", options.join(" "))
-            .why(format!("expected {verdict} with exit code {code}, it ended {:?} with {:?}: {error}", found.1, found.0))
+            .why(format!(
+                "expected {verdict} with exit code {code}, it ended {:?} with {:?}: {error}",
+                found.1, found.0
+            ))
             .into())
     }
 

@@ -40,7 +40,10 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             .next("give the API's address: API_URL=https://… cargo xtask integration-test")
     })?;
     if !url.starts_with("http://") && !url.starts_with("https://") {
-        return Err(Fault::usage("run the integration tests", url).why("API_URL is no http(s) address").next("give the stack's output ApiURL").into());
+        return Err(Fault::usage("run the integration tests", url)
+            .why("API_URL is no http(s) address")
+            .next("give the stack's output ApiURL")
+            .into());
     }
     let expected = args.expected_version.filter(|version| !version.is_empty() && version != "any");
     let watch = Stopwatch::start();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Context, Outcome};
-use crate::local::resident::{self, Keep};
 use crate::local::paths::Paths;
+use crate::local::resident::{self, Keep};
 use crate::local::serve;
 use crate::local::state::{State, quoted};
 use crate::model::fault::Fault;
@@ -68,7 +68,9 @@ pub(crate) async fn run(context: Context, command: Command) -> anyhow::Result<Ou
         }
         Command::Env => {
             let state = State::read(&paths).ok_or_else(|| {
-                Fault::failed("print the environment", "of the local cloud").why("there is none").next("cargo xtask local up")
+                Fault::failed("print the environment", "of the local cloud")
+                    .why("there is none")
+                    .next("cargo xtask local up")
             })?;
             let all = state.environment(&paths);
             if !context.out.is_json() {
@@ -78,7 +80,8 @@ pub(crate) async fn run(context: Context, command: Command) -> anyhow::Result<Ou
                 }
                 return Ok(Outcome { quiet: true, ..Outcome::of(Verdict::Done) });
             }
-            let env: serde_json::Map<String, serde_json::Value> = all.into_iter().map(|(k, v)| (k, v.into())).collect();
+            let env: serde_json::Map<String, serde_json::Value> =
+                all.into_iter().map(|(k, v)| (k, v.into())).collect();
             Ok(Outcome::of(Verdict::Done).with_data(json!({"env": env})))
         }
         Command::Serve(options) => {
@@ -114,7 +117,18 @@ mod tests {
 
     #[test]
     fn times_are_read() {
-        let table = [("250ms", Some(250)), ("1s", Some(1_000)), ("2.5s", Some(2_500)), ("1m", Some(60_000)), ("0s", None), ("1", None), ("s", None), ("-1s", None), ("99999999m", None), ("1h", None)];
+        let table = [
+            ("250ms", Some(250)),
+            ("1s", Some(1_000)),
+            ("2.5s", Some(2_500)),
+            ("1m", Some(60_000)),
+            ("0s", None),
+            ("1", None),
+            ("s", None),
+            ("-1s", None),
+            ("99999999m", None),
+            ("1h", None),
+        ];
         for (text, expected) in table {
             assert_eq!(duration(text).ok().map(|d| d.as_millis()), expected, "{text}");
         }

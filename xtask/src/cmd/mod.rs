@@ -116,7 +116,15 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// A verdict and nothing else.
     pub(crate) fn of(verdict: Verdict) -> Self {
-        Self { verdict, code: None, commit: None, changed: Vec::new(), error: None, data: json!({}), quiet: false }
+        Self {
+            verdict,
+            code: None,
+            commit: None,
+            changed: Vec::new(),
+            error: None,
+            data: json!({}),
+            quiet: false,
+        }
     }
 
     /// Adds what was found out.
@@ -147,11 +155,14 @@ pub(crate) fn parse<C: clap::Parser>() -> Result<C, ExitCode> {
             return ExitCode::SUCCESS;
         }
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let json = words.iter().any(|w| w == "--output=json") || words.windows(2).any(|w| w[0] == "--output" && w[1] == "json");
+        let json = words.iter().any(|w| w == "--output=json")
+            || words.windows(2).any(|w| w[0] == "--output" && w[1] == "json");
         let out = Out::new(Options { json, ..Options::default() });
         if json {
             let why = error.kind().as_str().unwrap_or("it is not understood");
-            let fault = Fault::usage("read the command line", words.join(" ")).why(why).next("see cargo xtask --help");
+            let fault = Fault::usage("read the command line", words.join(" "))
+                .why(why)
+                .next("see cargo xtask --help");
             let command = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
             finish(&out, &command, Err(fault.into()), 0.0);
         }
@@ -164,7 +175,8 @@ pub(crate) fn run<F>(command: &str, common: Common, work: F) -> ExitCode
 where
     F: AsyncFnOnce(Context) -> anyhow::Result<Outcome>,
 {
-    let out = Out::new(Options { json: common.output == Format::Json, no_color: common.no_color, yes: common.yes });
+    let out =
+        Out::new(Options { json: common.output == Format::Json, no_color: common.no_color, yes: common.yes });
     let watch = Stopwatch::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
@@ -183,7 +195,9 @@ where
 
 /// Resolves at Ctrl-C or a termination signal. What is dropped then ends the processes it started.
 async fn interrupted() -> anyhow::Error {
-    let fault = Fault::new(Kind::Interrupted, "run the command", "").why("it was interrupted").next("run it again; it begins clean");
+    let fault = Fault::new(Kind::Interrupted, "run the command", "")
+        .why("it was interrupted")
+        .next("run it again; it begins clean");
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
             tokio::select! {
@@ -208,8 +222,14 @@ fn finish(out: &Out, command: &str, result: anyhow::Result<Outcome>, seconds: f6
 fn result_line(command: &str, result: anyhow::Result<Outcome>, seconds: f64) -> ResultLine {
     let outcome = result.unwrap_or_else(|error| {
         let fault = from_error(&error);
-        let changed = error.downcast_ref::<AfterChanges>().map(|after| after.changed.clone()).unwrap_or_default();
-        Outcome { code: Some(fault.kind.exit_code()), error: Some(fault.clone()), changed, ..Outcome::of(fault.kind.verdict()) }
+        let changed =
+            error.downcast_ref::<AfterChanges>().map(|after| after.changed.clone()).unwrap_or_default();
+        Outcome {
+            code: Some(fault.kind.exit_code()),
+            error: Some(fault.clone()),
+            changed,
+            ..Outcome::of(fault.kind.verdict())
+        }
     });
     let code = outcome.code.unwrap_or_else(|| outcome.verdict.exit_code());
     ResultLine {
@@ -270,7 +290,8 @@ impl Context {
         let path = self.root.join("cfn/stacks.local.toml");
         let local = match std::fs::read_to_string(&path) {
             Ok(text) => config::parse_local(&text).map_err(|error| {
-                Fault::usage("read the configuration", format!("cfn/stacks.local.toml line {}", error.line)).why(&error.message)
+                Fault::usage("read the configuration", format!("cfn/stacks.local.toml line {}", error.line))
+                    .why(&error.message)
             })?,
             Err(_) => config::Local::default(),
         };
@@ -285,7 +306,8 @@ mod tests {
     #[test]
     fn failures_keep_what_was_changed() {
         let source = anyhow::Error::new(Fault::new(Kind::TimedOut, "wait for the stack", "s"));
-        let error = anyhow::Error::new(AfterChanges { changed: vec!["build/causeway-build-base".into()], source });
+        let error =
+            anyhow::Error::new(AfterChanges { changed: vec!["build/causeway-build-base".into()], source });
         let line = result_line("bootstrap", Err(error), 1.26);
         assert_eq!((line.exit_code, line.verdict, line.seconds), (7, "timed-out", 1.3));
         assert_eq!(line.changed, ["build/causeway-build-base"]);

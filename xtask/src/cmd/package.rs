@@ -61,7 +61,8 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let root = &context.root;
     let app = app_stack(&config)?;
     let template_path = root.join("cfn").join(&app.template);
-    let source = std::fs::read_to_string(&template_path).with_context(|| format!("read {}", template_path.display()))?;
+    let source = std::fs::read_to_string(&template_path)
+        .with_context(|| format!("read {}", template_path.display()))?;
     let places = package::code_uris(&source).map_err(|error| {
         Fault::usage("read the template", format!("cfn/{}", app.template)).why(error).next("mend that line")
     })?;
@@ -74,9 +75,10 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let binaries = cargo::binaries(root, &names).await?;
     let setting = cargo::setting(root, &args.target, &args.profile).await?;
     let mut stamps = versions(root, &binaries, &setting).await?;
-if Baseline::from_environment() == Some(Baseline::Same) {
+    if Baseline::from_environment() == Some(Baseline::Same) {
         for version in stamps.values_mut() {
-            *version = crate::model::artifact::version(version.split('+').next().unwrap_or_default(), "baseline");
+            *version =
+                crate::model::artifact::version(version.split('+').next().unwrap_or_default(), "baseline");
         }
     }
     context.out.spin("build");
@@ -91,7 +93,9 @@ if Baseline::from_environment() == Some(Baseline::Same) {
     for (name, path) in &built {
         let binary = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
         let found = package::architecture(&binary).ok_or_else(|| {
-            Fault::failed("package the function", name.as_str()).why("the binary is no ELF for x86_64 or AArch64").next("build for Linux: --target, or CodeBuild")
+            Fault::failed("package the function", name.as_str())
+                .why("the binary is no ELF for x86_64 or AArch64")
+                .next("build for Linux: --target, or CodeBuild")
         })?;
         architecture = Some(found);
         let unpacked = binary.len() as u64;
@@ -109,7 +113,16 @@ if Baseline::from_environment() == Some(Baseline::Same) {
         zips.insert(name.clone(), zip);
     }
     if let Some(place) = &place {
-        upload(&context, place, &mut functions, &zips, commit.as_deref(), &setting.target, &cargo::short_rustc(&setting)).await?;
+        upload(
+            &context,
+            place,
+            &mut functions,
+            &zips,
+            commit.as_deref(),
+            &setting.target,
+            &cargo::short_rustc(&setting),
+        )
+        .await?;
     }
     let record = PackageRecord {
         commit: commit.clone(),
@@ -119,30 +132,47 @@ if Baseline::from_environment() == Some(Baseline::Same) {
         functions,
     };
     let bucket = place.as_ref().map(|place| place.bucket.clone());
-    let packaged = Packaged { record: &record, bucket: bucket.as_deref(), architecture: architecture.unwrap_or("x86_64") };
-    let template = package::template(&source, &packaged).map_err(|error| Fault::failed("write the packaged template", app.template.as_str()).why(error))?;
-    let mut files: Vec<(String, Vec<u8>)> = zips.into_iter().map(|(name, zip)| (format!("{name}.zip"), zip)).collect();
+    let packaged = Packaged {
+        record: &record,
+        bucket: bucket.as_deref(),
+        architecture: architecture.unwrap_or("x86_64"),
+    };
+    let template = package::template(&source, &packaged)
+        .map_err(|error| Fault::failed("write the packaged template", app.template.as_str()).why(error))?;
+    let mut files: Vec<(String, Vec<u8>)> =
+        zips.into_iter().map(|(name, zip)| (format!("{name}.zip"), zip)).collect();
     files.push(("template.yaml".to_owned(), template.into_bytes()));
     for account in &app.accounts {
         let parameters = parameters(&config, app, account, &record)?;
-        let text = serde_json::to_string_pretty(&json!({"Parameters": parameters})).context("write the parameters")?;
+        let text = serde_json::to_string_pretty(&json!({"Parameters": parameters}))
+            .context("write the parameters")?;
         files.push((format!("params-{account}.json"), format!("{text}\n").into_bytes()));
     }
     let text = serde_json::to_string_pretty(&record).context("write package.json")?;
     files.push(("package.json".to_owned(), format!("{text}\n").into_bytes()));
     write_all(&root.join("target/causeway/package"), files)?;
 
-    let uploaded: Vec<String> =
-        record.functions.iter().filter(|f| f.upload == Upload::Uploaded).map(|f| format!("s3://{}/{}", bucket.clone().unwrap_or_default(), f.key)).collect();
+    let uploaded: Vec<String> = record
+        .functions
+        .iter()
+        .filter(|f| f.upload == Upload::Uploaded)
+        .map(|f| format!("s3://{}/{}", bucket.clone().unwrap_or_default(), f.key))
+        .collect();
     for function in &record.functions {
         let state = match function.upload {
             Upload::Uploaded => "uploaded",
             Upload::Present => "present",
             Upload::None => "not uploaded",
         };
-        context.out.say(format!("  {:<14} {:<22} {:>7.2} MB  {state}", function.name, function.version, function.bytes as f64 / 1e6));
+        context.out.say(format!(
+            "  {:<14} {:<22} {:>7.2} MB  {state}",
+            function.name,
+            function.version,
+            function.bytes as f64 / 1e6
+        ));
     }
-    let mut outcome = Outcome::of(Verdict::Done).with_data(serde_json::to_value(&record).unwrap_or(Value::Null));
+    let mut outcome =
+        Outcome::of(Verdict::Done).with_data(serde_json::to_value(&record).unwrap_or(Value::Null));
     outcome.commit = commit;
     outcome.changed = uploaded;
     Ok(outcome)
@@ -165,7 +195,8 @@ pub(crate) fn app_stack(config: &Config) -> anyhow::Result<&Stack> {
 pub(crate) async fn versions_of(root: &Path, setting: &Setting) -> anyhow::Result<BTreeMap<String, String>> {
     let text = std::fs::read_to_string(root.join("cfn/stacks.toml")).context("read cfn/stacks.toml")?;
     let config = crate::model::config::parse(&text)?;
-    let source = std::fs::read_to_string(root.join("cfn").join(&app_stack(&config)?.template)).context("read the template")?;
+    let source = std::fs::read_to_string(root.join("cfn").join(&app_stack(&config)?.template))
+        .context("read the template")?;
     let places = package::code_uris(&source).map_err(anyhow::Error::msg)?;
     let names: BTreeSet<String> = places.into_iter().map(|place| place.function).collect();
     let binaries = cargo::binaries(root, &names.into_iter().collect::<Vec<_>>()).await?;
@@ -215,9 +246,14 @@ async fn upload(
     for (index, function) in functions.iter().enumerate() {
         let Some(zip) = zips.get(&function.name).cloned() else { continue };
         let (bucket, key) = (bucket.clone(), function.key.clone());
-        let metadata = [("commit", commit.unwrap_or("none").to_owned()), ("target", target.to_owned()), ("rustc", rustc.to_owned())];
+        let metadata = [
+            ("commit", commit.unwrap_or("none").to_owned()),
+            ("target", target.to_owned()),
+            ("rustc", rustc.to_owned()),
+        ];
         tasks.spawn(async move {
-            let pairs: Vec<(&str, &str)> = metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let pairs: Vec<(&str, &str)> =
+                metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
             (index, bucket.put_once(&key, zip, &pairs).await)
         });
     }
@@ -239,11 +275,19 @@ fn check_size(name: &str, zip: u64, unpacked: u64) -> anyhow::Result<()> {
     } else {
         return Ok(());
     };
-    Err(Fault::failed("package the function", name).why(over).next("build with the profile `lambda`, or use fewer dependencies").into())
+    Err(Fault::failed("package the function", name)
+        .why(over)
+        .next("build with the profile `lambda`, or use fewer dependencies")
+        .into())
 }
 
 /// The parameters of the app stack in an account.
-fn parameters(config: &Config, app: &Stack, account: &str, record: &PackageRecord) -> anyhow::Result<BTreeMap<String, String>> {
+fn parameters(
+    config: &Config,
+    app: &Stack,
+    account: &str,
+    record: &PackageRecord,
+) -> anyhow::Result<BTreeMap<String, String>> {
     let instance = crate::model::config::Instance { stack: app.name.clone(), account: account.to_owned() };
     let mut all = BTreeMap::new();
     for (name, parameter) in config.parameters(&instance) {
@@ -251,7 +295,9 @@ fn parameters(config: &Config, app: &Stack, account: &str, record: &PackageRecor
             Parameter::Literal(text) => config.fill(&text, account)?,
             Parameter::Artifact { function, fact } => {
                 let found = record.function(&function).ok_or_else(|| {
-                    Fault::usage("fill a parameter", name.as_str()).why(format!("no package is called {function}")).next("correct it in cfn/stacks.toml")
+                    Fault::usage("fill a parameter", name.as_str())
+                        .why(format!("no package is called {function}"))
+                        .next("correct it in cfn/stacks.toml")
                 })?;
                 match fact {
                     ArtifactFact::Version => found.version.clone(),
@@ -272,7 +318,8 @@ fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
     let mut ready: Vec<(tempfile::NamedTempFile, PathBuf)> = Vec::new();
     for (name, content) in files {
         let path = dir.join(name);
-        let mut file = tempfile::NamedTempFile::new_in(dir).with_context(|| format!("write in {}", dir.display()))?;
+        let mut file =
+            tempfile::NamedTempFile::new_in(dir).with_context(|| format!("write in {}", dir.display()))?;
         file.write_all(&content).with_context(|| format!("write {}", path.display()))?;
         ready.push((file, path));
     }

@@ -70,9 +70,17 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let watch = Stopwatch::start();
     setup(&context, "LocalCloud", Status::Started, None, None);
     let say = |text: &str| context.out.note(text);
-    let found = resident::up(&config, &paths, &context.root, args.minute, Keep::No, &say).await.inspect_err(|error| {
-        setup(&context, "LocalCloud", Status::Failed, Some(watch.seconds()), Some(from_error(error).to_string()));
-    })?;
+    let found = resident::up(&config, &paths, &context.root, args.minute, Keep::No, &say).await.inspect_err(
+        |error| {
+            setup(
+                &context,
+                "LocalCloud",
+                Status::Failed,
+                Some(watch.seconds()),
+                Some(from_error(error).to_string()),
+            );
+        },
+    )?;
     let note = if found.is_new { "started" } else { "the one that runs already" };
     setup(&context, "LocalCloud", Status::Succeeded, Some(watch.seconds()), Some(note.to_owned()));
     let result = rehearse(&context, &args, &config, &paths, &found).await;
@@ -96,7 +104,13 @@ async fn end(context: &Context, args: &Args, paths: &Paths, found: Found) {
     }
 }
 
-async fn rehearse(context: &Context, args: &Args, config: &Config, paths: &Paths, found: &Found) -> anyhow::Result<Outcome> {
+async fn rehearse(
+    context: &Context,
+    args: &Args,
+    config: &Config,
+    paths: &Paths,
+    found: &Found,
+) -> anyhow::Result<Outcome> {
     let world = LocalWorld { endpoint: found.state().endpoint(), bundle: paths.bundle() };
     let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
     let accounts = Accounts::open(config, &options).await?;
@@ -106,16 +120,28 @@ async fn rehearse(context: &Context, args: &Args, config: &Config, paths: &Paths
     let watch = Stopwatch::start();
     setup(context, "Bootstrap", Status::Started, None, None);
     let quiet = context.answering_yes();
-    let deployed = bootstrap::deploy(&quiet, config, &accounts, &bootstrap::Args::act()).await.inspect_err(|error| {
-        setup(context, "Bootstrap", Status::Failed, Some(watch.seconds()), Some(from_error(error).to_string()));
-    })?;
-    let note = if deployed.changed.is_empty() { "nothing to change".to_owned() } else { format!("{} stacks", deployed.changed.len()) };
+    let deployed =
+        bootstrap::deploy(&quiet, config, &accounts, &bootstrap::Args::act()).await.inspect_err(|error| {
+            setup(
+                context,
+                "Bootstrap",
+                Status::Failed,
+                Some(watch.seconds()),
+                Some(from_error(error).to_string()),
+            );
+        })?;
+    let note = if deployed.changed.is_empty() {
+        "nothing to change".to_owned()
+    } else {
+        format!("{} stacks", deployed.changed.len())
+    };
     setup(context, "Bootstrap", Status::Succeeded, Some(watch.seconds()), Some(note));
 
     let head = git::commit(&context.root, "HEAD").await;
     let dirty = git::uncommitted(&context.root).await;
     if !dirty.is_empty() {
-        let message = format!("{} files differ from the commit; the working tree is released as it is", dirty.len());
+        let message =
+            format!("{} files differ from the commit; the working tree is released as it is", dirty.len());
         context.out.line(&Line::Warning { message });
     }
     let source = match (&head, dirty.is_empty()) {
@@ -146,8 +172,10 @@ async fn rehearse(context: &Context, args: &Args, config: &Config, paths: &Paths
 
 /// What leads AWS clients to the cloud, without a profile: builds have their role's keys.
 fn client_environment(state: &State, paths: &Paths) -> Vec<(String, String)> {
-    let kept = ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_EC2_METADATA_DISABLED"];
-    let mut all: Vec<(String, String)> = state.environment(paths).into_iter().filter(|(name, _)| kept.contains(&name.as_str())).collect();
+    let kept =
+        ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_EC2_METADATA_DISABLED"];
+    let mut all: Vec<(String, String)> =
+        state.environment(paths).into_iter().filter(|(name, _)| kept.contains(&name.as_str())).collect();
     // Files that are not there: no profile of the caller's gets in.
     for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
         all.push((name.to_owned(), paths.local().join("no-such-file").display().to_string()));
@@ -202,7 +230,13 @@ impl Rehearsal {
         let watch = Stopwatch::start();
         let skip = |reason: &str| {
             let reason = Some(reason.to_owned());
-            self.context.out.line(&step("Baseline", Status::Succeeded, Mode::Skipped, Some(tenths(watch.seconds())), reason));
+            self.context.out.line(&step(
+                "Baseline",
+                Status::Succeeded,
+                Mode::Skipped,
+                Some(tenths(watch.seconds())),
+                reason,
+            ));
         };
         if self.args.no_baseline {
             skip("--no-baseline: this is the true first day, without hooks and shift");
@@ -225,13 +259,17 @@ impl Rehearsal {
         let parent = self.parent().await;
         let note = match &parent {
             Some((commit, source)) => {
-order.build_environment.insert(Baseline::VARIABLE.to_owned(), Baseline::Parent.word().to_owned());
+                order
+                    .build_environment
+                    .insert(Baseline::VARIABLE.to_owned(), Baseline::Parent.word().to_owned());
                 order.source = Arc::clone(source);
                 order.commit.clone_from(commit);
                 format!("the parent commit {}", commit.chars().take(12).collect::<String>())
             }
             None => {
-order.build_environment.insert(Baseline::VARIABLE.to_owned(), Baseline::Same.word().to_owned());
+                order
+                    .build_environment
+                    .insert(Baseline::VARIABLE.to_owned(), Baseline::Same.word().to_owned());
                 "the same source with the version `baseline`".to_owned()
             }
         };
@@ -276,14 +314,19 @@ const PROFILE: &str = "rehearse";
 
 /// What every build of a rehearsal is told.
 fn common() -> BTreeMap<String, String> {
-    BTreeMap::from([("CAUSEWAY_TARGET".to_owned(), "host".to_owned()), ("CAUSEWAY_PROFILE".to_owned(), PROFILE.to_owned())])
+    BTreeMap::from([
+        ("CAUSEWAY_TARGET".to_owned(), "host".to_owned()),
+        ("CAUSEWAY_PROFILE".to_owned(), PROFILE.to_owned()),
+    ])
 }
 
 fn outcome(ended: Ended) -> Outcome {
     match ended {
         Ended::Released => Outcome::of(Verdict::Released),
         Ended::Rejected => {
-            let fault = Fault::failed("release to prod", "the approval").why("it was rejected").next("prod serves what it served before");
+            let fault = Fault::failed("release to prod", "the approval")
+                .why("it was rejected")
+                .next("prod serves what it served before");
             Outcome { error: Some(fault), ..Outcome::of(Verdict::Rejected) }
         }
         Ended::Failed(fault) => {
@@ -298,13 +341,15 @@ fn outcome(ended: Ended) -> Outcome {
 /// Addresses of the deployed APIs and the versions that answer there now.
 async fn found_out(config: &Config, paths: &Paths) -> Value {
     let urls = State::read(paths).map(|state| state.urls).unwrap_or_default();
-    let functions: Vec<String> = app_stack(config).ok().map(|_| vec!["checkin".to_owned()]).unwrap_or_default();
+    let functions: Vec<String> =
+        app_stack(config).ok().map(|_| vec!["checkin".to_owned()]).unwrap_or_default();
     let mut versions = serde_json::Map::new();
     for (env, url) in &urls {
         let Ok(api) = ApiClient::new(url) else { continue };
         let answer = api.send(http::Method::GET, "api/version", None).await;
         let version = answer.ok().and_then(|answer| answer.version).unwrap_or_else(|| "unknown".to_owned());
-        let by_function: serde_json::Map<String, Value> = functions.iter().map(|f| (f.clone(), version.clone().into())).collect();
+        let by_function: serde_json::Map<String, Value> =
+            functions.iter().map(|f| (f.clone(), version.clone().into())).collect();
         versions.insert(env.clone(), Value::Object(by_function));
     }
     json!({"urls": urls, "versions": versions, "profile": PROFILE})
@@ -315,5 +360,14 @@ fn setup(context: &Context, action: &str, status: Status, seconds: Option<f64>, 
 }
 
 fn step(action: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: Option<String>) -> Line {
-    Line::Step(Step { stage: "setup".to_owned(), action: action.to_owned(), sub: None, function: None, status, mode, seconds, reason })
+    Line::Step(Step {
+        stage: "setup".to_owned(),
+        action: action.to_owned(),
+        sub: None,
+        function: None,
+        status,
+        mode,
+        seconds,
+        reason,
+    })
 }

@@ -18,7 +18,7 @@ pub(crate) struct Args {
 /// # Errors
 /// A test fails, or something does not compile.
 pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
-if Baseline::from_environment().is_some() {
+    if Baseline::from_environment().is_some() {
         context.out.say("skipped: a baseline stands for a release whose tests were run already");
         return Ok(Outcome::of(Verdict::NothingToDo));
     }
@@ -33,5 +33,8 @@ if Baseline::from_environment().is_some() {
     if show(command).await? {
         return Ok(Outcome::of(Verdict::Done));
     }
-    Err(Fault::failed("run the unit tests", shown).why("at least one failed; the lines are above").next("mend it, and run it again").into())
+    Err(Fault::failed("run the unit tests", shown)
+        .why("at least one failed; the lines are above")
+        .next("mend it, and run it again")
+        .into())
 }

@@ -32,7 +32,11 @@ impl Control {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let ca = std::fs::read(paths.ca()).with_context(|| format!("read {}", paths.ca().display()))?;
         let ca = reqwest::Certificate::from_pem(&ca).context("read the local cloud's certificate")?;
-        let http = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).timeout(Duration::from_secs(60)).build();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([ca])
+            .timeout(Duration::from_secs(60))
+            .build();
         Ok(Self {
             http: http.context("make an HTTP client")?,
             endpoint: state.endpoint(),
@@ -61,12 +65,18 @@ impl Control {
     }
 
     async fn control(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let call = self.http.request(method, format!("{}/_causeway/{path}", self.endpoint)).bearer_auth(&self.token);
+        let call =
+            self.http.request(method, format!("{}/_causeway/{path}", self.endpoint)).bearer_auth(&self.token);
         let call = match body {
             Some(body) => call.body(body.to_string()),
             None => call,
         };
-        let answer = call.send().await.context("the local cloud does not answer")?.error_for_status().context("call the local cloud")?;
+        let answer = call
+            .send()
+            .await
+            .context("the local cloud does not answer")?
+            .error_for_status()
+            .context("call the local cloud")?;
         let text = answer.text().await.context("read the local cloud's answer")?;
         serde_json::from_str(&text).context("read the local cloud's answer")
     }
@@ -75,13 +85,21 @@ impl Control {
     ///
     /// # Errors
     /// A fault that carries what the service said.
-    pub(crate) async fn query(&self, keys: &Keys, service: &str, parameters: &[(&str, &str)], what: &str, on: &str) -> anyhow::Result<()> {
+    pub(crate) async fn query(
+        &self,
+        keys: &Keys,
+        service: &str,
+        parameters: &[(&str, &str)],
+        what: &str,
+        on: &str,
+    ) -> anyhow::Result<()> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         let url = format!("{}/", self.endpoint);
         let host = self.endpoint.trim_start_matches("https://").to_owned();
         let kind = "application/x-www-form-urlencoded; charset=utf-8".to_owned();
         let signed = [("host".to_owned(), host), ("content-type".to_owned(), kind.clone())];
-        let headers = sign::headers(keys, service, &self.region, &Method::POST, &url, &signed, body.as_bytes())?;
+        let headers =
+            sign::headers(keys, service, &self.region, &Method::POST, &url, &signed, body.as_bytes())?;
         let call = self.http.post(&url).headers(headers).header("content-type", kind).body(body);
         let answer = call.send().await.context("the local cloud does not answer")?;
         if answer.status().is_success() {

@@ -146,7 +146,9 @@ impl Client {
         parameters: &[(&str, &str)],
     ) -> anyhow::Result<Element> {
         let pairs = [("Action", action), ("Version", version(service))];
-        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs.iter().chain(parameters)).finish();
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(pairs.iter().chain(parameters))
+            .finish();
         let call = self
             .call(Method::POST, "/", account, service)
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
@@ -176,15 +178,28 @@ impl Client {
     ///
     /// # Errors
     /// A [`Refusal`], or the emulator does not answer.
-    pub(crate) async fn signed(&self, method: Method, path: &str, headers: http::HeaderMap, body: Vec<u8>) -> anyhow::Result<(http::HeaderMap, Vec<u8>)> {
+    pub(crate) async fn signed(
+        &self,
+        method: Method,
+        path: &str,
+        headers: http::HeaderMap,
+        body: Vec<u8>,
+    ) -> anyhow::Result<(http::HeaderMap, Vec<u8>)> {
         let action = format!("{method} {path}");
-        let call = self.http.request(method, format!("{}{path}", self.base)).headers(headers).header("x-forwarded-proto", "https");
+        let call = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .headers(headers)
+            .header("x-forwarded-proto", "https");
         send(call.body(body), &action).await
     }
 
     /// Makes a bucket of an account, unless it is there.
     pub(crate) async fn make_bucket(&self, account: &str, bucket: &str) {
-        let place = format!("<CreateBucketConfiguration><LocationConstraint>{}</LocationConstraint></CreateBucketConfiguration>", self.region);
+        let place = format!(
+            "<CreateBucketConfiguration><LocationConstraint>{}</LocationConstraint></CreateBucketConfiguration>",
+            self.region
+        );
         let place = if self.region == "us-east-1" { Vec::new() } else { place.into_bytes() };
         let _ = self.rest(Method::PUT, &format!("/{bucket}"), account, "s3", place).await;
     }

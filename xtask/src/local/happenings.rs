@@ -85,7 +85,7 @@ impl Happenings {
         if !now.is_empty() {
             return now;
         }
-if seq == 0 {
+        if seq == 0 {
             return now;
         }
         let _ = tokio::time::timeout(Duration::from_millis(500), bell).await;

@@ -21,8 +21,15 @@ pub(crate) enum Reader {
 ///
 /// # Errors
 /// A refusal in S3's words; the outer error is for when the emulator does not answer.
-pub(crate) async fn code(emulator: &Client, account: &str, reader: &Reader, template: &mut Value) -> anyhow::Result<Result<(), String>> {
-    let Some(resources) = template.get_mut("Resources").and_then(Value::as_object_mut) else { return Ok(Ok(())) };
+pub(crate) async fn code(
+    emulator: &Client,
+    account: &str,
+    reader: &Reader,
+    template: &mut Value,
+) -> anyhow::Result<Result<(), String>> {
+    let Some(resources) = template.get_mut("Resources").and_then(Value::as_object_mut) else {
+        return Ok(Ok(()));
+    };
     for resource in resources.values_mut() {
         let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
         let property = match kind {
@@ -30,7 +37,10 @@ pub(crate) async fn code(emulator: &Client, account: &str, reader: &Reader, temp
             "AWS::Lambda::Function" => "Code",
             _ => continue,
         };
-        let Some(place) = resource.get_mut("Properties").and_then(|properties| properties.get_mut(property)) else { continue };
+        let Some(place) = resource.get_mut("Properties").and_then(|properties| properties.get_mut(property))
+        else {
+            continue;
+        };
         let Some((bucket, key)) = location(place) else { continue };
         let zip = match read(emulator, account, reader, &bucket, &key).await? {
             Ok(zip) => zip,
@@ -38,7 +48,11 @@ pub(crate) async fn code(emulator: &Client, account: &str, reader: &Reader, temp
         };
         let own = format!("causeway-code-{account}");
         put(emulator, account, &own, &key, zip).await?;
-        *place = if property == "CodeUri" { json!(format!("s3://{own}/{key}")) } else { json!({"S3Bucket": own, "S3Key": key}) };
+        *place = if property == "CodeUri" {
+            json!(format!("s3://{own}/{key}"))
+        } else {
+            json!({"S3Bucket": own, "S3Key": key})
+        };
     }
     Ok(Ok(()))
 }
@@ -49,18 +63,34 @@ fn location(place: &Value) -> Option<(String, String)> {
         let (bucket, key) = text.strip_prefix("s3://")?.split_once('/')?;
         return Some((bucket.to_owned(), key.to_owned()));
     }
-    let text = |names: [&str; 2]| names.iter().find_map(|name| place.get(*name)).and_then(Value::as_str).map(ToOwned::to_owned);
+    let text = |names: [&str; 2]| {
+        names.iter().find_map(|name| place.get(*name)).and_then(Value::as_str).map(ToOwned::to_owned)
+    };
     Some((text(["Bucket", "S3Bucket"])?, text(["Key", "S3Key"])?))
 }
 
-async fn read(emulator: &Client, account: &str, reader: &Reader, bucket: &str, key: &str) -> anyhow::Result<Result<Vec<u8>, String>> {
+async fn read(
+    emulator: &Client,
+    account: &str,
+    reader: &Reader,
+    bucket: &str,
+    key: &str,
+) -> anyhow::Result<Result<Vec<u8>, String>> {
     let path = format!("/{bucket}/{key}");
     let answer = match reader {
         Reader::Root => emulator.rest(Method::GET, &path, account, "s3", Vec::new()).await,
         Reader::Session(keys) => {
             let url = format!("{}{path}", emulator.base());
             let host = emulator.base().trim_start_matches("http://").to_owned();
-            let headers = sign::headers(keys, "s3", emulator.region(), &Method::GET, &url, &[("host".to_owned(), host)], b"")?;
+            let headers = sign::headers(
+                keys,
+                "s3",
+                emulator.region(),
+                &Method::GET,
+                &url,
+                &[("host".to_owned(), host)],
+                b"",
+            )?;
             emulator.signed(Method::GET, &path, headers, Vec::new()).await
         }
     };
@@ -95,10 +125,19 @@ mod tests {
     #[test]
     fn every_way_to_name_code_is_known() {
         let expected = Some(("b".to_owned(), "k/x.zip".to_owned()));
-        for place in [json!("s3://b/k/x.zip"), json!({"Bucket": "b", "Key": "k/x.zip"}), json!({"S3Bucket": "b", "S3Key": "k/x.zip"})] {
+        for place in [
+            json!("s3://b/k/x.zip"),
+            json!({"Bucket": "b", "Key": "k/x.zip"}),
+            json!({"S3Bucket": "b", "S3Key": "k/x.zip"}),
+        ] {
             assert_eq!(location(&place), expected, "{place}");
         }
-        for place in [json!("../x.zip"), json!({"ZipFile": "x"}), json!({"Bucket": {"Ref": "B"}, "Key": "k"}), json!(3)] {
+        for place in [
+            json!("../x.zip"),
+            json!({"ZipFile": "x"}),
+            json!({"Bucket": {"Ref": "B"}, "Key": "k"}),
+            json!(3),
+        ] {
             assert_eq!(location(&place), None, "{place}");
         }
     }

@@ -79,7 +79,7 @@ async fn run(
         if let (Some(gate), Some(record), false) = (&gate, &record, opened)
             && let Some(handle) = waiting_handle(cloud, key, gate).await?
         {
-opened = true;
+            opened = true;
             bound_roles(cloud, key, record).await?;
             let outcome = shift(cloud, key, record, prepared).await;
             open(cloud, &handle, outcome).await?;
@@ -88,7 +88,7 @@ opened = true;
     };
     match record {
         Some(record) if status.is_good() => {
-bound_roles(cloud, key, &record).await?;
+            bound_roles(cloud, key, &record).await?;
             encrypt_buckets(cloud, key, &record).await?;
             cloud.ledger.set_current(key, Some(Arc::clone(&record)));
             edge::deployed(cloud, key, &record).await?;
@@ -137,7 +137,9 @@ async fn waiting_handle(cloud: &Cloud, key: &StackKey, gate: &str) -> anyhow::Re
     let events = root.all(&["DescribeStackEventsResult", "StackEvents"]);
     // What an update adds is reported as UPDATE_… by the emulator, and as CREATE_… by AWS.
     let find = |id: &str, ending: &str| {
-        events.iter().find(|e| e.text_at(&["LogicalResourceId"]) == id && e.text_at(&["ResourceStatus"]).ends_with(ending))
+        events.iter().find(|e| {
+            e.text_at(&["LogicalResourceId"]) == id && e.text_at(&["ResourceStatus"]).ends_with(ending)
+        })
     };
     if find(gate, "_IN_PROGRESS").is_none() {
         return Ok(None);

@@ -133,8 +133,7 @@ pub(crate) fn is_alive(records: &Path, id: i32) -> bool {
 /// Whether the group is still the one that was written down. While any member lives, the kernel gives its id to no
 /// new process; so a group whose leader is gone is ours, and one whose leader lives is ours if it started then.
 fn is_ours(record: &Record, pid: Pid) -> bool {
-    is_running(pid)
-        && start_time(record.pid).is_none_or(|started| started == record.started)
+    is_running(pid) && start_time(record.pid).is_none_or(|started| started == record.started)
 }
 
 async fn end_group(pid: Pid) {
@@ -156,11 +155,13 @@ fn is_running(group: Pid) -> bool {
     let Ok(processes) = std::fs::read_dir("/proc") else { return true };
     let id = group.as_raw_nonzero().to_string();
     // "proc_pid_stat(5)": after the name in parentheses come the state, the parent, the group.
-    processes.flatten().filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(|stat| {
-        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let (state, found) = (fields.next(), fields.nth(1));
-        found == Some(id.as_str()) && state != Some("Z")
-    })
+    processes.flatten().filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(
+        |stat| {
+            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+            let (state, found) = (fields.next(), fields.nth(1));
+            found == Some(id.as_str()) && state != Some("Z")
+        },
+    )
 }
 
 /// When a process started, in seconds since 1970; `None` where there is none (a zombie counts as none).

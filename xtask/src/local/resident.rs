@@ -66,11 +66,21 @@ impl Found {
 ///
 /// # Errors
 /// Python or its packages cannot be had; the cloud does not start.
-pub(crate) async fn up(config: &Config, paths: &Paths, root: &Path, minute: Duration, keep: Keep, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Found> {
+pub(crate) async fn up(
+    config: &Config,
+    paths: &Paths,
+    root: &Path,
+    minute: Duration,
+    keep: Keep,
+    say: &(dyn Fn(&str) + Sync),
+) -> anyhow::Result<Found> {
     // Two commands at once shall not start two clouds.
     std::fs::create_dir_all(paths.local()).with_context(|| format!("create {}", paths.local().display()))?;
-    let lock = std::fs::File::create(paths.local().join("up.lock")).context("create the lock of the local cloud")?;
-    let lock = tokio::task::spawn_blocking(move || rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map(|()| lock));
+    let lock =
+        std::fs::File::create(paths.local().join("up.lock")).context("create the lock of the local cloud")?;
+    let lock = tokio::task::spawn_blocking(move || {
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map(|()| lock)
+    });
     let _lock = lock.await?.context("lock the local cloud")?;
 
     if let Some(state) = State::read(paths) {
@@ -113,7 +123,9 @@ async fn start(paths: &Paths, root: &Path, minute: Duration, keep: Keep) -> anyh
         if let Some(state) = State::read(paths).filter(|state| state.pid == group.id()) {
             break state;
         }
-        if group.child().try_wait().context("look at the local cloud")?.is_some() || watch.elapsed() > START_LIMIT {
+        if group.child().try_wait().context("look at the local cloud")?.is_some()
+            || watch.elapsed() > START_LIMIT
+        {
             let said = log_tail(&log);
             group.end().await;
             return Err(Fault::failed("start the local cloud", log.display().to_string())

@@ -44,6 +44,17 @@ impl Resources {
             .map(|(id, (_, physical))| (id.as_str(), physical.as_str()))
     }
 
+    /// The pseudo parameters of a stack.
+    pub(crate) fn pseudo(emulator: &Client, key: &StackKey) -> Pseudo {
+        Pseudo {
+            account_id: key.0.clone(),
+            region: emulator.region().to_owned(),
+            partition: "aws".to_owned(),
+            stack_name: key.1.clone(),
+            stack_id: format!("arn:aws:cloudformation:{}:{}:stack/{}", emulator.region(), key.0, key.1),
+        }
+    }
+
     /// A value of the stack's lowered template, its intrinsic functions evaluated.
     ///
     /// # Errors
@@ -55,13 +66,7 @@ impl Resources {
         record: &Record,
         value: &Value,
     ) -> anyhow::Result<Value> {
-        let pseudo = Pseudo {
-            account_id: key.0.clone(),
-            region: emulator.region().to_owned(),
-            partition: "aws".to_owned(),
-            stack_name: key.1.clone(),
-            stack_id: format!("arn:aws:cloudformation:{}:{}:stack/{}", emulator.region(), key.0, key.1),
-        };
+        let pseudo = Self::pseudo(emulator, key);
         let parameters = Scope::parameters_of(&record.long, &record.parameters);
         let resolve =
             |id: &str, attribute: Option<&str>| self.resolve(&pseudo, id, attribute).map(Value::from);

@@ -15,7 +15,15 @@ use crate::model::keys::Keys;
 ///
 /// # Errors
 /// A header or the URL has a shape that cannot be signed.
-pub(crate) fn headers(keys: &Keys, service: &str, region: &str, method: &Method, url: &str, signed: &[(String, String)], body: &[u8]) -> anyhow::Result<HeaderMap> {
+pub(crate) fn headers(
+    keys: &Keys,
+    service: &str,
+    region: &str,
+    method: &Method,
+    url: &str,
+    signed: &[(String, String)],
+    body: &[u8],
+) -> anyhow::Result<HeaderMap> {
     let identity = Credentials::new(&keys.id, &keys.secret, keys.token.clone(), None, "causeway").into();
     let mut settings = SigningSettings::default();
     if service == "s3" {
@@ -33,7 +41,8 @@ pub(crate) fn headers(keys: &Keys, service: &str, region: &str, method: &Method,
         .context("sign a call")?
         .into();
     let pairs = signed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let signable = SignableRequest::new(method.as_str(), url, pairs, SignableBody::Bytes(body)).context("sign a call")?;
+    let signable = SignableRequest::new(method.as_str(), url, pairs, SignableBody::Bytes(body))
+        .context("sign a call")?;
     let (instructions, _) = sign(signable, &parameters).context("sign a call")?.into_parts();
     let mut request = http::Request::builder().uri(url).body(()).context("sign a call")?;
     instructions.apply_to_request_http1x(&mut request);

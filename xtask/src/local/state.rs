@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::files::write_private;
 use super::paths::Paths;
 use super::process;
+use crate::files::write_private;
 
 /// A running cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

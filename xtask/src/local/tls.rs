@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 
-use crate::files::write_private;
 use super::paths::Paths;
+use crate::files::write_private;
 
 /// The leaf's certificate and key, PEM.
 pub(crate) struct Leaf {

@@ -41,7 +41,8 @@ impl Element {
                     open.last_mut().context("text outside of the document")?.text.push_str(&text);
                 }
                 Event::GeneralRef(reference) => {
-                    let resolved = resolve(&reference).with_context(|| format!("unknown entity {}", &*reference))?;
+                    let resolved =
+                        resolve(&reference).with_context(|| format!("unknown entity {}", &*reference))?;
                     open.last_mut().context("text outside of the document")?.text.push(resolved);
                 }
                 Event::CData(data) => {

@@ -108,7 +108,13 @@ mod tests {
             version: "v".into(),
             upload: Upload::Uploaded,
         };
-        PackageRecord { commit: None, rustc: String::new(), target: String::new(), profile: String::new(), functions: vec![function] }
+        PackageRecord {
+            commit: None,
+            rustc: String::new(),
+            target: String::new(),
+            profile: String::new(),
+            functions: vec![function],
+        }
     }
 
     #[test]

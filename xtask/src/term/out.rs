@@ -143,7 +143,12 @@ impl Out {
     /// The same output, with every question answered with yes.
     pub(crate) fn answering_yes(&self) -> Self {
         let options = Options { yes: true, ..self.0.options };
-        Self(Arc::new(Inner { options, paint: self.0.paint, spinner: Mutex::new(None), terminal: self.0.terminal }))
+        Self(Arc::new(Inner {
+            options,
+            paint: self.0.paint,
+            spinner: Mutex::new(None),
+            terminal: self.0.terminal,
+        }))
     }
 
     /// Ends the spinner.

@@ -5,8 +5,9 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::Front;
-use crate::local::ledger::StackKey;
-use crate::local::lower::GATE;
+use crate::local::ledger::{Record, StackKey};
+use crate::local::lower::{GATE, stand_in};
+use crate::local::resources::Resources;
 use crate::local::xml::Element;
 
 /// Edits an answer.
@@ -36,20 +37,40 @@ pub(super) fn edit(
         let pending = root.text_at(&["DescribeChangeSetResult", "ChangeSetName"]).to_owned();
         let pending = front.cloud.ledger.change_set(key, &pending);
         let real = |logical_id: &str| {
-            [&pending, &record]
-                .into_iter()
-                .flatten()
-                .find_map(|record| record.lowered.types.get(logical_id).cloned())
+            let mut records = [&pending, &record].into_iter().flatten();
+            records.find_map(|record| {
+                Some((
+                    record.lowered.types.get(logical_id)?.clone(),
+                    physical_id(front, key, record, logical_id),
+                ))
+            })
         };
         root.visit(&mut |element| {
             element.children.retain(|child| !is_gate(child));
             let logical_id = element.text_at(&["LogicalResourceId"]).to_owned();
-            if let (Some(kind), Some(shown)) = (real(&logical_id), element.child_mut("ResourceType")) {
+            let Some((kind, physical)) = real(&logical_id) else { return };
+            if let Some(shown) = element.child_mut("ResourceType") {
                 shown.text = kind;
+            }
+            if let (Some(shown), Some(physical)) = (element.child_mut("PhysicalResourceId"), physical)
+                && !shown.text.is_empty()
+            {
+                shown.text = physical;
             }
         });
     }
     Ok(of(parts, &root))
+}
+
+/// The name or ARN that an inert resource would have.
+fn physical_id(front: &Front, key: &StackKey, record: &Record, logical_id: &str) -> Option<String> {
+    let definition = record.long.pointer(&format!("/Resources/{logical_id}"))?;
+    let emulator = &front.cloud.emulator;
+    let pseudo = Resources::pseudo(emulator, key);
+    // A name rests on parameters, not on other resources.
+    stand_in::physical_id(definition, logical_id, &pseudo, |name| {
+        Resources::default().eval(emulator, key, record, name).ok()
+    })
 }
 
 /// An answer with this document as its body.

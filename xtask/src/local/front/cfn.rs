@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::answers;
 use super::{Call, Front, whole};
-use crate::local::ledger::{Record, StackKey, stack_name};
 use crate::local::emulator::Refusal;
+use crate::local::ledger::{Record, StackKey, stack_name};
 use crate::local::lower::lower;
 use crate::local::mirror::{self, Reader};
 use crate::local::operation;
@@ -106,13 +106,15 @@ async fn with_template(
         Err(error) => return Ok(refuse("ValidationError", &format!("Template format error: {error}"))),
     };
     let parameters = parameters(front, &form, key, &long);
-let mut lowered = lower(&long, &parameters, &front.cloud.target);
+    let mut lowered = lower(&long, &parameters, &front.cloud.target);
     if matches!(action, "CreateChangeSet" | "CreateStack" | "UpdateStack") {
         let reader = match reader(front, call, &form, key).await? {
             Ok(reader) => reader,
             Err(refusal) => return Ok(refuse("AccessDenied", &refusal)),
         };
-        if let Err(refusal) = mirror::code(&front.cloud.emulator, &key.0, &reader, &mut lowered.template).await? {
+        if let Err(refusal) =
+            mirror::code(&front.cloud.emulator, &key.0, &reader, &mut lowered.template).await?
+        {
             return Ok(refuse("AccessDenied", &refusal));
         }
     }
@@ -148,7 +150,12 @@ let mut lowered = lower(&long, &parameters, &front.cloud.target);
 }
 
 /// With whose rights a function's code is read: those of the role CloudFormation gets, else the caller's.
-async fn reader(front: &Front, call: &Call, form: &Form, key: &StackKey) -> anyhow::Result<Result<Reader, String>> {
+async fn reader(
+    front: &Front,
+    call: &Call,
+    form: &Form,
+    key: &StackKey,
+) -> anyhow::Result<Result<Reader, String>> {
     let role = form.get("RoleARN");
     if role.is_empty() {
         return Ok(Ok(front.cloud.identities.keys(&call.access_key).map_or(Reader::Root, Reader::Session)));
@@ -157,7 +164,11 @@ async fn reader(front: &Front, call: &Call, form: &Form, key: &StackKey) -> anyh
     match front.cloud.emulator.query(&key.0, "sts", "AssumeRole", &parameters).await {
         Ok(answer) => {
             let text = |name: &str| answer.text_at(&["AssumeRoleResult", "Credentials", name]).to_owned();
-            let keys = Keys { id: text("AccessKeyId"), secret: text("SecretAccessKey"), token: Some(text("SessionToken")) };
+            let keys = Keys {
+                id: text("AccessKeyId"),
+                secret: text("SecretAccessKey"),
+                token: Some(text("SessionToken")),
+            };
             Ok(Ok(Reader::Session(keys)))
         }
         Err(error) if error.downcast_ref::<Refusal>().is_some() => {

@@ -101,14 +101,26 @@ impl Identities {
         for name in ["authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"] {
             headers.remove(name);
         }
-        let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1").to_owned();
+        let host = headers
+            .get(http::header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or("127.0.0.1")
+            .to_owned();
         let path = call.parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let signed: Vec<(String, String)> = ["host", "content-type"]
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.to_owned())))
             .collect();
         let url = format!("https://{host}{path}");
-        headers.extend(sign::headers(&known.keys, &call.service, region, &call.parts.method, &url, &signed, body)?);
+        headers.extend(sign::headers(
+            &known.keys,
+            &call.service,
+            region,
+            &call.parts.method,
+            &url,
+            &signed,
+            body,
+        )?);
         Ok(headers)
     }
 }

@@ -67,7 +67,7 @@ pub(crate) async fn serve(
     leaf: Leaf,
     handle: Handle<SocketAddr>,
 ) -> anyhow::Result<()> {
-let tls = RustlsConfig::from_config(Arc::new(tls_config(&leaf)?));
+    let tls = RustlsConfig::from_config(Arc::new(tls_config(&leaf)?));
     let emulator = HyperClient::builder(TokioExecutor::new()).build_http();
     let app = Router::new().fallback(answer).with_state(Front { cloud, emulator });
     axum_server::from_tcp_rustls(listener, tls)
@@ -80,7 +80,8 @@ let tls = RustlsConfig::from_config(Arc::new(tls_config(&leaf)?));
 
 /// HTTP/1.1 only: HTTP/2 has no Host header, and signatures cover it.
 fn tls_config(leaf: &Leaf) -> anyhow::Result<ServerConfig> {
-    let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).context("read the front's certificate")?;
+    let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes())
+        .context("read the front's certificate")?;
     let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).context("read the front's key")?;
     let mut config = ServerConfig::builder()
         .with_no_client_auth()

@@ -6,7 +6,7 @@
 //! condition holds the stack's update until the engine has decided, so that the emulator itself rolls back.
 
 mod principal;
-mod stand_in;
+pub(crate) mod stand_in;
 mod unknown_keys;
 
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ pub(crate) fn lower(original: &Value, parameters: &BTreeMap<String, String>, tar
         original.get("Globals").and_then(|globals| globals.get("Function")).cloned().unwrap_or(Value::Null);
     let shifts = take_shifts(&mut template, &globals);
     functions(&mut template, target);
-let types = stand_in::replace(&mut template, &shifts);
+    let types = stand_in::replace(&mut template, &shifts);
     unknown_keys::drop(&mut template);
     principal::extend(&mut template);
     let gate = (!shifts.is_empty()).then(|| add_gate(&mut template, &shifts, parameters));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{Shift, resources};
+use crate::model::template::Pseudo;
 
 /// The inert type. It takes any property, does nothing, and its changes show up in change sets.
 pub(crate) const INERT: &str = "AWS::CDK::Metadata";
@@ -74,6 +75,30 @@ const REFUSED: [Refused; 8] = [
     },
 ];
 
+/// What `Ref` of a refused resource gives. `eval` evaluates the property that names it.
+pub(crate) fn physical_id(
+    definition: &Value,
+    logical_id: &str,
+    pseudo: &Pseudo,
+    eval: impl Fn(&Value) -> Option<Value>,
+) -> Option<String> {
+    let kind = definition.get("Type").and_then(Value::as_str)?;
+    let refused = REFUSED.iter().find(|refused| refused.resource_type == kind)?;
+    let given = definition.get("Properties").and_then(|properties| eval(properties.get(refused.name)?));
+    let given = given.and_then(|name| name.as_str().map(ToOwned::to_owned));
+    let name = given.unwrap_or_else(|| format!("{}-{logical_id}", pseudo.stack_name));
+    if !refused.ref_is_arn {
+        return Some(name);
+    }
+    let fields = [
+        ("${AWS::Partition}", &pseudo.partition),
+        ("${AWS::Region}", &pseudo.region),
+        ("${AWS::AccountId}", &pseudo.account_id),
+        ("{name}", &name),
+    ];
+    Some(fields.iter().fold(refused.arn.to_owned(), |text, (from, to)| text.replace(from, to)))
+}
+
 /// What stands for a reference.
 struct Named {
     name: Value,
@@ -103,8 +128,11 @@ pub(super) fn replace(template: &mut Value, shifts: &[Shift]) -> BTreeMap<String
             map.insert("Properties".into(), json!({"Type": kind, "Properties": properties}));
         }
     }
-    let groups = shifts.iter().map(|shift| (format!("{}DeploymentGroup", shift.function), "AWS::CodeDeploy::DeploymentGroup"));
-    let application = (!shifts.is_empty()).then(|| (SAM_APPLICATION.to_owned(), "AWS::CodeDeploy::Application"));
+    let groups = shifts
+        .iter()
+        .map(|shift| (format!("{}DeploymentGroup", shift.function), "AWS::CodeDeploy::DeploymentGroup"));
+    let application =
+        (!shifts.is_empty()).then(|| (SAM_APPLICATION.to_owned(), "AWS::CodeDeploy::Application"));
     for (logical_id, kind) in groups.chain(application) {
         if let Some(refused) = REFUSED.iter().find(|refused| refused.resource_type == kind) {
             let name = json!({"Fn::Sub": format!("${{AWS::StackName}}-{logical_id}")});

@@ -16,7 +16,9 @@ pub(super) fn drop(template: &mut Value) {
         if resource.get("Type").and_then(Value::as_str) != Some("AWS::S3::BucketPolicy") {
             continue;
         }
-        if let Some(statements) = resource.pointer_mut("/Properties/PolicyDocument/Statement").and_then(Value::as_array_mut) {
+        if let Some(statements) =
+            resource.pointer_mut("/Properties/PolicyDocument/Statement").and_then(Value::as_array_mut)
+        {
             statements.retain(|statement| !rests_on_unknown(statement));
         }
     }
@@ -24,7 +26,8 @@ pub(super) fn drop(template: &mut Value) {
 
 fn rests_on_unknown(statement: &Value) -> bool {
     let operators = statement.get("Condition").and_then(Value::as_object);
-    let mut keys = operators.into_iter().flatten().filter_map(|(_, keys)| keys.as_object()).flat_map(|keys| keys.keys());
+    let mut keys =
+        operators.into_iter().flatten().filter_map(|(_, keys)| keys.as_object()).flat_map(|keys| keys.keys());
     keys.any(|key| UNKNOWN.iter().any(|unknown| key.eq_ignore_ascii_case(unknown)))
 }
 

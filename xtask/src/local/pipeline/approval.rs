@@ -14,7 +14,8 @@ impl Run {
         if let Some(topic) = self.setting(action, "NotificationArn")? {
             let data = self.setting(action, "CustomData")?.unwrap_or_default();
             let link = self.setting(action, "ExternalEntityLink")?.unwrap_or_default();
-            let subject = format!("APPROVAL NEEDED: {} action {}", self.definition.pipeline.name, action.name);
+            let subject =
+                format!("APPROVAL NEEDED: {} action {}", self.definition.pipeline.name, action.name);
             let message = format!("{data}\n{link}").trim().to_owned();
             // Published with the pipeline role's own rights: a missing permission shows here as on AWS.
             let build = self.world.accounts.get(BUILD)?;

@@ -29,7 +29,10 @@ pub(super) fn sync(dir: &Path, zip: &[u8]) -> anyhow::Result<usize> {
         }
         let name = file.name().context("read a name of the source artifact")?.into_owned();
         let safe = Path::new(&name).components().all(|part| matches!(part, Component::Normal(_)));
-        anyhow::ensure!(safe && !name.is_empty(), "the source artifact names {name:?}, which lies outside of the checkout");
+        anyhow::ensure!(
+            safe && !name.is_empty(),
+            "the source artifact names {name:?}, which lies outside of the checkout"
+        );
         let mut content = Vec::new();
         file.read_to_end(&mut content).with_context(|| format!("read {name} from the source artifact"))?;
         let executable = file.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
@@ -38,7 +41,8 @@ pub(super) fn sync(dir: &Path, zip: &[u8]) -> anyhow::Result<usize> {
     }
     for name in crate::files::files_below(dir, &|name| name != KEPT && name != ".git")? {
         if !wanted.contains(&name) {
-            std::fs::remove_file(dir.join(&name)).with_context(|| format!("remove {name} from the checkout"))?;
+            std::fs::remove_file(dir.join(&name))
+                .with_context(|| format!("remove {name} from the checkout"))?;
             changed += 1;
         }
     }
@@ -62,7 +66,8 @@ fn write(path: &Path, content: &[u8], executable: bool) -> anyhow::Result<bool> 
     }
     std::fs::write(path, content).with_context(|| format!("write {}", path.display()))?;
     let permissions = std::fs::Permissions::from_mode(mode);
-    std::fs::set_permissions(path, permissions).with_context(|| format!("set the mode of {}", path.display()))?;
+    std::fs::set_permissions(path, permissions)
+        .with_context(|| format!("set the mode of {}", path.display()))?;
     Ok(true)
 }
 

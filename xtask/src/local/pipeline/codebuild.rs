@@ -49,10 +49,14 @@ impl Run {
 
         let spec_path = text("/Source/BuildSpec").unwrap_or_else(|| "buildspec.yml".to_owned());
         let spec_text = std::fs::read_to_string(dir.join(&spec_path)).map_err(|error| {
-            Fault::failed("read the buildspec", spec_path.as_str()).why(error).next("correct BuildSpec in cfn/pipeline.yaml")
+            Fault::failed("read the buildspec", spec_path.as_str())
+                .why(error)
+                .next("correct BuildSpec in cfn/pipeline.yaml")
         })?;
         let spec = buildspec::read(&spec_text).map_err(|error| {
-            Fault::failed("read the buildspec", format!("{spec_path} line {}", error.line)).why(&error.message).next("mend that line")
+            Fault::failed("read the buildspec", format!("{spec_path} line {}", error.line))
+                .why(&error.message)
+                .next("mend that line")
         })?;
 
         let id = format!("{project_name}:{}", uuid::Uuid::new_v4());
@@ -77,10 +81,20 @@ impl Run {
 
     /// The environment of a build, later ones over earlier ones: the machine's, the client's, the buildspec's, the
     /// project's, the action's, the order's.
-    fn environment(&self, action: &Action, project: &Value, spec: &Buildspec, keys: &Keys, id: &str, dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    fn environment(
+        &self,
+        action: &Action,
+        project: &Value,
+        spec: &Buildspec,
+        keys: &Keys,
+        id: &str,
+        dir: &Path,
+    ) -> anyhow::Result<BTreeMap<String, String>> {
         let mut all: BTreeMap<String, String> = std::env::vars()
             .filter(|(name, _)| !HIDDEN.iter().any(|prefix| name.starts_with(prefix)))
-            .filter(|(name, _)| !["CARGO", "CARGO_TARGET_DIR", "OUT_DIR", "RUSTC_WORKSPACE_WRAPPER"].contains(&name.as_str()))
+            .filter(|(name, _)| {
+                !["CARGO", "CARGO_TARGET_DIR", "OUT_DIR", "RUSTC_WORKSPACE_WRAPPER"].contains(&name.as_str())
+            })
             .collect();
         let mut set = |name: &str, value: String| {
             all.insert(name.to_owned(), value);
@@ -103,27 +117,44 @@ impl Run {
         for (name, value) in &spec.variables {
             set(name, value.clone());
         }
-        for variable in project.pointer("/Environment/EnvironmentVariables").and_then(Value::as_array).into_iter().flatten() {
-            if let (Some(name), Some(value)) = (variable.get("Name").and_then(Value::as_str), variable.get("Value").and_then(Value::as_str)) {
+        for variable in project
+            .pointer("/Environment/EnvironmentVariables")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            if let (Some(name), Some(value)) =
+                (variable.get("Name").and_then(Value::as_str), variable.get("Value").and_then(Value::as_str))
+            {
                 set(name, value.to_owned());
             }
         }
         if let Some(text) = self.setting(action, "EnvironmentVariables")? {
-            let list: Vec<BTreeMap<String, String>> = serde_json::from_str(&text).context("read the action's EnvironmentVariables")?;
+            let list: Vec<BTreeMap<String, String>> =
+                serde_json::from_str(&text).context("read the action's EnvironmentVariables")?;
             for variable in &list {
                 if let (Some(name), Some(value)) = (variable.get("name"), variable.get("value")) {
                     set(name, value.clone());
                 }
             }
         }
-        let more = if action.action_type_id.category == "Test" { &self.order.test_environment } else { &self.order.build_environment };
+        let more = if action.action_type_id.category == "Test" {
+            &self.order.test_environment
+        } else {
+            &self.order.build_environment
+        };
         all.extend(more.clone());
         Ok(all)
     }
 
     /// Zips and uploads what the build hands on, with the project role's rights: the primary artifact first, then the
     /// secondary ones by their identifier.
-    async fn put_artifacts(&self, action: &Action, session: &Account, build: &BuildRun) -> anyhow::Result<()> {
+    async fn put_artifacts(
+        &self,
+        action: &Action,
+        session: &Account,
+        build: &BuildRun,
+    ) -> anyhow::Result<()> {
         for (index, output) in action.output_artifacts.iter().enumerate() {
             let artifacts = build.spec.artifacts.as_ref();
             let artifacts = match artifacts.and_then(|all| all.secondary.get(&output.name)) {
@@ -132,9 +163,12 @@ impl Run {
                 None => None,
             };
             let artifacts = artifacts.ok_or_else(|| {
-                Fault::failed("hand on the artifact", output.name.as_str()).why("the buildspec has none of that name").next("add it to `artifacts` in the buildspec")
+                Fault::failed("hand on the artifact", output.name.as_str())
+                    .why("the buildspec has none of that name")
+                    .next("add it to `artifacts` in the buildspec")
             })?;
-            let zip = collect(&build.dir, artifacts).with_context(|| format!("collect artifact {}", output.name))?;
+            let zip = collect(&build.dir, artifacts)
+                .with_context(|| format!("collect artifact {}", output.name))?;
             let key = self.artifact_key(&output.name);
             self.bucket(session).put_artifact(&key, zip).await?;
             self.remember_artifact(&output.name, key);
@@ -145,7 +179,8 @@ impl Run {
 
 /// A project's time-out; CodeBuild's own default is an hour.
 fn limit(project: &Value) -> Duration {
-    let minutes = project.get("TimeoutInMinutes").map(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
+    let minutes =
+        project.get("TimeoutInMinutes").map(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
     Duration::from_secs(60 * minutes.flatten().unwrap_or(60))
 }
 
@@ -166,10 +201,12 @@ impl BuildRun {
         if let Some(parent) = self.log.parent() {
             std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
         }
-        let mut log = std::fs::File::create(&self.log).with_context(|| format!("create {}", self.log.display()))?;
+        let mut log =
+            std::fs::File::create(&self.log).with_context(|| format!("create {}", self.log.display()))?;
         let mut failure: Option<anyhow::Error> = None;
         for phase in &self.spec.phases {
-            let after_failed_build = failure.is_some() && phase.name == "post_build" && !self.failed_before_build(&failure);
+            let after_failed_build =
+                failure.is_some() && phase.name == "post_build" && !self.failed_before_build(&failure);
             if failure.is_some() && !after_failed_build {
                 continue;
             }
@@ -188,14 +225,26 @@ impl BuildRun {
         })
     }
 
-    async fn phase(&self, phase: &Phase, log: &mut std::fs::File, show: &(dyn Fn(&str) + Send + Sync)) -> anyhow::Result<()> {
+    async fn phase(
+        &self,
+        phase: &Phase,
+        log: &mut std::fs::File,
+        show: &(dyn Fn(&str) + Send + Sync),
+    ) -> anyhow::Result<()> {
         let commands = self.script(phase, &phase.commands, "commands", log, show).await;
         let finally = self.script(phase, &phase.finally, "finally", log, show).await;
         commands.and(finally)
     }
 
     /// Runs commands in one shell; environment and folder carry over to the next script, as in version 0.2.
-    async fn script(&self, phase: &Phase, commands: &[String], part: &str, log: &mut std::fs::File, show: &(dyn Fn(&str) + Send + Sync)) -> anyhow::Result<()> {
+    async fn script(
+        &self,
+        phase: &Phase,
+        commands: &[String],
+        part: &str,
+        log: &mut std::fs::File,
+        show: &(dyn Fn(&str) + Send + Sync),
+    ) -> anyhow::Result<()> {
         if commands.is_empty() {
             return Ok(());
         }
@@ -207,7 +256,8 @@ impl BuildRun {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut group = process::spawn(command, "build", &self.records)?;
         let child = group.child();
-        let (out, err) = (child.stdout.take().context("read the build")?, child.stderr.take().context("read the build")?);
+        let (out, err) =
+            (child.stdout.take().context("read the build")?, child.stderr.take().context("read the build")?);
         let (mut out, mut err) = (BufReader::new(out).lines(), BufReader::new(err).lines());
         let mut tail = std::collections::VecDeque::new();
         let mut hear = |line: String, log: &mut std::fs::File| {
@@ -245,7 +295,8 @@ impl BuildRun {
         if status.success() {
             return Ok(());
         }
-        let failed: usize = std::fs::read_to_string(at("failed")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        let failed: usize =
+            std::fs::read_to_string(at("failed")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         let command = commands.get(failed).map_or("a command", String::as_str);
         let rows: Vec<String> = tail.into_iter().collect();
         Err(Fault::failed("run the buildspec", format!("{}: {command}", phase.name))
@@ -273,14 +324,26 @@ impl BuildRun {
             return Ok(Vec::new());
         }
         let text = std::fs::read_to_string(&path).context("read the build's environment")?;
-        Ok(self.spec.exported.iter().filter_map(|name| Some((name.clone(), exported_value(&text, name)?))).collect())
+        Ok(self
+            .spec
+            .exported
+            .iter()
+            .filter_map(|name| Some((name.clone(), exported_value(&text, name)?)))
+            .collect())
     }
 }
 
 /// A value in the output of `export -p`: `export NAME='value'` or `export NAME="value"`.
 fn exported_value(text: &str, name: &str) -> Option<String> {
-    let row = text.lines().find_map(|row| row.strip_prefix("export ").or_else(|| row.strip_prefix("declare -x "))?.strip_prefix(&format!("{name}=")))?;
-    let quoted = row.strip_prefix('\'').and_then(|row| row.strip_suffix('\'')).or_else(|| row.strip_prefix('"')?.strip_suffix('"'));
+    let row = text.lines().find_map(|row| {
+        row.strip_prefix("export ")
+            .or_else(|| row.strip_prefix("declare -x "))?
+            .strip_prefix(&format!("{name}="))
+    })?;
+    let quoted = row
+        .strip_prefix('\'')
+        .and_then(|row| row.strip_suffix('\''))
+        .or_else(|| row.strip_prefix('"')?.strip_suffix('"'));
     Some(quoted.unwrap_or(row).to_owned())
 }
 
@@ -301,7 +364,9 @@ fn collect(dir: &Path, artifacts: &Artifacts) -> anyhow::Result<Vec<u8>> {
             .last_modified_time(zip::DateTime::default())
             .unix_permissions(if executable { 0o755 } else { 0o644 });
         writer.start_file(&name, options).with_context(|| format!("zip {name}"))?;
-        writer.write_all(&std::fs::read(&path).with_context(|| format!("read {}", path.display()))?).with_context(|| format!("zip {name}"))?;
+        writer
+            .write_all(&std::fs::read(&path).with_context(|| format!("read {}", path.display()))?)
+            .with_context(|| format!("zip {name}"))?;
     }
     Ok(writer.finish().context("finish the artifact")?.into_inner())
 }
@@ -311,7 +376,10 @@ fn fits(pattern: &str, name: &str) -> bool {
     fn go(pattern: &[u8], name: &[u8]) -> bool {
         match pattern {
             [] => name.is_empty(),
-            [b'*', b'*', b'/', rest @ ..] => go(rest, name) || name.iter().enumerate().any(|(at, byte)| *byte == b'/' && go(rest, &name[at + 1..])),
+            [b'*', b'*', b'/', rest @ ..] => {
+                go(rest, name)
+                    || name.iter().enumerate().any(|(at, byte)| *byte == b'/' && go(rest, &name[at + 1..]))
+            }
             [b'*', b'*'] => true,
             [b'*', rest @ ..] => {
                 let folder = name.iter().position(|byte| *byte == b'/').unwrap_or(name.len());
@@ -343,7 +411,10 @@ mod tests {
     #[tokio::test]
     async fn commands_share_a_shell_and_export_variables() {
         let dir = tempfile::tempdir().unwrap();
-        let run = build(dir.path(), "  install: {commands: ['export GIVEN=\"a b\"', 'mkdir sub', 'cd sub']}\n  build: {commands: ['echo $GIVEN > out']}\n");
+        let run = build(
+            dir.path(),
+            "  install: {commands: ['export GIVEN=\"a b\"', 'mkdir sub', 'cd sub']}\n  build: {commands: ['echo $GIVEN > out']}\n",
+        );
         run.phases(&|_| {}).await.unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join("sub/out")).unwrap(), "a b\n");
         assert_eq!(run.exported().unwrap(), [("GIVEN".to_owned(), "a b".to_owned())]);
@@ -367,7 +438,10 @@ mod tests {
     #[tokio::test]
     async fn a_failed_install_ends_the_build() {
         let dir = tempfile::tempdir().unwrap();
-        let run = build(dir.path(), "  install: {commands: ['false']}\n  build: {commands: ['touch built']}\n  post_build: {commands: ['touch post']}\n");
+        let run = build(
+            dir.path(),
+            "  install: {commands: ['false']}\n  build: {commands: ['touch built']}\n  post_build: {commands: ['touch post']}\n",
+        );
         assert!(run.phases(&|_| {}).await.is_err());
         assert!(!dir.path().join("built").exists() && !dir.path().join("post").exists());
     }
@@ -375,7 +449,10 @@ mod tests {
     #[tokio::test]
     async fn a_build_that_hangs_is_ended() {
         let dir = tempfile::tempdir().unwrap();
-        let run = BuildRun { limit: Duration::from_millis(300), ..build(dir.path(), "  build: {commands: ['sleep 60']}\n") };
+        let run = BuildRun {
+            limit: Duration::from_millis(300),
+            ..build(dir.path(), "  build: {commands: ['sleep 60']}\n")
+        };
         let fault = crate::model::fault::from_error(&run.phases(&|_| {}).await.unwrap_err());
         assert!(fault.why.contains("time-out"), "{}", fault.why);
     }

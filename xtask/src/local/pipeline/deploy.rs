@@ -32,7 +32,11 @@ struct Configuration {
 
 impl Run {
     /// Does a CloudFormation action; what there is to say of it.
-    pub(super) async fn deploy(self: &Arc<Self>, stage: &str, action: &Action) -> anyhow::Result<Option<String>> {
+    pub(super) async fn deploy(
+        self: &Arc<Self>,
+        stage: &str,
+        action: &Action,
+    ) -> anyhow::Result<Option<String>> {
         let session = self.session_of(action).await?;
         let stacks = Stacks::new(&session);
         let stack = self.wanted(action, "StackName")?;
@@ -52,14 +56,22 @@ impl Run {
                 result?
             }
             other => {
-                return Err(Fault::failed("run the action", action.name.as_str()).why(format!("ActionMode {other} is not known to the rehearsal")).into());
+                return Err(Fault::failed("run the action", action.name.as_str())
+                    .why(format!("ActionMode {other} is not known to the rehearsal"))
+                    .into());
             }
         };
         self.give_outputs(action, &stacks, &stack).await?;
         Ok(said)
     }
 
-    async fn create_update(&self, action: &Action, session: &Account, stacks: &Stacks, stack: &str) -> anyhow::Result<Option<String>> {
+    async fn create_update(
+        &self,
+        action: &Action,
+        session: &Account,
+        stacks: &Stacks,
+        stack: &str,
+    ) -> anyhow::Result<Option<String>> {
         let (template, configuration) = self.inputs(action, session).await?;
         if let Some(info) = stacks.describe(stack).await? {
             refuse_dead_stack(stack, &info)?;
@@ -79,7 +91,13 @@ impl Run {
         }
     }
 
-    async fn replace_change_set(&self, action: &Action, session: &Account, stacks: &Stacks, stack: &str) -> anyhow::Result<Option<String>> {
+    async fn replace_change_set(
+        &self,
+        action: &Action,
+        session: &Account,
+        stacks: &Stacks,
+        stack: &str,
+    ) -> anyhow::Result<Option<String>> {
         let (template, configuration) = self.inputs(action, session).await?;
         let name = self.wanted(action, "ChangeSetName")?;
         let role = self.setting(action, "RoleArn")?;
@@ -101,11 +119,17 @@ impl Run {
             Some(made) => format!("{} changes", made.changes.len()),
             None => "nothing to change".to_owned(),
         };
-        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = made.map(|made| made.changes).unwrap_or_default();
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) =
+            made.map(|made| made.changes).unwrap_or_default();
         Ok(Some(said))
     }
 
-    async fn execute_change_set(&self, action: &Action, stacks: &Stacks, stack: &str) -> anyhow::Result<Option<String>> {
+    async fn execute_change_set(
+        &self,
+        action: &Action,
+        stacks: &Stacks,
+        stack: &str,
+    ) -> anyhow::Result<Option<String>> {
         let name = self.wanted(action, "ChangeSetName")?;
         // An empty change set was not kept; CodePipeline executes it as a success, with no shift.
         if self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
@@ -126,7 +150,8 @@ impl Run {
             None => Configuration::default(),
         };
         if let Some(overrides) = self.setting(action, "ParameterOverrides")? {
-            let overrides: BTreeMap<String, String> = serde_json::from_str(&overrides).context("read ParameterOverrides")?;
+            let overrides: BTreeMap<String, String> =
+                serde_json::from_str(&overrides).context("read ParameterOverrides")?;
             configuration.parameters.extend(overrides);
         }
         Ok((template, configuration))
@@ -134,11 +159,15 @@ impl Run {
 
     /// A file of an artifact, `Artifact::path`.
     async fn file(&self, session: &Account, path: &str) -> anyhow::Result<String> {
-        let (artifact, name) = path.split_once("::").with_context(|| format!("{path} is not written Artifact::file"))?;
+        let (artifact, name) =
+            path.split_once("::").with_context(|| format!("{path} is not written Artifact::file"))?;
         let zip = self.bucket(session).get(&self.artifact(artifact)?).await?;
-        let mut archive = zip::ZipArchive::new(Cursor::new(zip)).with_context(|| format!("open artifact {artifact}"))?;
+        let mut archive =
+            zip::ZipArchive::new(Cursor::new(zip)).with_context(|| format!("open artifact {artifact}"))?;
         let mut file = archive.by_name(name).map_err(|error| {
-            Fault::failed("take the file", path).why(error).next("see the artifacts section of buildspecs/build.yml")
+            Fault::failed("take the file", path)
+                .why(error)
+                .next("see the artifacts section of buildspecs/build.yml")
         })?;
         let mut text = String::new();
         file.read_to_string(&mut text).with_context(|| format!("read {path}"))?;

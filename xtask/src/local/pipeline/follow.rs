@@ -26,7 +26,13 @@ pub(super) struct Following {
 
 impl Following {
     /// Follows what happens from now on, until [`Following::end`].
-    pub(super) async fn start(run: &Arc<Run>, stage: &str, action: &Action, account: &str, stack: &str) -> Self {
+    pub(super) async fn start(
+        run: &Arc<Run>,
+        stage: &str,
+        action: &Action,
+        account: &str,
+        stack: &str,
+    ) -> Self {
         // What happened before belongs to earlier deployments.
         let before = run.world.control.happenings(0).await.unwrap_or_default();
         let seen = before.last().map_or(0, |last| last.seq);
@@ -57,7 +63,7 @@ struct Follower {
 }
 
 impl Follower {
-async fn follow(self, stop: watch::Receiver<bool>, mut seen: u64) {
+    async fn follow(self, stop: watch::Receiver<bool>, mut seen: u64) {
         let control = &self.run.world.control;
         loop {
             // Looked at first: what comes in afterwards is fetched once more.
@@ -95,7 +101,14 @@ async fn follow(self, stop: watch::Receiver<bool>, mut seen: u64) {
                 }));
             }
             What::Weight { function, t_minutes, old, new, new_weight } => {
-                emit(Line::Weight(Weight { env: env.clone(), function: function.clone(), t_minutes, old, new, new_weight }));
+                emit(Line::Weight(Weight {
+                    env: env.clone(),
+                    function: function.clone(),
+                    t_minutes,
+                    old,
+                    new,
+                    new_weight,
+                }));
                 if self.run.order.probe {
                     emit(Line::Probe(self.probe(&env, &function, new_weight).await));
                 }
@@ -117,7 +130,9 @@ async fn follow(self, stop: watch::Receiver<bool>, mut seen: u64) {
         let Some(api) = url.and_then(|url| ApiClient::new(&url).ok()) else { return probe };
         for _ in 0..REQUESTS {
             probe.sent += 1;
-            match tokio::time::timeout(Duration::from_secs(5), api.send(Method::GET, "api/version", None)).await {
+            match tokio::time::timeout(Duration::from_secs(5), api.send(Method::GET, "api/version", None))
+                .await
+            {
                 Ok(Ok(answer)) if answer.status.is_success() => {
                     *probe.by_version.entry(answer.lambda_version.unwrap_or_default()).or_default() += 1;
                 }

@@ -134,7 +134,14 @@ impl Run {
             for group in stage.groups() {
                 if !matches!(ended, Ended::Released) {
                     for action in group {
-                        self.step(&stage.name, &action.name, Status::NotRun, Mode::Skipped, None, Some(format!("{cause} before it")));
+                        self.step(
+                            &stage.name,
+                            &action.name,
+                            Status::NotRun,
+                            Mode::Skipped,
+                            None,
+                            Some(format!("{cause} before it")),
+                        );
                     }
                     continue;
                 }
@@ -146,7 +153,10 @@ impl Run {
                 while let Some(joined) = tasks.join_next().await {
                     let (name, result) = match joined {
                         Ok((name, result)) => (name, result),
-                        Err(error) => (String::new(), Err(Fault::failed("run the action", stage.name.as_str()).why(error))),
+                        Err(error) => (
+                            String::new(),
+                            Err(Fault::failed("run the action", stage.name.as_str()).why(error)),
+                        ),
                     };
                     match result {
                         Ok(true) => {}
@@ -173,7 +183,8 @@ impl Run {
         let mode = mode(action);
         let watch = Stopwatch::start();
         self.step(stage, &action.name, Status::Started, mode, None, None);
-        let result = match (action.action_type_id.category.as_str(), action.action_type_id.provider.as_str()) {
+        let result = match (action.action_type_id.category.as_str(), action.action_type_id.provider.as_str())
+        {
             ("Source", _) => self.source(action).await.map(|said| (true, said)),
             ("Build" | "Test", "CodeBuild") => self.codebuild(action).await.map(|said| (true, said)),
             ("Deploy", "CloudFormation") => self.deploy(stage, action).await.map(|said| (true, said)),
@@ -209,8 +220,25 @@ impl Run {
         }
     }
 
-    fn step(&self, stage: &str, action: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: Option<String>) {
-        (self.emit)(Line::Step(Step { stage: stage.to_owned(), action: action.to_owned(), sub: None, function: None, status, mode, seconds, reason }));
+    fn step(
+        &self,
+        stage: &str,
+        action: &str,
+        status: Status,
+        mode: Mode,
+        seconds: Option<f64>,
+        reason: Option<String>,
+    ) {
+        (self.emit)(Line::Step(Step {
+            stage: stage.to_owned(),
+            action: action.to_owned(),
+            sub: None,
+            function: None,
+            status,
+            mode,
+            seconds,
+            reason,
+        }));
     }
 
     /// The bucket with the rights of a session.
@@ -237,12 +265,17 @@ impl Run {
 
     fn setting(&self, action: &Action, key: &str) -> anyhow::Result<Option<String>> {
         let variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
-        action.setting(key, &variables).map_err(|error| Fault::failed("fill the variables of the action", action.name.as_str()).why(error).into())
+        action.setting(key, &variables).map_err(|error| {
+            Fault::failed("fill the variables of the action", action.name.as_str()).why(error).into()
+        })
     }
 
     fn wanted(&self, action: &Action, key: &str) -> anyhow::Result<String> {
         self.setting(action, key)?.ok_or_else(|| {
-            Fault::failed("read the action", action.name.as_str()).why(format!("it has no {key}")).next("add it in cfn/pipeline.yaml").into()
+            Fault::failed("read the action", action.name.as_str())
+                .why(format!("it has no {key}"))
+                .next("add it in cfn/pipeline.yaml")
+                .into()
         })
     }
 

@@ -26,7 +26,12 @@ impl Run {
         });
         // EventBridge publishes as itself; the account's root stands for it.
         let keys = Keys { id: build.id.clone(), secret: "local".to_owned(), token: None };
-        for rule in self.definition.rules.iter().filter(|rule| matches(rule.get("EventPattern").unwrap_or(&Value::Null), &event)) {
+        for rule in self
+            .definition
+            .rules
+            .iter()
+            .filter(|rule| matches(rule.get("EventPattern").unwrap_or(&Value::Null), &event))
+        {
             for target in rule.get("Targets").and_then(Value::as_array).into_iter().flatten() {
                 let topic = target.get("Arn").and_then(Value::as_str).unwrap_or_default();
                 let message = match target.get("InputTransformer") {
@@ -34,8 +39,14 @@ impl Run {
                     None => event.to_string(),
                 };
                 match publish(&self.world.control, &keys, topic, "AWS Notification Message", &message).await {
-                    Ok(()) => (self.emit)(Line::Notice { topic: topic_name(topic), subject: "AWS Notification Message".to_owned(), message }),
-                    Err(error) => (self.emit)(Line::Warning { message: format!("the failure notice could not be published: {error:#}") }),
+                    Ok(()) => (self.emit)(Line::Notice {
+                        topic: topic_name(topic),
+                        subject: "AWS Notification Message".to_owned(),
+                        message,
+                    }),
+                    Err(error) => (self.emit)(Line::Warning {
+                        message: format!("the failure notice could not be published: {error:#}"),
+                    }),
                 }
             }
         }
@@ -43,9 +54,20 @@ impl Run {
 }
 
 /// Publishes a message to a topic.
-pub(super) async fn publish(control: &Control, keys: &Keys, topic: &str, subject: &str, message: &str) -> anyhow::Result<()> {
-    let parameters =
-        [("Action", "Publish"), ("Version", "2010-03-31"), ("TopicArn", topic), ("Subject", subject), ("Message", message)];
+pub(super) async fn publish(
+    control: &Control,
+    keys: &Keys,
+    topic: &str,
+    subject: &str,
+    message: &str,
+) -> anyhow::Result<()> {
+    let parameters = [
+        ("Action", "Publish"),
+        ("Version", "2010-03-31"),
+        ("TopicArn", topic),
+        ("Subject", subject),
+        ("Message", message),
+    ];
     control.query(keys, "sns", &parameters, "publish the notice", topic).await
 }
 
@@ -57,7 +79,9 @@ pub(super) fn topic_name(arn: &str) -> String {
 /// Whether an event fits a pattern: every field named by it has one of its values ("Amazon EventBridge event patterns").
 fn matches(pattern: &Value, event: &Value) -> bool {
     match (pattern, event) {
-        (Value::Object(fields), _) => fields.iter().all(|(name, wanted)| event.get(name).is_some_and(|found| matches(wanted, found))),
+        (Value::Object(fields), _) => {
+            fields.iter().all(|(name, wanted)| event.get(name).is_some_and(|found| matches(wanted, found)))
+        }
         (Value::Array(values), found) => values.contains(found),
         _ => false,
     }
@@ -77,7 +101,8 @@ fn transform(transformer: &Value, event: &Value) -> String {
         };
         text = text.replace(&format!("<{name}>"), &value);
     }
-    let unquoted = |row: &str| row.strip_prefix('"').and_then(|row| row.strip_suffix('"')).unwrap_or(row).to_owned();
+    let unquoted =
+        |row: &str| row.strip_prefix('"').and_then(|row| row.strip_suffix('"')).unwrap_or(row).to_owned();
     text.lines().map(unquoted).collect::<Vec<_>>().join("\n")
 }
 
@@ -87,8 +112,12 @@ mod tests {
 
     #[test]
     fn patterns_and_transformers_follow_eventbridge() {
-        let event = json!({"source": "aws.codepipeline", "detail": {"pipeline": "causeway", "state": "FAILED"}});
-        assert!(matches(&json!({"source": ["aws.codepipeline"], "detail": {"state": ["FAILED", "STOPPED"]}}), &event));
+        let event =
+            json!({"source": "aws.codepipeline", "detail": {"pipeline": "causeway", "state": "FAILED"}});
+        assert!(matches(
+            &json!({"source": ["aws.codepipeline"], "detail": {"state": ["FAILED", "STOPPED"]}}),
+            &event
+        ));
         assert!(!matches(&json!({"detail": {"state": ["SUCCEEDED"]}}), &event));
         assert!(!matches(&json!({"detail": {"absent": ["x"]}}), &event));
         let transformer = json!({"InputPathsMap": {"p": "$.detail.pipeline", "x": "$.nope"}, "InputTemplate": "\"The pipeline <p> failed<x>.\"\n\"Second.\""});

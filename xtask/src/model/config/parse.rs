@@ -325,7 +325,6 @@ DeploymentPreference = "Linear10PercentEvery1Minute"
             parameters["CheckinVersion"],
             Parameter::Artifact { function: "checkin".into(), fact: ArtifactFact::Version }
         );
-
     }
 
     #[test]

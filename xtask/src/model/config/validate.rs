@@ -92,7 +92,11 @@ fn accounts(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError> {
         }
         if account.contains('-') {
             // A template parameter of theirs allows letters and digits only.
-            return Err(at(spans.text, Some(name_span.clone()), format!("account {account:?} must have no hyphen")));
+            return Err(at(
+                spans.text,
+                Some(name_span.clone()),
+                format!("account {account:?} must have no hyphen"),
+            ));
         }
         if account == "targets" {
             return Err(at(
