@@ -17,6 +17,7 @@ where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
+    #[expect(clippy::disallowed_methods, reason = "the one place where commands are made")]
     let mut command = Command::new(name);
     command.args(arguments).current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
     command

@@ -85,6 +85,7 @@ impl Function {
 }
 
 fn command(binary: &str, address: SocketAddr) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the test ends what it starts")]
     let mut command = Command::new(binary);
     command
         .env_clear()

@@ -1,7 +1,6 @@
 //! The Python environment: found, checked, and filled with what is pinned, by the tool itself.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,6 +9,7 @@ use tokio::process::Command;
 
 use super::paths::Paths;
 use crate::model::fault::Fault;
+use crate::shell;
 
 /// What the local cloud needs.
 const LOCAL: &str = include_str!("../../requirements/local.txt");
@@ -116,7 +116,7 @@ async fn python() -> anyhow::Result<PathBuf> {
 
 async fn python_version(program: &Path) -> Option<(u32, u32)> {
     let code = "import sys; print(sys.version_info[0], sys.version_info[1])";
-    let output = Command::new(program).args(["-c", code]).stdin(Stdio::null()).output().await.ok()?;
+    let output = shell::program(program, ["-c", code], Path::new(".")).output().await.ok()?;
     parse_version(&String::from_utf8_lossy(&output.stdout))
 }
 
@@ -129,7 +129,7 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 }
 
 async fn make(python: &Path, dir: &Path) -> anyhow::Result<()> {
-    let output = run(Command::new(python).args(["-m", "venv"]).arg(dir)).await?;
+    let output = run(shell::program(python, ["-m", "venv"], Path::new(".")).arg(dir)).await?;
     if output.status.success() {
         return Ok(());
     }
@@ -146,11 +146,10 @@ async fn make(python: &Path, dir: &Path) -> anyhow::Result<()> {
 async fn install(dir: &Path, name: &str, requirements: &str) -> anyhow::Result<()> {
     let file = dir.join(format!("{name}.txt"));
     std::fs::write(&file, requirements).with_context(|| format!("write {}", file.display()))?;
-    let output = run(Command::new(dir.join("bin/python"))
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"])
-        .args(["--require-hashes", "--only-binary=:all:", "--requirement"])
-        .arg(&file))
-    .await?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"];
+    let mut command = shell::program(dir.join("bin/python"), pip, Path::new("."));
+    command.args(["--require-hashes", "--only-binary=:all:", "--requirement"]).arg(&file);
+    let output = run(&mut command).await?;
     if output.status.success() {
         return Ok(());
     }
@@ -163,13 +162,7 @@ async fn install(dir: &Path, name: &str, requirements: &str) -> anyhow::Result<(
 async fn run(command: &mut Command) -> anyhow::Result<std::process::Output> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     // The caller's Python settings would lead packages elsewhere.
-    command
-        .stdin(Stdio::null())
-        .env_remove("PYTHONPATH")
-        .env_remove("PYTHONHOME")
-        .env_remove("PIP_TARGET")
-        .env_remove("PIP_USER");
-    command.kill_on_drop(true);
+    command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("PIP_TARGET").env_remove("PIP_USER");
     let limit = Duration::from_secs(900);
     let output = tokio::time::timeout(limit, command.output()).await;
     output

@@ -4,7 +4,6 @@
 //! whole group; what a kill -9 left behind is ended by the next run, see [`reap`].
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde::{Deserialize, Serialize};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::process::{Child, Command};
+
+use crate::shell;
 
 /// How long a group may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -42,7 +43,9 @@ pub(crate) struct Group {
 pub(crate) fn spawn(mut command: Command, name: &str, records: &Path) -> anyhow::Result<Group> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     std::fs::create_dir_all(records).with_context(|| format!("create {}", records.display()))?;
-    let mut child = command.process_group(0).spawn().with_context(|| format!("start {program}"))?;
+    // A kept group outlives its handle; the others are ended as a whole by ours.
+    let mut child =
+        command.kill_on_drop(false).process_group(0).spawn().with_context(|| format!("start {program}"))?;
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     let Some((id, pid)) = id.and_then(|id| Some((id, Pid::from_raw(id)?))) else {
         let _ = child.start_kill();
@@ -183,8 +186,8 @@ pub(crate) fn logged(program: &Path, log: &Path) -> anyhow::Result<Command> {
     }
     let file = std::fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
     let second = file.try_clone().with_context(|| format!("open {}", log.display()))?;
-    let mut command = Command::new(program);
-    command.stdin(Stdio::null()).stdout(file).stderr(second);
+    let mut command = shell::program(program, std::iter::empty::<&str>(), Path::new("."));
+    command.stdout(file).stderr(second);
     Ok(command)
 }
 
@@ -193,8 +196,8 @@ mod tests {
     use super::*;
 
     fn sleeper() -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", "sleep 60 & sleep 60"]).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut command = shell::program("sh", ["-c", "sleep 60 & sleep 60"], Path::new("."));
+        command.stdout(std::process::Stdio::null());
         command
     }
 
@@ -232,7 +235,9 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
         let records = tempfile::tempdir().unwrap();
-        let error = spawn(Command::new("/no/such/program"), "x", records.path()).err().unwrap();
+        let error = spawn(shell::program("/no/such/program", ["x"], Path::new(".")), "x", records.path())
+            .err()
+            .unwrap();
         assert_eq!(error.to_string(), "start /no/such/program");
     }
 }

@@ -185,7 +185,7 @@ mod tests {
             function: sub.map(|_| "checkin".into()),
             status,
             mode: Mode::Simulated,
-            seconds: Some(3.14),
+            seconds: Some(3.12),
             reason: (status == Status::Failed).then(|| "the hook said no\nsecond line".into()),
         })
     }

@@ -35,8 +35,6 @@ fn rests_on_unknown(statement: &Value) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::*;
-
     #[test]
     fn only_what_cannot_be_evaluated_is_left_out() {
         let keep = json!({"Sid": "Tls", "Condition": {"Bool": {"aws:SecureTransport": "false"}}});

@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
 
 use super::{Run, checkout};
 use crate::aws::{Account, assume_role};
@@ -23,6 +22,7 @@ use crate::model::config::BUILD;
 use crate::model::fault::Fault;
 use crate::model::keys::Keys;
 use crate::model::pipeline::Action;
+use crate::shell;
 
 /// How many of a build's last lines a fault carries.
 const TAIL: usize = 15;
@@ -251,9 +251,9 @@ impl BuildRun {
         let at = |name: &str| self.scratch.path().join(name);
         let script = at(&format!("{}-{part}.sh", phase.name));
         std::fs::write(&script, self.text(commands)).context("write the build script")?;
-        let mut command = Command::new("/bin/sh");
-        command.arg(&script).current_dir(&self.dir).env_clear().envs(&self.environment);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = shell::program("/bin/sh", [&script], &self.dir);
+        command.env_clear().envs(&self.environment);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut group = process::spawn(command, "build", &self.records)?;
         let child = group.child();
         let (out, err) =

@@ -201,7 +201,7 @@ pub(crate) fn parse_local(text: &str) -> Result<Local, ParseError> {
     toml::from_str(text).map_err(|error| at(text, error.span(), error.message()))
 }
 
-fn parameter_spans(stack: &RawStack) -> Vec<(Option<String>, String, std::ops::Range<usize>)> {
+fn parameter_spans(stack: &RawStack) -> Vec<validate::ParameterSpan> {
     let common = stack.parameters.iter().map(|(key, value)| (None, key.clone(), value.span()));
     let over = stack.overrides.iter().flat_map(|(account, values)| {
         values.iter().map(|(key, value)| (Some(account.as_ref().clone()), key.clone(), value.span()))

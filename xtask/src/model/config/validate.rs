@@ -13,6 +13,9 @@ const MAX_PROJECT: usize = 20;
 /// The longest account name: it ends hook names, see [`MAX_PROJECT`].
 const MAX_ENV: usize = 10;
 
+/// The account of an override, the parameter's name, and where its value stands.
+pub(super) type ParameterSpan = (Option<String>, String, Range<usize>);
+
 /// Where in the text things stand.
 pub(super) struct Spans<'a> {
     pub(super) text: &'a str,
@@ -24,7 +27,7 @@ pub(super) struct Spans<'a> {
     /// Name and accounts of each stack, in the order of the file.
     pub(super) stacks: Vec<(Range<usize>, Range<usize>)>,
     /// Account (where it is an override), name and value of each parameter of each stack.
-    pub(super) parameters: Vec<Vec<(Option<String>, String, Range<usize>)>>,
+    pub(super) parameters: Vec<Vec<ParameterSpan>>,
 }
 
 /// Checks everything; the first complaint wins.
