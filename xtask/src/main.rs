@@ -49,16 +49,14 @@ fn main() -> std::process::ExitCode {
     };
     let common = parsed.common;
     match parsed.command {
-        Command::Rehearse(args) => cmd::run("rehearse", common, async |c| cmd::rehearse::run(c, args).await),
-        Command::Check(args) => cmd::run("check", common, async |c| cmd::check::run(c, args).await),
-        Command::Bootstrap(args) => {
-            cmd::run("bootstrap", common, async |c| cmd::bootstrap::run(c, args).await)
+        Command::Rehearse(a) => cmd::run("rehearse", common, async |c| cmd::rehearse::run(c, a).await),
+        Command::Check(a) => cmd::run("check", common, async |c| cmd::check::run(c, a).await),
+        Command::Bootstrap(a) => cmd::run("bootstrap", common, async |c| cmd::bootstrap::run(c, a).await),
+        Command::Package(a) => cmd::run("package", common, async |c| cmd::package::run(c, a).await),
+        Command::Test(a) => cmd::run("test", common, async |c| cmd::test::run(c, a).await),
+        Command::IntegrationTest(a) => {
+            cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)
         }
-        Command::Package(args) => cmd::run("package", common, async |c| cmd::package::run(c, args).await),
-        Command::Test(args) => cmd::run("test", common, async |c| cmd::test::run(c, args).await),
-        Command::IntegrationTest(args) => {
-            cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, args).await)
-        }
-        Command::Local(command) => cmd::run("local", common, async |c| cmd::local::run(c, command).await),
+        Command::Local(a) => cmd::run("local", common, async |c| cmd::local::run(c, a).await),
     }
 }
