@@ -6,13 +6,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
-use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, ChangeSetType, Parameter, Tag};
+use aws_sdk_cloudformation::types::{
+    Capability, ChangeSetStatus, ChangeSetType, EvaluationType, Parameter, RequiresRecreation,
+    ResourceChange, Tag,
+};
 use tokio::time::sleep;
 
 use super::error::explain;
 use super::session::Account;
 use crate::clock::Stopwatch;
-use crate::model::changeset::{Change, says_no_changes, sorted};
+use crate::model::changeset::{Caused, Change, says_no_changes, settle, sorted};
 use crate::model::fault::{Fault, Kind};
 use crate::model::line::{Emit, Event, Line};
 use crate::model::stack::StackStatus;
@@ -254,18 +257,9 @@ impl Stacks {
         let mut changes = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| explain(error, "describe the change set of the stack", stack))?;
-            changes.extend(page.changes().iter().filter_map(|change| change.resource_change()).map(
-                |change| {
-                    Change::new(
-                        change.action().map_or("", |action| action.as_str()),
-                        change.replacement().map(|replacement| replacement.as_str()),
-                        change.logical_resource_id().unwrap_or_default(),
-                        change.resource_type().unwrap_or_default(),
-                    )
-                },
-            ));
+            changes.extend(page.changes().iter().filter_map(|change| change.resource_change()).map(caused));
         }
-        Ok(sorted(changes))
+        Ok(sorted(settle(changes)))
     }
 
     /// Removes a change set.
@@ -402,6 +396,25 @@ impl Stacks {
             sleep(self.pace).await;
         }
     }
+}
+
+/// A change in our words, with what may make a replacement of it.
+fn caused(change: &ResourceChange) -> Caused {
+    let own = Change::new(
+        change.action().map_or("", |action| action.as_str()),
+        change.replacement().map(|replacement| replacement.as_str()),
+        change.logical_resource_id().unwrap_or_default(),
+        change.resource_type().unwrap_or_default(),
+    );
+    let recreating = change.details().iter().filter(|detail| {
+        let wanted = detail.target().and_then(|target| target.requires_recreation());
+        wanted.is_none_or(|wanted| *wanted != RequiresRecreation::Never)
+    });
+    let causes = recreating.map(|detail| match (detail.evaluation(), detail.causing_entity()) {
+        (Some(EvaluationType::Dynamic), Some(entity)) => entity.split('.').next().map(ToOwned::to_owned),
+        _ => None,
+    });
+    (own, causes.collect())
 }
 
 /// Whether an event is a failure of its own rather than the echo of another one.

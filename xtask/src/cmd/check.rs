@@ -1,6 +1,7 @@
 //! `check`: everything that CI checks, in the order of what it costs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -10,10 +11,14 @@ use super::{Context, Outcome};
 use crate::clock::Stopwatch;
 use crate::local::install::{self, Set};
 use crate::local::paths::Paths;
+use crate::local::resident::{self, Keep};
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step, tenths};
 use crate::model::verdict::Verdict;
 use crate::shell::{describe, program, show};
+
+/// How long a minute of AWS takes beside the tests.
+const MINUTE: Duration = Duration::from_secs(1);
 
 /// Arguments of `check`.
 #[derive(clap::Args, Debug)]
@@ -40,8 +45,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         .await;
     let lint = checks.cfn_lint().await;
     checks.part("cfn-lint", lint).await;
-    // The tests find the packages of Python installed by now.
-    checks.command("tests", cargo(&["test", "--workspace", "--locked"])).await;
+    checks.tests(cargo(&["test", "--workspace", "--locked"])).await;
     checks.rehearsal("rehearse", &["--approve", "auto"], 0, "released").await;
     checks.rehearsal("rehearse-reject", &["--approve", "reject"], 1, "rejected").await;
     if args.full {
@@ -87,6 +91,27 @@ impl Checks {
             Err(error) => Err(from_error(&error).to_string()),
         };
         self.end(name, watch, result);
+    }
+
+    /// The tests, with a local cloud beside them: the store is tested against its DynamoDB.
+    async fn tests(&mut self, mut command: Command) {
+        let context = self.context.clone();
+        let paths = Paths::of(&context.root).with_local(&context.root.join("target/causeway/check"));
+        let say = |text: &str| context.out.note(text);
+        let cloud = match context.config() {
+            Ok(config) => resident::up(&config, &paths, &context.root, MINUTE, Keep::No, &say).await,
+            Err(error) => Err(error),
+        };
+        match cloud {
+            Ok(cloud) => {
+                command.env("CAUSEWAY_TEST_DYNAMODB", cloud.state().endpoint());
+                command.env("SSL_CERT_FILE", paths.bundle());
+                command.env("CAUSEWAY_VENV_DIR", paths.venv());
+                self.part("tests", Ok(command)).await;
+                cloud.release().await;
+            }
+            Err(error) => self.part("tests", Err(error)).await,
+        }
     }
 
     /// cfn-lint over every template, findings of any level counted.

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::emulator::log_tail;
 use super::install;
 use super::paths::Paths;
-use super::process::{self, Group};
+use super::process::{self, Ending, Group};
 use super::state::State;
 use crate::clock::Stopwatch;
 use crate::model::config::Config;
@@ -108,6 +108,7 @@ async fn start(paths: &Paths, root: &Path, minute: Duration, keep: Keep) -> anyh
     let log = paths.log("cloud");
     let mut command = process::logged(&program, &log)?;
     command.current_dir(root).args(["local", "serve", "--minute", &format!("{}ms", minute.as_millis())]);
+    command.env("CAUSEWAY_LOCAL_DIR", paths.local());
     // A rehearsal never reaches AWS: nothing of the caller's AWS environment gets in.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") {
@@ -117,7 +118,7 @@ async fn start(paths: &Paths, root: &Path, minute: Duration, keep: Keep) -> anyh
     if keep == Keep::No {
         command.arg("--owned").stdin(Stdio::piped());
     }
-    let mut group = process::spawn(command, "local cloud", &paths.processes())?;
+    let mut group = process::spawn(command, "local cloud", &paths.processes(), Ending::Ask)?;
     let watch = Stopwatch::start();
     let state = loop {
         if let Some(state) = State::read(paths).filter(|state| state.pid == group.id()) {

@@ -1,0 +1,150 @@
+//! Whole rehearsals in a clone of the repository: roles are really held, failures name their cause, and what is
+//! interrupted leaves nothing behind.
+//!
+//! They share the workspace's builds, so they run one after the other (a lock of the checkout sees to that).
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::{Ended, Project};
+
+/// How a step ended: its status and reason.
+fn step(ended: &Ended, stage: &str, action: &str) -> (String, String) {
+    let own = |line: &&serde_json::Value| {
+        line["stage"] == stage && line["action"] == action && line.get("sub").is_none()
+    };
+    let last = ended
+        .of_type("step")
+        .filter(own)
+        .last()
+        .unwrap_or_else(|| panic!("no step {stage}/{action}: {}", ended.stderr));
+    (last["status"].as_str().unwrap().to_owned(), last["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Takes one line out of a template, which must have it exactly once.
+fn take_out(project: &Project, file: &str, line: &str) {
+    let path = project.path().join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches(line).count(), 1, "{line:?} in {file}");
+    std::fs::write(path, text.replace(line, "")).unwrap();
+}
+
+#[test]
+fn a_missing_permission_fails_at_its_action_and_is_named() {
+    let project = Project::clone_of_repository();
+    take_out(&project, "cfn/target-roles.yaml", "                  - cloudformation:CreateStack\n");
+    project.commit();
+    let ended = project.run(&["rehearse", "--no-baseline", "--approve", "auto"]);
+    assert_eq!((ended.code, ended.result()["verdict"].as_str()), (1, Some("failed")), "{}", ended.stderr);
+    let (status, reason) = step(&ended, "Dev", "Deploy");
+    assert_eq!(status, "failed");
+    for word in ["AccessDenied", "cloudformation:CreateStack", "causeway-eu-central-1-action"] {
+        assert!(reason.contains(word), "{word}: {reason}");
+    }
+    assert_eq!(step(&ended, "Build", "Build").0, "succeeded");
+    for action in ["CreateChangeSet", "Approve", "ExecuteChangeSet"] {
+        assert_eq!(step(&ended, "Prod", action).0, "not-run");
+    }
+    assert!(
+        ended.of_type("notice").any(|notice| notice["topic"] == "causeway-failure"),
+        "the failure is told"
+    );
+}
+
+#[test]
+fn an_execution_role_that_may_not_read_the_package_is_named() {
+    let project = Project::clone_of_repository();
+    let path = project.path().join("cfn/target-roles.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, execution) = text.split_once("  ExecutionRole:\n").unwrap();
+    let (own, rest) = execution.split_once("  IsolatedExecutionRole:\n").unwrap();
+    assert!(own.contains("s3:GetObject"));
+    let own = own.replace("s3:GetObject", "s3:GetObjectTagging");
+    std::fs::write(&path, format!("{head}  ExecutionRole:\n{own}  IsolatedExecutionRole:\n{rest}")).unwrap();
+    project.commit();
+    let ended = project.run(&["rehearse", "--no-baseline", "--approve", "auto"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let (status, reason) = step(&ended, "Dev", "Deploy");
+    assert_eq!(status, "failed");
+    assert!(reason.contains("denied by S3") && reason.contains("GetObject"), "{reason}");
+}
+
+#[test]
+fn an_interrupted_rehearsal_leaves_nothing_behind() {
+    let project = Project::clone_of_repository();
+    for name in ["INT", "KILL"] {
+        let words = ["rehearse", "--approve", "auto", "--output", "json"];
+        let prepared = project.command(&words);
+        let mut command = Command::new(prepared.get_program());
+        command.args(words).current_dir(project.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+        for (key, value) in prepared.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // In the middle of a build there is a cloud, an emulator and a compiler at work.
+        let reached = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .any(|line| line.contains("\"Baseline\"") && line.contains("started"));
+        assert!(reached, "it got that far");
+        pause(Duration::from_millis(1_500));
+        let ours = processes(&project);
+        assert!(ours.len() >= 2, "{ours:?}");
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        let last = lines.map_while(Result::ok).last().unwrap_or_default();
+        let status = child.wait().unwrap();
+        if name == "INT" {
+            assert_eq!(status.code(), Some(130));
+            assert!(last.contains("\"verdict\":\"interrupted\""), "{last}");
+        }
+        for _ in 0..100 {
+            if processes(&project).is_empty() {
+                break;
+            }
+            pause(Duration::from_millis(100));
+        }
+        assert_eq!(processes(&project), Vec::<String>::new(), "after SIG{name}");
+    }
+    let down = project.run(&["local", "down"]);
+    assert_eq!(down.code, 0);
+}
+
+/// Command lines of processes that work for a project: those that name its folder, and its emulator.
+fn processes(project: &Project) -> Vec<String> {
+    let place = project.path().display().to_string();
+    let entries =
+        std::fs::read_dir("/proc").map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let text = |path: std::path::PathBuf| {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).replace('\0', " ")
+    };
+    entries
+        .iter()
+        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
+        .filter(|entry| entry.file_name().to_string_lossy() != std::process::id().to_string())
+        .filter_map(|entry| {
+            let here = std::fs::read_link(entry.path().join("cwd"))
+                .map(|dir| dir.display().to_string())
+                .unwrap_or_default();
+            let line = text(entry.path().join("cmdline"));
+            let state = text(entry.path().join("stat"));
+            let zombie = state.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z');
+            ((here.starts_with(&place) || line.contains(&place)) && !zombie && !line.is_empty())
+                .then_some(line)
+        })
+        .collect()
+}
+
+fn pause(time: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
+    std::thread::sleep(time);
+}
