@@ -80,6 +80,7 @@ fn an_interrupted_rehearsal_leaves_nothing_behind() {
     for name in ["INT", "KILL"] {
         let words = ["rehearse", "--approve", "auto", "--output", "json"];
         let prepared = project.command(&words);
+        #[expect(clippy::disallowed_methods, reason = "the test ends what it starts")]
         let mut command = Command::new(prepared.get_program());
         command.args(words).current_dir(project.path()).stdout(Stdio::piped()).stderr(Stdio::null());
         for (key, value) in prepared.get_envs() {
@@ -100,7 +101,8 @@ fn an_interrupted_rehearsal_leaves_nothing_behind() {
         let ours = processes(&project);
         assert!(ours.len() >= 2, "{ours:?}");
         let id = child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        let signal = assert_cmd::Command::new("kill").args([&format!("-{name}"), &id]).output();
+        assert!(signal.unwrap().status.success());
         let last = lines.map_while(Result::ok).last().unwrap_or_default();
         let status = child.wait().unwrap();
         if name == "INT" {
