@@ -436,7 +436,166 @@ fn says_no_such_stack(message: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::scripted::{Script, error, result};
     use super::*;
+    use crate::model::changeset::Op;
+    use crate::model::fault::from_error;
+
+    fn stack(status: &str) -> String {
+        format!(
+            "<Stacks><member><StackName>s</StackName><StackId>arn:s</StackId><StackStatus>{status}</StackStatus><Outputs><member><OutputKey>K</OutputKey><OutputValue>v</OutputValue></member></Outputs></member></Stacks>"
+        )
+    }
+
+    fn event(id: &str, logical: &str, status: &str, reason: &str) -> String {
+        format!(
+            "<member><EventId>{id}</EventId><StackName>s</StackName><LogicalResourceId>{logical}</LogicalResourceId><ResourceStatus>{status}</ResourceStatus><ResourceStatusReason>{reason}</ResourceStatusReason></member>"
+        )
+    }
+
+    fn wanted<'a>(
+        parameters: &'a BTreeMap<String, String>,
+        tags: &'a BTreeMap<String, String>,
+    ) -> Wanted<'a> {
+        Wanted { stack: "s", template: "{}", parameters, tags, role_arn: None, name: "c" }
+    }
+
+    #[tokio::test]
+    async fn a_stack_is_described_or_absent() {
+        let absent = error(400, "ValidationError", "Stack with id s does not exist");
+        let odd = result("DescribeStacks", &stack("SLEEPING"));
+        let replies = vec![
+            result("DescribeStacks", &stack("UPDATE_COMPLETE")),
+            absent,
+            result("DescribeStacks", &stack("DELETE_COMPLETE")),
+            odd,
+            error(403, "AccessDenied", "no"),
+        ];
+        let (_, account) = Script::start(replies).await;
+        let stacks = Stacks::new(&account);
+        let info = stacks.describe("s").await.unwrap().unwrap();
+        assert_eq!((info.status.to_string().as_str(), info.outputs["K"].as_str()), ("UPDATE_COMPLETE", "v"));
+        assert!(stacks.describe("s").await.unwrap().is_none());
+        assert!(stacks.describe("s").await.unwrap().is_none());
+        assert_eq!(
+            stacks.describe("s").await.unwrap().unwrap().status,
+            StackStatus::Unknown("SLEEPING".into())
+        );
+        let refused = from_error(&stacks.describe("s").await.unwrap_err());
+        assert_eq!((refused.kind, refused.why.as_str()), (Kind::Failed, "AccessDenied: no"));
+    }
+
+    #[tokio::test]
+    async fn an_expired_session_is_a_matter_of_credentials() {
+        let (_, account) = Script::start(vec![error(
+            403,
+            "ExpiredToken",
+            "The security token included in the request is expired",
+        )])
+        .await;
+        let fault = from_error(&Stacks::new(&account).describe("s").await.unwrap_err());
+        assert_eq!(fault.kind, Kind::Credentials);
+        assert!(fault.next.contains("aws sso login"), "{}", fault.next);
+    }
+
+    #[tokio::test]
+    async fn an_empty_change_set_is_removed_and_none() {
+        let described = "<Status>FAILED</Status><StatusReason>The submitted information didn't contain changes.</StatusReason>";
+        let replies = vec![
+            result("CreateChangeSet", "<Id>arn:c</Id>"),
+            result("DescribeChangeSet", "<Status>CREATE_PENDING</Status>"),
+            result("DescribeChangeSet", described),
+            result("DeleteChangeSet", ""),
+        ];
+        let (script, account) = Script::start(replies).await;
+        let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+        assert!(
+            Stacks::new(&account)
+                .create_change_set(&wanted(&parameters, &tags), false)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert_eq!(
+            script.asked(),
+            ["CreateChangeSet", "DescribeChangeSet", "DescribeChangeSet", "DeleteChangeSet"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failed_change_set_is_removed_and_says_why() {
+        let described = "<Status>FAILED</Status><StatusReason>Transform failed</StatusReason>";
+        let (_, account) = Script::start(vec![
+            result("CreateChangeSet", "<Id>arn:c</Id>"),
+            result("DescribeChangeSet", described),
+            result("DeleteChangeSet", ""),
+        ])
+        .await;
+        let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+        let fault = from_error(
+            &Stacks::new(&account).create_change_set(&wanted(&parameters, &tags), true).await.unwrap_err(),
+        );
+        assert_eq!(fault.why, "Transform failed");
+    }
+
+    #[tokio::test]
+    async fn changes_come_from_all_pages() {
+        let page = |id: &str, token: &str| {
+            let change = format!(
+                "<member><Type>Resource</Type><ResourceChange><Action>Add</Action><LogicalResourceId>{id}</LogicalResourceId><ResourceType>AWS::SNS::Topic</ResourceType></ResourceChange></member>"
+            );
+            let next =
+                if token.is_empty() { String::new() } else { format!("<NextToken>{token}</NextToken>") };
+            result(
+                "DescribeChangeSet",
+                &format!("<Status>CREATE_COMPLETE</Status><Changes>{change}</Changes>{next}"),
+            )
+        };
+        let replies =
+            vec![result("CreateChangeSet", "<Id>arn:c</Id>"), page("A", "t"), page("A", "t"), page("B", "")];
+        let (_, account) = Script::start(replies).await;
+        let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+        let made = Stacks::new(&account)
+            .create_change_set(&wanted(&parameters, &tags), true)
+            .await
+            .unwrap()
+            .unwrap();
+        let shown: Vec<(Op, &str)> = made.changes.iter().map(|c| (c.op, c.logical_id.as_str())).collect();
+        assert_eq!(shown, [(Op::Add, "A"), (Op::Add, "B")]);
+    }
+
+    #[tokio::test]
+    async fn events_are_told_once_oldest_first_and_the_first_failure_is_kept() {
+        let events = |list: &[String]| {
+            result("DescribeStackEvents", &format!("<StackEvents>{}</StackEvents>", list.concat()))
+        };
+        let old = event("1", "s", "CREATE_COMPLETE", "");
+        let cause = event("2", "Table", "UPDATE_FAILED", "no permission");
+        let echo = event("3", "Role", "UPDATE_FAILED", "Resource update cancelled");
+        let last = event("4", "s", "UPDATE_ROLLBACK_COMPLETE", "");
+        let replies = vec![
+            events(std::slice::from_ref(&old)),
+            result("ExecuteChangeSet", ""),
+            result("DescribeStacks", &stack("UPDATE_IN_PROGRESS")),
+            events(&[cause.clone(), old.clone()]),
+            result("DescribeStacks", &stack("UPDATE_ROLLBACK_COMPLETE")),
+            events(&[last, echo, cause, old]),
+        ];
+        let (_, account) = Script::start(replies).await;
+        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let hear = Arc::clone(&told);
+        let emit: Emit = Arc::new(move |line| {
+            if let Line::Event(event) = line {
+                hear.lock().unwrap().push(event.logical_id);
+            }
+        });
+        let settled = Stacks::new(&account).execute("s", "c", Duration::from_secs(5), &emit).await.unwrap();
+        assert_eq!(settled.status.to_string(), "UPDATE_ROLLBACK_COMPLETE");
+        assert_eq!(settled.first_failure.as_deref(), Some("Table UPDATE_FAILED: no permission"));
+        assert_eq!(*told.lock().unwrap(), ["Table", "Role", "s"]);
+    }
 
     #[test]
     fn messages_are_recognized() {

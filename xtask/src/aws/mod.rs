@@ -5,6 +5,8 @@
 pub(crate) mod artifacts;
 pub(crate) mod cloudformation;
 mod error;
+#[cfg(test)]
+mod scripted;
 mod session;
 mod sts;
 
