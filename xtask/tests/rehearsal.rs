@@ -75,6 +75,50 @@ fn an_execution_role_that_may_not_read_the_package_is_named() {
 }
 
 #[test]
+fn a_version_that_crashes_in_prod_is_taken_back() {
+    let mut project = Project::clone_of_repository();
+    let crash = "async fn main() -> ExitCode {\n    if std::env::var(\"CAUSEWAY_ENV\").is_ok_and(|env| env == \"prod\") {\n        std::process::abort();\n    }";
+    project.edit("api/src/bin/checkin/main.rs", "async fn main() -> ExitCode {", crash);
+    project.commit();
+    let ended = project.run(&["rehearse", "--approve", "auto", "--keep", "--minute", "100ms"]);
+    assert_eq!(
+        (ended.code, ended.result()["verdict"].as_str()),
+        (5, Some("rolled-back")),
+        "{}",
+        ended.stderr
+    );
+    let (status, reason) = step(&ended, "Prod", "ExecuteChangeSet");
+    assert_eq!(status, "failed");
+    assert!(reason.contains("CheckinFunctionAliaslive") && reason.contains("reported Failed"), "{reason}");
+    let hook = ended.of_type("step").find(|line| line["sub"] == "pre-hook" && line["status"] == "failed");
+    assert!(hook.is_some_and(|hook| hook["mode"] == "executed"), "{hook:?}");
+    assert_eq!(
+        ended.of_type("weight").filter(|weight| weight["env"] == "prod").count(),
+        0,
+        "no traffic was moved"
+    );
+
+    // Prod serves the old version, and the stack is at its old template.
+    let url = ended.result()["data"]["urls"]["prod"].as_str().unwrap().to_owned();
+    let answer = assert_cmd::Command::new("curl")
+        .args(["--silent", "--include", &format!("{url}api/version")])
+        .output()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("x-causeway-lambda-version: 1"),
+        "{answer}"
+    );
+
+    // The next ordinary rehearsal on the same cloud releases.
+    project.edit("api/src/bin/checkin/main.rs", crash, "async fn main() -> ExitCode {");
+    project.commit();
+    project.set("RUST_LOG", "off");
+    let ended = project.run(&["rehearse", "--approve", "auto", "--minute", "100ms"]);
+    assert_eq!(ended.result()["verdict"], "released", "{}", ended.stderr);
+}
+
+#[test]
 fn an_interrupted_rehearsal_leaves_nothing_behind() {
     let project = Project::clone_of_repository();
     for name in ["INT", "KILL"] {
