@@ -111,6 +111,25 @@ fn bootstrap_deploys_in_order_and_a_second_run_changes_nothing() {
 }
 
 #[test]
+fn a_pending_connection_holds_the_pipeline_until_a_person_has_finished_it() {
+    let mut project = Project::new();
+    project.up();
+    assert_eq!(project.run(&["local", "connection", "pending"]).code, 0);
+    let held = project.run(&["bootstrap", "--yes"]);
+    assert_eq!((held.code, held.result()["verdict"].as_str()), (6, Some("stuck")), "{}", held.error());
+    for word in ["PENDING", "console.aws.amazon.com/codesuite/settings/connections", "cargo xtask bootstrap"]
+    {
+        assert!(held.error().contains(word), "{word}: {}", held.error());
+    }
+    let changed = held.result()["changed"].as_array().unwrap();
+    assert_eq!(changed.len(), 3, "everything else is deployed: {changed:?}");
+    assert!(!changed.contains(&"build/causeway-pipeline".into()));
+    assert_eq!(project.run(&["local", "connection", "available"]).code, 0);
+    let done = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(done.result()["changed"], serde_json::json!(["build/causeway-pipeline"]), "{}", done.error());
+}
+
+#[test]
 fn a_stack_that_fails_names_its_first_cause_and_a_second_run_mends_it() {
     let mut project = Project::new();
     project.up();

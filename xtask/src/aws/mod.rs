@@ -4,6 +4,7 @@
 
 pub(crate) mod artifacts;
 pub(crate) mod cloudformation;
+pub(crate) mod connections;
 mod error;
 #[cfg(test)]
 mod scripted;

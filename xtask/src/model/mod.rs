@@ -7,6 +7,7 @@ pub(crate) mod artifact;
 pub(crate) mod buildspec;
 pub(crate) mod changeset;
 pub(crate) mod config;
+pub(crate) mod connection;
 pub(crate) mod fault;
 pub(crate) mod keys;
 pub(crate) mod line;

@@ -1,5 +1,7 @@
 //! The few calls of services that no emulator runs, answered from the engines. Any other one of theirs: a clear 501.
 
+use std::sync::atomic::Ordering;
+
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -60,8 +62,8 @@ fn report(front: &Front, body: &Value) -> Response {
 /// A connection and whether a person has finished it.
 fn connection(front: &Front, body: &Value) -> Response {
     let arn = body.get("ConnectionArn").and_then(Value::as_str).unwrap_or_default();
-    let connections = front.cloud.connections.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let status = connections.get(arn).copied().unwrap_or("AVAILABLE");
+    let pending = front.cloud.connections_pending.load(Ordering::Relaxed);
+    let status = if pending { "PENDING" } else { "AVAILABLE" };
     let name = arn.rsplit('/').next().unwrap_or_default();
     super::json(
         StatusCode::OK,
