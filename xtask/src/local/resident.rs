@@ -1,6 +1,6 @@
 //! Starting, finding and ending the resident process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -103,8 +103,18 @@ pub(crate) async fn up(
     start(paths, root, minute, keep).await
 }
 
+/// Our own program. Where it was built anew while we run, its path leads nowhere, but Linux still has the old one.
+fn own_program() -> anyhow::Result<PathBuf> {
+    let kept = Path::new("/proc/self/exe");
+    if kept.exists() {
+        Ok(kept.to_path_buf())
+    } else {
+        std::env::current_exe().context("find our own program")
+    }
+}
+
 async fn start(paths: &Paths, root: &Path, minute: Duration, keep: Keep) -> anyhow::Result<Found> {
-    let program = std::env::current_exe().context("find our own program")?;
+    let program = own_program()?;
     let log = paths.log("cloud");
     let mut command = process::logged(&program, &log)?;
     command.current_dir(root).args(["local", "serve", "--minute", &format!("{}ms", minute.as_millis())]);
