@@ -37,6 +37,8 @@ enum Command {
     Test(cmd::test::Args),
     /// Run the tests of the Dev stage against the API at API_URL
     IntegrationTest(cmd::integration_test::Args),
+    /// List everything of the project in all accounts, then remove it
+    Destroy(cmd::destroy::Args),
     /// The local cloud by itself, for any AWS client
     #[command(subcommand)]
     Local(cmd::local::Command),
@@ -57,6 +59,7 @@ fn main() -> std::process::ExitCode {
         Command::IntegrationTest(a) => {
             cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)
         }
+        Command::Destroy(a) => cmd::run("destroy", common, async |c| cmd::destroy::run(c, a).await),
         Command::Local(a) => cmd::run("local", common, async |c| cmd::local::run(c, a).await),
     }
 }

@@ -117,6 +117,22 @@ impl Stacks {
         }))
     }
 
+    /// Names and states of every stack whose name begins so, deleted ones left out.
+    pub(crate) async fn named(&self, prefix: &str) -> anyhow::Result<Vec<(String, StackStatus)>> {
+        let mut pages = self.client.list_stacks().into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the stacks", &self.account))?;
+            found.extend(page.stack_summaries().iter().filter_map(|stack| {
+                let status = StackStatus::parse(stack.stack_status().map_or("", |status| status.as_str()));
+                let name = stack.stack_name().filter(|name| name.starts_with(prefix))?;
+                (status != StackStatus::Absent).then(|| (name.to_owned(), status))
+            }));
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
+
     /// The template's text as it was submitted.
     pub(crate) async fn template(&self, stack: &str) -> anyhow::Result<String> {
         let answer = self.client.get_template().stack_name(stack).send().await;

@@ -10,6 +10,7 @@ mod error;
 mod scripted;
 mod session;
 mod sts;
+pub(crate) mod teardown;
 
 pub(crate) use session::{Account, Accounts, LocalWorld, OpenOptions};
 pub(crate) use sts::assume_role;

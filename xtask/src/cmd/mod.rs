@@ -2,6 +2,7 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod check;
+pub(crate) mod destroy;
 pub(crate) mod integration_test;
 pub(crate) mod local;
 pub(crate) mod package;

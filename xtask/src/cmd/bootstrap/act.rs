@@ -181,7 +181,8 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
                 return Err(failed("finish the rollback of the stack", &job, &repaired));
             }
         }
-        Action::Create | Action::Update => {}
+        // `Delete` is `destroy`'s; no plan of ours has it.
+        Action::Create | Action::Update | Action::Delete => {}
     }
     let is_new = job.stacks.describe(stack).await?.is_none_or(|info| info.status == StackStatus::Review);
     let ready = match &job.shown {
