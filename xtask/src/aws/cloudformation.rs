@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudformation::types::{
     Capability, ChangeSetStatus, ChangeSetType, EvaluationType, Parameter, RequiresRecreation,
-    ResourceChange, Tag,
+    ResourceChange, StackStatus as StackStatusFilter, Tag,
 };
 use tokio::time::sleep;
 
@@ -130,6 +130,41 @@ impl Stacks {
             }));
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
+
+    /// What deleted stacks of such a name left behind, as far as CloudFormation remembers them (90 days): the stack's
+    /// name and the resource.
+    pub(crate) async fn left_behind(&self, prefix: &str) -> anyhow::Result<Vec<(String, Physical)>> {
+        let deleted = self.client.list_stacks().stack_status_filter(StackStatusFilter::DeleteComplete);
+        let mut pages = deleted.into_paginator().send();
+        let mut ids = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the deleted stacks", &self.account))?;
+            let own = page
+                .stack_summaries()
+                .iter()
+                .filter(|s| s.stack_name().is_some_and(|n| n.starts_with(prefix)));
+            ids.extend(own.filter_map(|s| Some((s.stack_id()?.to_owned(), s.stack_name()?.to_owned()))));
+        }
+        let mut found = Vec::new();
+        for (id, name) in ids {
+            let mut pages = self.client.describe_stack_events().stack_name(&id).into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page =
+                    page.map_err(|error| explain(error, "read the events of the deleted stack", &name))?;
+                let skipped = page.stack_events().iter().filter(|event| {
+                    event.resource_status().is_some_and(|status| status.as_str() == "DELETE_SKIPPED")
+                });
+                found.extend(skipped.filter_map(|event| {
+                    let physical = Physical {
+                        id: event.physical_resource_id()?.to_owned(),
+                        resource_type: event.resource_type()?.to_owned(),
+                    };
+                    Some((name.clone(), physical))
+                }));
+            }
+        }
         Ok(found)
     }
 

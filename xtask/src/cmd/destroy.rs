@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{AfterChanges, Context, Outcome};
-use crate::aws::cloudformation::Stacks;
+use crate::aws::cloudformation::{Physical, Stacks};
 use crate::aws::teardown::Teardown;
 use crate::aws::{Account, Accounts};
 use crate::model::changeset::{Change, sorted};
@@ -74,11 +74,12 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     accounts.verify(&config, &names).await?;
     context.out.spin("look for everything");
     let order = look(&context, &config, &accounts).await?;
+    let orphans = orphans(&config, &accounts, &order).await?;
     context.out.rest();
-    show(&context, &order);
+    show(&context, &order, &orphans);
     let data = json!({"stacks": order.iter().flatten().map(|found| format!("{}/{}", found.account.name, found.name)).collect::<Vec<_>>(),
-        "leftovers": order.iter().flatten().flat_map(|found| &found.leftovers).map(Leftover::data).collect::<Vec<_>>()});
-    if order.iter().all(Vec::is_empty) {
+        "leftovers": order.iter().flatten().flat_map(|found| &found.leftovers).chain(&orphans).map(Leftover::data).collect::<Vec<_>>()});
+    if order.iter().all(Vec::is_empty) && orphans.is_empty() {
         context.out.say("there is nothing of this project");
         return Ok(Outcome::of(Verdict::NothingToDo).with_data(data));
     }
@@ -96,6 +97,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
                 return Err(AfterChanges { changed, source }.into());
             }
         }
+    }
+    if let Err(source) = remove_leftovers(&orphans, &mut changed, &mut remains).await {
+        return Err(AfterChanges { changed, source }.into());
     }
     for line in &remains {
         context.out.say(format!("  remains: {line}"));
@@ -146,35 +150,11 @@ async fn found(account: &Account, name: &str) -> anyhow::Result<Option<Found>> {
     } else {
         retained(&template::parse(&text).with_context(|| format!("read the template of {name}"))?)
     };
-    let teardown = Teardown::new(account);
     let mut leftovers = Vec::new();
-    for (logical_id, resource_type) in kept {
-        let Some(physical) = resources.get(&logical_id).filter(|physical| !physical.id.is_empty()) else {
-            continue;
-        };
-        let fate = fate(&resource_type);
-        let holds = match fate {
-            Fate::Bucket => teardown
-                .content(&physical.id)
-                .await?
-                .map(|c| format!("{} versions, {:.1} MB", c.versions, c.bytes as f64 / 1e6)),
-            Fate::Table => {
-                teardown.table_items(&physical.id).await?.map(|items| format!("about {items} items"))
-            }
-            Fate::Key => {
-                teardown.key_is_there(&physical.id).await?.then(|| format!("{KEY_DAYS} days of waiting time"))
-            }
-            Fate::Stays => Some("is left alone".to_owned()),
-        };
-        let Some(holds) = holds else { continue };
-        leftovers.push(Leftover {
-            account: account.clone(),
-            stack: name.to_owned(),
-            id: physical.id.clone(),
-            resource_type,
-            fate,
-            holds,
-        });
+    for (logical_id, _) in kept {
+        if let Some(physical) = resources.get(&logical_id).filter(|physical| !physical.id.is_empty()) {
+            leftovers.extend(leftover(account, name, physical).await?);
+        }
     }
     let buckets =
         resources.values().filter(|r| r.resource_type == "AWS::S3::Bucket").map(|r| r.id.clone()).collect();
@@ -190,7 +170,54 @@ async fn found(account: &Account, name: &str) -> anyhow::Result<Option<Found>> {
     }))
 }
 
-fn show(context: &Context, order: &[Vec<Found>]) {
+/// What outlives a stack; `None` where it is gone already.
+async fn leftover(account: &Account, stack: &str, physical: &Physical) -> anyhow::Result<Option<Leftover>> {
+    let teardown = Teardown::new(account);
+    let fate = fate(&physical.resource_type);
+    let holds = match fate {
+        Fate::Bucket => {
+            let content = teardown.content(&physical.id).await?;
+            content
+                .map(|content| format!("{} versions, {:.1} MB", content.versions, content.bytes as f64 / 1e6))
+        }
+        Fate::Table => teardown.table_items(&physical.id).await?.map(|items| format!("about {items} items")),
+        Fate::Key => {
+            teardown.key_is_there(&physical.id).await?.then(|| format!("{KEY_DAYS} days of waiting time"))
+        }
+        Fate::Stays => Some("is left alone".to_owned()),
+    };
+    Ok(holds.map(|holds| Leftover {
+        account: account.clone(),
+        stack: stack.to_owned(),
+        id: physical.id.clone(),
+        resource_type: physical.resource_type.clone(),
+        fate,
+        holds,
+    }))
+}
+
+/// What stacks left behind that are gone already: an earlier `destroy` that was cut off, or a deletion by hand.
+async fn orphans(
+    config: &Config,
+    accounts: &Accounts,
+    order: &[Vec<Found>],
+) -> anyhow::Result<Vec<Leftover>> {
+    let known: Vec<&str> =
+        order.iter().flatten().flat_map(|found| &found.leftovers).map(|left| left.id.as_str()).collect();
+    let mut all = Vec::new();
+    for name in config.accounts.keys() {
+        let account = accounts.get(name)?;
+        for (stack, physical) in Stacks::new(account).left_behind(&format!("{}-", config.project)).await? {
+            let removable = fate(&physical.resource_type) != Fate::Stays && !physical.id.is_empty();
+            if removable && !known.contains(&physical.id.as_str()) {
+                all.extend(leftover(account, &stack, &physical).await?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn show(context: &Context, order: &[Vec<Found>], orphans: &[Leftover]) {
     let plan = |found: &Found| StackPlan {
         account: found.account.name.clone(),
         stack: found.name.clone(),
@@ -202,7 +229,8 @@ fn show(context: &Context, order: &[Vec<Found>]) {
     let waves =
         order.iter().filter(|wave| !wave.is_empty()).map(|wave| wave.iter().map(plan).collect()).collect();
     context.out.line(&Line::Plan { waves });
-    let leftovers: Vec<&Leftover> = order.iter().flatten().flat_map(|found| &found.leftovers).collect();
+    let leftovers: Vec<&Leftover> =
+        order.iter().flatten().flat_map(|found| &found.leftovers).chain(orphans).collect();
     if !leftovers.is_empty() {
         context.out.say("What outlives its stack and is removed after it:");
     }
@@ -261,8 +289,18 @@ async fn remove(
             .into());
     }
     changed.push(format!("{}/{}", found.account.name, found.name));
-    for leftover in &found.leftovers {
-        let name = format!("{}/{}", found.account.name, leftover.id);
+    remove_leftovers(&found.leftovers, changed, remains).await
+}
+
+/// Removes what outlives its stack.
+async fn remove_leftovers(
+    leftovers: &[Leftover],
+    changed: &mut Vec<String>,
+    remains: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    for leftover in leftovers {
+        let teardown = Teardown::new(&leftover.account);
+        let name = format!("{}/{}", leftover.account.name, leftover.id);
         match leftover.fate {
             Fate::Bucket => {
                 teardown.empty_bucket(&leftover.id).await?;
