@@ -39,6 +39,8 @@ enum Command {
     IntegrationTest(cmd::integration_test::Args),
     /// List everything of the project in all accounts, then remove it
     Destroy(cmd::destroy::Args),
+    /// Look at everything a release rests on, and say how to mend what is wrong
+    Doctor(cmd::doctor::Args),
     /// The local cloud by itself, for any AWS client
     #[command(subcommand)]
     Local(cmd::local::Command),
@@ -60,6 +62,7 @@ fn main() -> std::process::ExitCode {
             cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)
         }
         Command::Destroy(a) => cmd::run("destroy", common, async |c| cmd::destroy::run(c, a).await),
+        Command::Doctor(a) => cmd::run("doctor", common, async |c| cmd::doctor::run(c, a).await),
         Command::Local(a) => cmd::run("local", common, async |c| cmd::local::run(c, a).await),
     }
 }
