@@ -265,7 +265,7 @@ fn the_compiler_is_the_same_everywhere() {
         .unwrap()
         .trim_matches('"')
         .to_owned();
-    for spec in sources(&["buildspecs"], &[".yml"]) {
+    for spec in sources(&["buildspecs"], &["build.yml"]) {
         let named = spec.text.lines().find_map(|row| row.trim().strip_prefix("rust: ")).unwrap_or("none");
         assert_eq!(named, declared, "{} names another compiler than Cargo.toml", spec.name);
     }
