@@ -152,6 +152,64 @@ fn a_stack_that_fails_names_its_first_cause_and_a_second_run_mends_it() {
 }
 
 #[test]
+fn destroy_wants_the_name_removes_everything_and_says_what_remains() {
+    let mut project = Project::new();
+    project.up();
+    assert_eq!(project.run(&["destroy", "--dry-run"]).result()["verdict"], "nothing-to-do");
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
+    let dry = project.run(&["destroy", "--dry-run", "--detailed-exitcode"]);
+    assert_eq!((dry.code, dry.result()["verdict"].as_str()), (3, Some("changes")));
+    assert_eq!(dry.result()["data"]["stacks"].as_array().unwrap().len(), 4);
+    let fates: Vec<&str> = dry.result()["data"]["leftovers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| l["fate"].as_str().unwrap())
+        .collect();
+    assert_eq!(fates, ["key", "bucket"]);
+    for words in [&["destroy", "--yes"][..], &["destroy", "--confirm-delete", "other"]] {
+        let refused = project.run(words);
+        assert_eq!(refused.code, 2, "{words:?}");
+        assert!(refused.error().contains("nothing was removed"), "{}", refused.error());
+    }
+    let done = project.run(&["destroy", "--confirm-delete", "causeway"]);
+    assert_eq!(done.code, 0, "{}", done.error());
+    assert_eq!(done.result()["changed"].as_array().unwrap().len(), 6);
+    let remains = done.result()["data"]["remains"].to_string();
+    assert!(remains.contains("key build/") && remains.contains("gone on 20"), "{remains}");
+    assert_eq!(project.run(&["destroy", "--dry-run"]).result()["verdict"], "nothing-to-do");
+    // And everything can be made anew.
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
+}
+
+#[test]
+fn doctor_names_what_is_wrong_and_its_mend() {
+    let mut project = Project::new();
+    let offline = project.run(&["doctor", "--offline"]);
+    let names: Vec<&str> = offline.result()["data"]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["rust", "cargo", "c-compiler", "git", "python", "disk", "local-cloud"]);
+    project.up();
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
+    let well = project.run(&["doctor"]);
+    assert_eq!((well.code, well.result()["verdict"].as_str()), (0, Some("done")), "{}", well.error());
+    assert_eq!(project.run(&["local", "connection", "pending"]).code, 0);
+    let stuck = project.run(&["doctor"]);
+    assert_eq!((stuck.code, stuck.result()["verdict"].as_str()), (6, Some("stuck")));
+    assert!(stuck.error().contains("connection"), "{}", stuck.error());
+    project.set("AWS_SHARED_CREDENTIALS_FILE", "/no/such/file");
+    let without = project.run(&["doctor"]);
+    assert_eq!(without.code, 4, "{}", without.error());
+    for account in ["account-build", "account-dev", "account-prod"] {
+        assert!(without.error().contains(account), "{}", without.error());
+    }
+}
+
+#[test]
 fn a_profile_of_another_account_stops_everything() {
     let mut project = Project::new();
     project.up();

@@ -119,6 +119,44 @@ fn a_version_that_crashes_in_prod_is_taken_back() {
 }
 
 #[test]
+fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
+    let mut project = Project::clone_of_repository();
+    let broken = "Resources:\n  Handle: {Type: AWS::CloudFormation::WaitConditionHandle}\n  Broken:\n    Type: AWS::CloudFormation::WaitCondition\n    Properties: {Handle: !Ref Handle, Timeout: '1'}\n";
+    project.edit("cfn/app.yaml", "Resources:\n", broken);
+    project.commit();
+    let failed = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
+    assert_eq!(failed.code, 1, "{}", failed.error());
+    assert!(
+        failed.error().contains("ROLLBACK_COMPLETE") && failed.error().contains("Broken"),
+        "{}",
+        failed.error()
+    );
+    project.edit("cfn/app.yaml", broken, "Resources:\n");
+    project.commit();
+    let stuck = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
+    assert_eq!(stuck.code, 6, "{}", stuck.error());
+    assert!(stuck.error().contains("doctor --fix"), "{}", stuck.error());
+
+    let env = project.run(&["local", "env"]);
+    for (name, value) in env.result()["data"]["env"].as_object().unwrap() {
+        project.set(name, value.as_str().unwrap());
+    }
+    let seen = project.run(&["doctor"]);
+    assert_eq!(seen.code, 6, "{}", seen.error());
+    assert!(seen.error().contains("stack-dev-app"), "{}", seen.error());
+    assert_eq!(project.run(&["doctor", "--fix"]).code, 2, "without a terminal nothing is removed unasked");
+    let mended = project.run(&["doctor", "--fix", "--yes"]);
+    assert_eq!(
+        (mended.code, &mended.result()["changed"]),
+        (0, &serde_json::json!(["dev/causeway-app-dev"])),
+        "{}",
+        mended.error()
+    );
+    let released = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
+    assert_eq!(released.result()["verdict"], "released", "{}", released.error());
+}
+
+#[test]
 fn an_interrupted_rehearsal_leaves_nothing_behind() {
     let project = Project::clone_of_repository();
     for name in ["INT", "KILL"] {
