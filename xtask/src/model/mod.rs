@@ -24,3 +24,4 @@ pub(crate) mod stack;
 pub(crate) mod template;
 pub(crate) mod test_report;
 pub(crate) mod verdict;
+pub(crate) mod watch;
