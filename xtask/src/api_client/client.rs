@@ -31,6 +31,8 @@ pub(crate) struct Answer {
     pub(crate) version: Option<String>,
     /// Lambda's number of the version, from the header.
     pub(crate) lambda_version: Option<String>,
+    /// The gateway's id of the request, from the header.
+    pub(crate) request_id: Option<String>,
     /// The link to the next page, where there is one.
     pub(crate) next: Option<String>,
     /// The body, where it is JSON.
@@ -83,6 +85,7 @@ impl ApiClient {
             status: answer.status(),
             version: header("x-causeway-version"),
             lambda_version: header("x-causeway-lambda-version"),
+            request_id: header("apigw-requestid").or_else(|| header("x-amzn-requestid")),
             next: header("x-next"),
             body: Value::Null,
         };

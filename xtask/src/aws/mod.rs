@@ -8,6 +8,7 @@ pub(crate) mod connections;
 mod error;
 #[cfg(test)]
 mod scripted;
+pub(crate) mod rollouts;
 mod session;
 mod sts;
 pub(crate) mod teardown;

@@ -24,4 +24,5 @@ pub(crate) mod stack;
 pub(crate) mod template;
 pub(crate) mod test_report;
 pub(crate) mod verdict;
+pub(crate) mod tally;
 pub(crate) mod watch;
