@@ -19,7 +19,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A deletion without `timestamp` looks through its day for the id, 1 MB (some 3000 check-ins) a read, and reads so
 /// often at most.
-const MAX_READS: usize = 8;
+pub(crate) const MAX_READS: usize = 8;
 
 /// The registrations of a day, of one location if one is named, in the order of time, a page at a time.
 pub(crate) async fn list<S: Store>(
@@ -81,10 +81,8 @@ pub(crate) async fn delete<S: Store>(call: &Call<Operation>, store: &S) -> Resul
     let timestamp = call.query.get("timestamp").map(str::parse::<Moment>).transpose();
     let timestamp = timestamp.map_err(|reason| Problem::parameter("timestamp", reason))?;
     let sort_key = match timestamp {
-        Some(moment) if moment.day() != day => {
-            return Err(Problem::parameter("timestamp", "must fall on the day dt").into());
-        }
-        Some(moment) => Some(sort_key(moment, id)),
+        // A time of another day is no time of this one: there is nothing to remove.
+        Some(moment) => (moment.day() == day).then(|| sort_key(moment, id)),
         None => find(day, id, store).await?,
     };
     let removed = match sort_key {

@@ -38,8 +38,7 @@ impl Question {
     pub(crate) fn from_query(query: &Query) -> Result<Self, Problem> {
         let required = |name| query.get(name).ok_or_else(|| Problem::parameter(name, "is required"));
         let day = required("dt")?.parse().map_err(|reason: &str| Problem::parameter("dt", reason))?;
-        let email = fields::email(required("email")?.trim());
-        let email = folded(&email.map_err(|reason| Problem::parameter("email", reason))?);
+        let email = address(required("email")?).map_err(|reason| Problem::parameter("email", reason))?;
         let window = query.get("window").map(|text| fields::whole_number(text, WINDOW)).transpose();
         let window = window.map_err(|reason| Problem::parameter("window", reason))?.unwrap_or(DEFAULT_WINDOW);
         let limit = cursor::limit(query)?;
@@ -59,6 +58,12 @@ impl Question {
     pub(crate) fn window_micros(&self) -> i64 {
         i64::try_from(self.window).unwrap_or(i64::MAX).saturating_mul(60_000_000)
     }
+}
+
+/// Reads an address, which may have blanks around it; they count for its length.
+fn address(text: &str) -> Result<String, String> {
+    let short = text.chars().count() <= *fields::EMAIL.end();
+    fields::email(if short { text.trim() } else { text }).map(|email| folded(&email))
 }
 
 /// An address as it is compared: without blanks around it and without regard to capitals, on the whole of it. Mail
