@@ -21,7 +21,6 @@ pub(crate) mod resident;
 mod resources;
 mod rollout;
 pub(crate) mod serve;
-mod sign;
 pub(crate) mod state;
 mod tls;
 mod xml;

@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod coverage;
 pub(crate) mod fault;
+pub(crate) mod functions;
 pub(crate) mod keys;
 pub(crate) mod line;
 pub(crate) mod net;
