@@ -9,6 +9,7 @@ mod files;
 mod local;
 mod model;
 mod shell;
+mod sign;
 mod term;
 mod watch;
 

@@ -6,9 +6,9 @@ pub(crate) mod artifacts;
 pub(crate) mod cloudformation;
 pub(crate) mod connections;
 mod error;
+pub(crate) mod rollouts;
 #[cfg(test)]
 mod scripted;
-pub(crate) mod rollouts;
 mod session;
 mod sts;
 pub(crate) mod teardown;

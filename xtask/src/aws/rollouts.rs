@@ -134,7 +134,10 @@ impl Rollouts {
                 value.map_or("unknown", |value| value.as_str()).to_owned()
             };
             all.extend(
-                answer.metric_alarms().iter().filter_map(|a| Some((a.alarm_name()?.to_owned(), state(a.state_value())))),
+                answer
+                    .metric_alarms()
+                    .iter()
+                    .filter_map(|a| Some((a.alarm_name()?.to_owned(), state(a.state_value())))),
             );
             all.extend(
                 answer
@@ -204,7 +207,14 @@ mod tests {
         let table = [
             ("InProgress", None, 0.0, ["InProgress", "Pending", "Pending"], Some("BeforeAllowTraffic"), None),
             ("InProgress", None, 30.0, ["Succeeded", "InProgress", "Pending"], Some("AllowTraffic"), None),
-            ("InProgress", None, 100.0, ["Succeeded", "Succeeded", "InProgress"], Some("AfterAllowTraffic"), None),
+            (
+                "InProgress",
+                None,
+                100.0,
+                ["Succeeded", "Succeeded", "InProgress"],
+                Some("AfterAllowTraffic"),
+                None,
+            ),
             ("Succeeded", None, 100.0, ["Succeeded", "Succeeded", "Succeeded"], None, None),
             (
                 "Failed",
@@ -226,9 +236,14 @@ mod tests {
         ];
         for (status, error, weight, events, at_work, failed_at) in table {
             let (_, account) =
-                Script::start(vec![stands(status, error), stands(status, error), target(weight, events)]).await;
+                Script::start(vec![stands(status, error), stands(status, error), target(weight, events)])
+                    .await;
             let seen = Rollouts::new(&account).look("d-1").await.unwrap();
-            assert_eq!((seen.status.as_str(), seen.weight, seen.at_work()), (status, weight, at_work), "{status}");
+            assert_eq!(
+                (seen.status.as_str(), seen.weight, seen.at_work()),
+                (status, weight, at_work),
+                "{status}"
+            );
             assert_eq!((seen.failed_at(), seen.old.as_str(), seen.new.as_str()), (failed_at, "3", "4"));
             let expected = error.map(|(code, message)| format!("{code}: {message}"));
             assert_eq!(seen.error, expected);

@@ -64,7 +64,10 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let config = context.config()?;
     if !config.targets().any(|env| env == args.env) {
         return Err(Fault::usage("read the command line", format!("--env {}", args.env))
-            .why(format!("cfn/stacks.toml has the environments {}", config.targets().collect::<Vec<_>>().join(", ")))
+            .why(format!(
+                "cfn/stacks.toml has the environments {}",
+                config.targets().collect::<Vec<_>>().join(", ")
+            ))
             .into());
     }
     let accounts = Accounts::open(&config, &context.open_options()?).await?;
@@ -73,12 +76,13 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let interrupt = context.take_interrupts();
     let plan = plan(&context, &config, account, &args).await?;
     if account.loopback {
-        context.out.note("the local cloud splits traffic evenly; AWS's own split is random, so shares vary there");
+        context
+            .out
+            .note("the local cloud splits traffic evenly; AWS's own split is random, so shares vary there");
     }
     let teller = Teller::new(&context.out, &plan);
     let rollouts = Rollouts::new(account);
-    let (watched, verdict, cause) =
-        watch::run(&plan, &rollouts, interrupt, |news| teller.tell(news)).await;
+    let (watched, verdict, cause) = watch::run(&plan, &rollouts, interrupt, |news| teller.tell(news)).await;
     teller.end();
     let mut outcome = Outcome::of(verdict);
     outcome.error = fault(verdict, &plan, cause);
@@ -89,7 +93,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
 
 fn fault(verdict: Verdict, plan: &Plan, cause: Option<String>) -> Option<Fault> {
     let (kind, next) = match verdict {
-        Verdict::RolledBack => (Kind::RolledBack, "the old version serves; mend the new one and release again"),
+        Verdict::RolledBack => {
+            (Kind::RolledBack, "the old version serves; mend the new one and release again")
+        }
         Verdict::Unreachable => (Kind::Failed, "see that the API is deployed and this machine may reach it"),
         Verdict::TimedOut => (Kind::TimedOut, "the deployment goes on; run the command again to follow it"),
         Verdict::Interrupted => (Kind::Interrupted, "run the command again to go on watching"),
@@ -164,7 +170,9 @@ fn of_type<'a>(
 }
 
 fn groups(resources: &BTreeMap<String, Physical>) -> Vec<Group> {
-    let Some(application) = of_type(resources, "AWS::CodeDeploy::Application").next() else { return Vec::new() };
+    let Some(application) = of_type(resources, "AWS::CodeDeploy::Application").next() else {
+        return Vec::new();
+    };
     of_type(resources, "AWS::CodeDeploy::DeploymentGroup")
         .map(|group| Group { application: application.id.clone(), name: group.id.clone() })
         .collect()
@@ -187,7 +195,11 @@ struct Telling {
 
 impl<'a> Teller<'a> {
     fn new(out: &'a Out, plan: &Plan) -> Self {
-        let chart = if out.is_interactive() { Chart::open(&plan.env, &plan.stack, plan.rate, out.has_colors()) } else { None };
+        let chart = if out.is_interactive() {
+            Chart::open(&plan.env, &plan.stack, plan.rate, out.has_colors())
+        } else {
+            None
+        };
         let state = Mutex::new(Telling { chart, said: 0, troubles: 0, weights: BTreeMap::new() });
         Self { out, env: plan.env.clone(), state }
     }
@@ -218,12 +230,20 @@ impl<'a> Teller<'a> {
             }
             News::Alarm(name, word) => {
                 let message = format!("the alarm {name} is {word}");
-                if word == "ALARM" { vec![(Some(Line::Warning { message }), String::new())] } else { Vec::new() }
+                if word == "ALARM" {
+                    vec![(Some(Line::Warning { message }), String::new())]
+                } else {
+                    Vec::new()
+                }
             }
             News::Trouble(message) => {
                 state.troubles += 1;
                 // Once is enough for a person to know.
-                if state.troubles > 1 { Vec::new() } else { vec![(Some(Line::Warning { message }), String::new())] }
+                if state.troubles > 1 {
+                    Vec::new()
+                } else {
+                    vec![(Some(Line::Warning { message }), String::new())]
+                }
             }
         };
         for (line, text) in lines {

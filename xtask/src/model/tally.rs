@@ -96,7 +96,11 @@ impl Tally {
         self.seconds.entry(at).or_insert_with(|| Second {
             at,
             intended,
-            alarms: alarms.iter().filter(|(_, state)| *state == "ALARM").map(|(name, _)| name.clone()).collect(),
+            alarms: alarms
+                .iter()
+                .filter(|(_, state)| *state == "ALARM")
+                .map(|(name, _)| name.clone())
+                .collect(),
             ..Second::default()
         })
     }

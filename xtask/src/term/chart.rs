@@ -33,7 +33,8 @@ impl Chart {
     /// Opens it; `None` where the terminal cannot do it.
     pub(crate) fn open(env: &str, stack: &str, rate: f64, colors: bool) -> Option<Self> {
         let (_, rows) = crossterm::terminal::size().ok()?;
-        let options = TerminalOptions { viewport: Viewport::Inline(HEIGHT.min(rows.saturating_sub(2)).max(4)) };
+        let options =
+            TerminalOptions { viewport: Viewport::Inline(HEIGHT.min(rows.saturating_sub(2)).max(4)) };
         let terminal = Terminal::with_options(CrosstermBackend::new(std::io::stdout()), options).ok()?;
         Some(Self { terminal, env: env.to_owned(), stack: stack.to_owned(), rate, colors })
     }
@@ -46,7 +47,8 @@ impl Chart {
 
     /// Draws what was seen so far.
     pub(crate) fn draw(&mut self, tally: &Tally, elapsed: f64) {
-        let view = View { env: &self.env, stack: &self.stack, rate: self.rate, colors: self.colors, tally, elapsed };
+        let view =
+            View { env: &self.env, stack: &self.stack, rate: self.rate, colors: self.colors, tally, elapsed };
         let _ = self.terminal.draw(|frame| view.draw(frame));
     }
 
@@ -134,7 +136,8 @@ impl View<'_> {
             let observed = observed.map_or_else(|| "-".to_owned(), |share| format!("{share:.0} %"));
             let cells = if wide { 20.0 } else { 10.0 };
             let full = (deploying.weight / 100.0 * cells).round() as usize;
-            let bar = format!("{}{}", "█".repeat(full), "░".repeat(cells as usize - full.min(cells as usize)));
+            let bar =
+                format!("{}{}", "█".repeat(full), "░".repeat(cells as usize - full.min(cells as usize)));
             let at = match (deploying.at_work(), deploying.is_over()) {
                 (_, true) => deploying.status.clone(),
                 (Some(event), false) => event.to_owned(),
@@ -149,7 +152,10 @@ impl View<'_> {
                 Span::styled(bar, self.color(Color::Cyan)),
                 Span::raw(format!(" {:>3.0} % intended, {observed} seen", deploying.weight)),
             ]));
-            lines.push(Line::from(format!("          version {} to {}: {at}{to_go}", deploying.old, deploying.new)));
+            lines.push(Line::from(format!(
+                "          version {} to {}: {at}{to_go}",
+                deploying.old, deploying.new
+            )));
         }
         lines
     }
@@ -164,7 +170,10 @@ impl View<'_> {
             let (mut seen, mut intended) = (Vec::new(), Vec::new());
             for second in self.tally.seconds() {
                 let of = |all: bool| -> u32 {
-                    let own = second.by_version.iter().filter(|(k, _)| k.starts_with(&prefix) && (all || **k == key));
+                    let own = second
+                        .by_version
+                        .iter()
+                        .filter(|(k, _)| k.starts_with(&prefix) && (all || **k == key));
                     own.map(|(_, count)| count).sum()
                 };
                 if of(true) > 0 {
@@ -235,13 +244,20 @@ mod tests {
         for n in 0..100_u32 {
             let version = if n % 10 < 3 { "4" } else { "3" };
             let error = (n == 50).then(|| "GET x answered 500".to_owned());
-            let sample = Sample { intended: f64::from(n) / 10.0, millis: 12.0, version: Some(version.into()), error };
+            let sample =
+                Sample { intended: f64::from(n) / 10.0, millis: 12.0, version: Some(version.into()), error };
             tally.add("checkin", &sample);
         }
         tally.alarms(9.0, BTreeMap::from([("app-errors".to_owned(), "ALARM".to_owned())]));
         let mut terminal = Terminal::new(TestBackend::new(width, HEIGHT)).unwrap();
-        let view =
-            View { env: "prod", stack: "causeway-app-prod", rate: 10.0, colors: false, tally: &tally, elapsed: 10.0 };
+        let view = View {
+            env: "prod",
+            stack: "causeway-app-prod",
+            rate: 10.0,
+            colors: false,
+            tally: &tally,
+            elapsed: 10.0,
+        };
         terminal.draw(|frame| view.draw(frame)).unwrap();
         terminal.backend().to_string()
     }

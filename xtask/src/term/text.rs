@@ -36,7 +36,8 @@ pub(crate) fn plain(line: &Line) -> Option<String> {
 
 /// What a watcher saw, version by version.
 pub(crate) fn watched(watched: &Watched) -> String {
-    let mut text = format!("\n  {:<32} {:>9} {:>7} {:>9} {:>9}", "version", "requests", "errors", "p50", "p99");
+    let mut text =
+        format!("\n  {:<32} {:>9} {:>7} {:>9} {:>9}", "version", "requests", "errors", "p50", "p99");
     for (key, seen) in &watched.versions {
         let _ = write!(
             text,

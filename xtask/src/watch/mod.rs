@@ -138,7 +138,11 @@ pub(crate) async fn run(
     let watched = tally.finish();
     let (verdict, cause) = watch::verdict(&watched, in_time);
     if interrupted && verdict != Verdict::RolledBack {
-        return (watched, Verdict::Interrupted, Some("it was interrupted; the deployment goes on".to_owned()));
+        return (
+            watched,
+            Verdict::Interrupted,
+            Some("it was interrupted; the deployment goes on".to_owned()),
+        );
     }
     (watched, verdict, cause)
 }
