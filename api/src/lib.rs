@@ -4,6 +4,8 @@
 //! both use, and the table. So an edit to one function's handlers leaves every other function's bytes alone.
 
 pub mod about;
+#[cfg(feature = "break-prod")]
+pub mod broken;
 pub mod clients;
 pub mod cursor;
 pub mod event;

@@ -57,8 +57,26 @@ where
     F: Future<Output = Response> + Send + 'static,
 {
     let handle = &handle;
+    #[cfg(feature = "break-prod")]
+    let broken = crate::broken::Broken::here(identity.function, &settings.environment);
+    #[cfg(feature = "break-prod")]
+    if broken == Some(crate::broken::Broken::Crash) {
+        return Err("broken on purpose: crash".into());
+    }
+    #[cfg(feature = "break-prod")]
+    let identity = match broken {
+        Some(crate::broken::Broken::WrongVersion) => {
+            Identity { version: concat!(env!("CARGO_PKG_VERSION"), "+broken-on-purpose"), ..identity }
+        }
+        _ => identity,
+    };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let begin = Instant::now();
+        #[cfg(feature = "break-prod")]
+        if let Some(broken) = broken {
+            let agent = event.payload.pointer("/requestContext/http/userAgent").and_then(Value::as_str);
+            broken.before(agent == Some("causeway-hook")).await?;
+        }
         let context = Arc::new(Context {
             function: identity.function,
             version: identity.version,

@@ -69,7 +69,15 @@ pub(crate) async fn build(
     if setting.target != host {
         arguments.extend(["--target", &setting.target]);
     }
+    let broken = super::broken::mode();
+    if broken.is_some() {
+        arguments.extend(["--features", super::broken::FEATURE]);
+    }
     let mut command = program("cargo", arguments, root);
+    match broken {
+        Some(mode) => command.env(super::broken::VARIABLE, mode),
+        None => command.env_remove(super::broken::VARIABLE),
+    };
     for (bin, version) in versions {
         command.env(artifact::version_variable(bin), version);
     }

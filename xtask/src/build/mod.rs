@@ -1,5 +1,6 @@
 //! From sources to packages: cargo, versions by content, deterministic zips.
 
+pub(crate) mod broken;
 pub(crate) mod cargo;
 pub(crate) mod git;
 mod inputs;

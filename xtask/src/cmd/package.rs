@@ -12,7 +12,7 @@ use crate::aws::artifacts::Bucket;
 use crate::aws::cloudformation::Stacks;
 use crate::aws::{Account, Accounts};
 use crate::build::versions::Setting;
-use crate::build::{bootstrap_zip, cargo, git, versions};
+use crate::build::{bootstrap_zip, broken, cargo, git, versions};
 use crate::model::artifact::{PackageRecord, PackagedFunction, Upload, package_key};
 use crate::model::config::{ArtifactFact, BUILD, Config, DeployedBy, Parameter, Stack};
 use crate::model::fault::Fault;
@@ -81,6 +81,15 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
                 crate::model::artifact::version(version.split('+').next().unwrap_or_default(), "baseline");
         }
     }
+    let broken = broken::mode();
+    if let Some(mode) = broken {
+        context.out.say(format!("this build is broken on purpose: {mode}"));
+        for version in stamps.values_mut() {
+            let digest = hex::encode(Sha256::digest(format!("{version} {mode}")));
+            *version =
+                crate::model::artifact::version(version.split('+').next().unwrap_or_default(), &digest);
+        }
+    }
     context.out.spin("build");
     let built = cargo::build(root, &binaries, &setting, &stamps).await?;
     let place = if args.no_upload { None } else { Some(place(&context, &config, &args).await?) };
@@ -98,6 +107,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
                 .next("build for Linux: --target, or CodeBuild")
         })?;
         architecture = Some(found);
+        broken::check(name, &binary, broken)?;
         let unpacked = binary.len() as u64;
         let zip = bootstrap_zip(binary)?;
         check_size(name, zip.len() as u64, unpacked)?;

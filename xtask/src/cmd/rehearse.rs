@@ -16,7 +16,7 @@ use super::{Baseline, Context, Outcome, bootstrap};
 use crate::api_client::ApiClient;
 use crate::aws::cloudformation::Stacks;
 use crate::aws::{Accounts, LocalWorld, OpenOptions};
-use crate::build::{cargo, git};
+use crate::build::{broken, cargo, git};
 use crate::clock::Stopwatch;
 use crate::local::control::Control;
 use crate::local::paths::Paths;
@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Let the integration tests fail, to see the pipeline stop before prod
     #[arg(long)]
     fail_test: bool,
+    /// Release a version that misbehaves in prod, to see it taken back
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(broken::MODES))]
+    break_prod: Option<String>,
 }
 
 /// What becomes of the approval.
@@ -167,10 +170,12 @@ async fn rehearse(
         probes: routes.clone(),
     };
     rehearsal.baseline(&accounts).await?;
-    let ended = pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
+    let (ended, watched) =
+        pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
     let mut outcome = outcome(ended);
     outcome.commit = head;
     outcome.data = found_out(&routes, paths).await;
+    outcome.data["watched"] = serde_json::to_value(watched)?;
     outcome.data["working_tree"] = json!(!dirty.is_empty());
     Ok(outcome)
 }
@@ -224,10 +229,14 @@ impl Rehearsal {
             // No special case in the tests: the version that answers is simply not the one that is expected.
             test_environment.insert("EXPECTED_VERSION".to_owned(), "--fail-test".to_owned());
         }
+        let mut build_environment = common();
+        if let Some(how) = &self.args.break_prod {
+            build_environment.insert(broken::VARIABLE.to_owned(), how.clone());
+        }
         Order {
             source: Arc::clone(&self.source),
             commit: self.head.clone().unwrap_or_else(|| "working-tree".to_owned()),
-            build_environment: common(),
+            build_environment,
             test_environment,
             decide,
             show: Arc::new(move |line| show.tick(line)),
@@ -267,23 +276,7 @@ impl Rehearsal {
         order.decide = Arc::new(|_| Ok(true));
         order.probes.clear();
         order.test_environment = common();
-        let parent = self.parent().await;
-        let note = match &parent {
-            Some((commit, source)) => {
-                order
-                    .build_environment
-                    .insert(Baseline::VARIABLE.to_owned(), Baseline::Parent.word().to_owned());
-                order.source = Arc::clone(source);
-                order.commit.clone_from(commit);
-                format!("the parent commit {}", commit.chars().take(12).collect::<String>())
-            }
-            None => {
-                order
-                    .build_environment
-                    .insert(Baseline::VARIABLE.to_owned(), Baseline::Same.word().to_owned());
-                "the same source with the version `baseline`".to_owned()
-            }
-        };
+        order.build_environment = common();
         // Only what a reader should know of it gets through.
         let out = self.context.out.clone();
         let emit: crate::model::line::Emit = Arc::new(move |line| {
@@ -291,14 +284,34 @@ impl Rehearsal {
                 out.line(&line);
             }
         });
-        let fault = match pipeline::run(self.world.clone(), order, emit).await? {
-            Ended::Released => {
-                setup(&self.context, "Baseline", Status::Succeeded, Some(watch.seconds()), Some(note));
-                return Ok(());
+        let mut ways = Vec::new();
+        if let Some((commit, source)) = self.parent().await {
+            let note = format!("the parent commit {}", commit.chars().take(12).collect::<String>());
+            ways.push((Baseline::Parent, commit, source, note));
+        }
+        let note = "the same source with the version `baseline`".to_owned();
+        ways.push((Baseline::Same, order.commit.clone(), Arc::clone(&order.source), note));
+        let mut fault = Fault::failed("release the baseline", "");
+        for (way, commit, source, note) in ways {
+            let mut order = order.clone();
+            order.build_environment.insert(Baseline::VARIABLE.to_owned(), way.word().to_owned());
+            (order.commit, order.source) = (commit, source);
+            fault = match pipeline::run(self.world.clone(), order, Arc::clone(&emit)).await?.0 {
+                Ended::Released => {
+                    setup(&self.context, "Baseline", Status::Succeeded, Some(watch.seconds()), Some(note));
+                    return Ok(());
+                }
+                Ended::Rejected => Fault::failed("release the baseline", note),
+                Ended::Failed(fault) => fault,
+            };
+            // A parent that does not build is no reason not to rehearse its child, which may be what mends it.
+            if way == Baseline::Parent && fault.on.starts_with("Build/") {
+                let message = "the parent commit does not build; the baseline is the same source".to_owned();
+                self.context.out.line(&Line::Warning { message });
+                continue;
             }
-            Ended::Rejected => Fault::failed("release the baseline", note),
-            Ended::Failed(fault) => fault,
-        };
+            break;
+        }
         setup(&self.context, "Baseline", Status::Failed, Some(watch.seconds()), Some(fault.to_string()));
         Err(fault.into())
     }

@@ -236,7 +236,11 @@ impl Rollout {
                         }
                         wake = None;
                     }
-                    Effect::Restore => self.weigh(0),
+                    Effect::Restore => {
+                        let since = shift.map_or(0.0, |(begin, _)| begin.elapsed().as_secs_f64());
+                        let minute = since / self.cloud.clock.minute().as_secs_f64();
+                        self.step(minute as u32, 0);
+                    }
                     Effect::Finish(end) => {
                         self.finish(&end, phase, shift.map(|(_, watch)| watch));
                         return end;

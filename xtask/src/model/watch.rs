@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::line::Status;
 use super::verdict::Verdict;
 
 /// What became of one request.
@@ -61,7 +62,7 @@ pub(crate) struct Asked {
 }
 
 /// How one function's deployment stands, as CodeDeploy says it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Deploying {
     /// CodeDeploy's id.
     pub(crate) id: String,
@@ -87,6 +88,29 @@ impl Deploying {
     /// Whether it is over.
     pub(crate) fn is_over(&self) -> bool {
         ["Succeeded", "Failed", "Stopped"].contains(&self.status.as_str())
+    }
+
+    /// Takes over what the rollout engine of the local cloud says of a part: `pre-hook`, `shift` or `post-hook`.
+    pub(crate) fn phase(&mut self, part: &str, status: Status, reason: Option<&str>) {
+        let event = match part {
+            "pre-hook" => "BeforeAllowTraffic",
+            "post-hook" => "AfterAllowTraffic",
+            _ => "AllowTraffic",
+        };
+        let word = match status {
+            Status::Started => "InProgress",
+            Status::Succeeded => "Succeeded",
+            Status::Failed => "Failed",
+            Status::NotRun => "Skipped",
+        };
+        match self.events.iter_mut().find(|(name, _)| name == event) {
+            Some((_, before)) => *before = word.to_owned(),
+            None => self.events.push((event.to_owned(), word.to_owned())),
+        }
+        if status == Status::Failed {
+            self.status = "Failed".to_owned();
+            self.error = reason.map(ToOwned::to_owned);
+        }
     }
 
     /// The lifecycle event at work.

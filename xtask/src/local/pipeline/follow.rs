@@ -1,22 +1,28 @@
 //! Follows what the rollout engine does to a stack while an action deploys it: parts of the action, weights, probes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::Method;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Run;
 use crate::api_client::ApiClient;
+use crate::clock::Stopwatch;
 use crate::local::happenings::{Happening, What};
 use crate::local::state::State;
 use crate::model::line::{Line, Mode, Probe, Step, Weight};
 use crate::model::pipeline::Action;
+use crate::model::tally::Tally;
+use crate::model::watch::{Deploying, Sample};
+use crate::watch::traffic;
 
 /// How many requests are sent to a function at each weight. The emulator answers some fifteen a second.
 const REQUESTS: u32 = 10;
+
+/// How long an answer is waited for.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// A follower at work.
 pub(super) struct Following {
@@ -37,12 +43,19 @@ impl Following {
         let before = run.world.control.happenings(0).await.unwrap_or_default();
         let seen = before.last().map_or(0, |last| last.seq);
         let (done, stop) = watch::channel(false);
+        let env = run.world.config.account_named_by_id(account).unwrap_or_default();
         let follower = Arc::new(Follower {
             run: Arc::clone(run),
             stage: stage.to_owned(),
             action: action.name.clone(),
             account: account.to_owned(),
             stack: stack.to_owned(),
+            begin: Stopwatch::start(),
+            seen: Mutex::new(Seen {
+                tally: Tally::new(env, stack, 0.0),
+                deployments: BTreeMap::new(),
+                alarms: BTreeMap::new(),
+            }),
         });
         Self { done, task: tokio::spawn(follower.follow(stop, seen)) }
     }
@@ -63,9 +76,49 @@ struct Follower {
     action: String,
     account: String,
     stack: String,
+    begin: Stopwatch,
+    seen: Mutex<Seen>,
+}
+
+/// What a watcher would say of it.
+struct Seen {
+    tally: Tally,
+    deployments: BTreeMap<String, Deploying>,
+    alarms: BTreeMap<String, String>,
 }
 
 impl Follower {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing happens any more: what did not fail succeeded, unless another function took it back.
+    fn over(&self) {
+        let functions: Vec<String> = self.seen().deployments.keys().cloned().collect();
+        let failed = self.seen().deployments.values().any(|deploying| deploying.status == "Failed");
+        for function in functions {
+            self.note(&function, |deploying| {
+                if !deploying.is_over() {
+                    deploying.status = if failed { "Stopped" } else { "Succeeded" }.to_owned();
+                }
+            });
+        }
+    }
+
+    /// Notes how a function's deployment stands.
+    fn note(&self, function: &str, change: impl FnOnce(&mut Deploying)) {
+        let at = self.begin.seconds();
+        let mut seen = self.seen();
+        let deploying = seen.deployments.entry(function.to_owned()).or_insert_with(|| Deploying {
+            function: function.to_owned(),
+            status: "InProgress".to_owned(),
+            ..Deploying::default()
+        });
+        change(deploying);
+        let now = seen.deployments.values().cloned().collect();
+        seen.tally.deployments(at, now);
+    }
+
     async fn follow(self: Arc<Self>, stop: watch::Receiver<bool>, mut seen: u64) {
         let control = &self.run.world.control;
         let mut probes = Probes::default();
@@ -87,6 +140,12 @@ impl Follower {
         for (_, probe) in probes.drain() {
             let _ = probe.await;
         }
+        let env = self.run.world.config.account_named_by_id(&self.account).unwrap_or_default().to_owned();
+        self.over();
+        let watched = self.seen().tally.finish();
+        if !watched.seconds.is_empty() {
+            self.run.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(env, watched);
+        }
     }
 
     async fn tell(self: &Arc<Self>, happening: Happening, probes: &mut Probes) {
@@ -95,6 +154,7 @@ impl Follower {
         match happening.what {
             What::Phase { function, sub, status, seconds, reason } => {
                 // The hooks are the real programs; only the shift is ours.
+                self.note(&function, |deploying| deploying.phase(&sub, status, reason.as_deref()));
                 let mode = if sub == "shift" { Mode::Simulated } else { Mode::Executed };
                 emit(Line::Step(Step {
                     stage: self.stage.clone(),
@@ -108,9 +168,20 @@ impl Follower {
                 }));
             }
             What::Alarm { alarm, state, reason } => {
+                let at = self.begin.seconds();
+                let mut seen = self.seen();
+                seen.alarms.insert(alarm.clone(), state.clone());
+                let now = seen.alarms.clone();
+                seen.tally.alarms(at, now);
+                drop(seen);
                 emit(Line::Warning { message: format!("the alarm {alarm} in {env} is {state}: {reason}") });
             }
             What::Weight { function, t_minutes, old, new, new_weight } => {
+                self.note(&function, |deploying| {
+                    deploying.old.clone_from(&old);
+                    deploying.new.clone_from(&new);
+                    deploying.weight = f64::from(new_weight);
+                });
                 emit(Line::Weight(Weight {
                     env: env.clone(),
                     function: function.clone(),
@@ -150,12 +221,17 @@ impl Follower {
         let Some(api) = url.and_then(|url| ApiClient::new(&url).ok()) else { return probe };
         for _ in 0..REQUESTS {
             probe.sent += 1;
-            match tokio::time::timeout(Duration::from_secs(5), api.send(Method::GET, route, None)).await {
-                Ok(Ok(answer)) if answer.status.is_success() => {
-                    *probe.by_version.entry(answer.lambda_version.unwrap_or_default()).or_default() += 1;
-                }
-                _ => probe.errors += 1,
+            let (intended, watch) = (self.begin.seconds(), Stopwatch::start());
+            let (version, error) = match tokio::time::timeout(LONGEST, traffic::ask(&api, route)).await {
+                Ok(answered) => answered,
+                Err(_) => (None, Some(format!("GET {route}: no answer within {} s", LONGEST.as_secs()))),
+            };
+            if let Some(version) = &version {
+                *probe.by_version.entry(version.clone()).or_default() += 1;
             }
+            probe.errors += u32::from(error.is_some());
+            let sample = Sample { intended, millis: watch.seconds() * 1_000.0, version, error };
+            self.seen().tally.add(function, &sample);
         }
         probe
     }

@@ -25,6 +25,7 @@ use crate::model::config::{BUILD, Config};
 use crate::model::fault::{Fault, Kind, from_error};
 use crate::model::line::{Emit, Line, Mode, Status, Step, tenths};
 use crate::model::pipeline::{Action, Variables};
+use crate::model::watch::Watched;
 
 use super::control::Control;
 use super::paths::Paths;
@@ -97,13 +98,19 @@ struct Run {
     artifacts: Mutex<BTreeMap<String, String>>,
     /// What the approval will show: the changes of the last change set that was made.
     pending: Mutex<Vec<Change>>,
+    /// What was seen of each environment while it was deployed.
+    watched: Mutex<BTreeMap<String, Watched>>,
 }
 
-/// Runs the deployed pipeline once.
+/// Runs the deployed pipeline once: how it ended, and what was seen of each environment that shifted.
 ///
 /// # Errors
 /// The pipeline is not there or cannot be read. An action that fails is no error but an [`Ended::Failed`].
-pub(crate) async fn run(world: World, order: Order, emit: Emit) -> anyhow::Result<Ended> {
+pub(crate) async fn run(
+    world: World,
+    order: Order,
+    emit: Emit,
+) -> anyhow::Result<(Ended, BTreeMap<String, Watched>)> {
     let build = world.accounts.get(BUILD)?.clone();
     let definition = Definition::read(&world.config, &build).await?;
     let keys = assume_role(&build, &definition.pipeline.role_arn, "pipeline").await?;
@@ -121,8 +128,11 @@ pub(crate) async fn run(world: World, order: Order, emit: Emit) -> anyhow::Resul
         variables: Mutex::new(variables),
         artifacts: Mutex::default(),
         pending: Mutex::default(),
+        watched: Mutex::default(),
     });
-    Ok(run.stages().await)
+    let ended = Arc::clone(&run).stages().await;
+    let watched = std::mem::take(&mut *run.watched.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((ended, watched))
 }
 
 impl Run {
