@@ -6,6 +6,7 @@ use aws_sdk_cloudwatch::types::AlarmType;
 use aws_sdk_codedeploy::types::{DeploymentStatus, LambdaTarget, TimeRange};
 use aws_smithy_types::DateTime;
 
+use super::cloudformation::Stacks;
 use super::error::explain;
 use super::session::Account;
 use crate::model::watch::Deploying;
@@ -148,6 +149,25 @@ impl Rollouts {
         }
         Ok(all)
     }
+}
+
+/// The names of a stack's alarms that are in ALARM: a deployment would be stopped at once. Changes nothing.
+///
+/// # Errors
+/// The stack or its alarms may not be looked at.
+pub(crate) async fn raised(account: &Account, stack: &str) -> anyhow::Result<Vec<String>> {
+    let stacks = Stacks::new(account);
+    if stacks.describe(stack).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let resources = stacks.resources(stack).await?;
+    let names: Vec<String> = resources
+        .into_values()
+        .filter(|found| found.resource_type == "AWS::CloudWatch::Alarm" && !found.id.is_empty())
+        .map(|found| found.id)
+        .collect();
+    let states = Rollouts::new(account).alarms(&names).await?;
+    Ok(states.into_iter().filter(|(_, state)| state == "ALARM").map(|(name, _)| name).collect())
 }
 
 fn add_target(deploying: &mut Deploying, target: &LambdaTarget) {

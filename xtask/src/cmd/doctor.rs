@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{Context, Outcome};
 use crate::aws::cloudformation::{StackInfo, Stacks};
 use crate::aws::connections::{self, Standing};
+use crate::aws::rollouts;
 use crate::aws::{Account, Accounts};
 use crate::clock::Stopwatch;
 use crate::local::install;
@@ -186,6 +187,19 @@ impl Doctor<'_> {
         Ok(changed)
     }
 
+    /// Whether an alarm would stop a deployment of the stack at once.
+    async fn alarms(&mut self, account: &Account, instance: &Instance, stack: &str) {
+        let watch = Stopwatch::start();
+        let found = match rollouts::raised(account, stack).await {
+            Ok(raised) if raised.is_empty() => Ok("none is in ALARM".to_owned()),
+            Ok(raised) => Err(Fault::failed("deploy the stack", stack)
+                .why(format!("in ALARM: {}; CodeDeploy stops a deployment at once", raised.join(", ")))
+                .next("see why in CloudWatch; it clears a minute after the last bad one")),
+            Err(error) => Err(from_error(&error)),
+        };
+        self.note(&format!("alarms-{}-{}", instance.account, instance.stack), watch, found);
+    }
+
     /// A stack and whether it can be deployed; the name of one that was removed.
     async fn stack(
         &mut self,
@@ -219,6 +233,9 @@ impl Doctor<'_> {
         };
         if info.status != StackStatus::Known(Phase::Rollback, How::Complete) {
             self.note(&finding, watch, standing(&name, &info));
+            if config.stack(&instance.stack).is_some_and(|s| s.deployed_by == DeployedBy::Pipeline) {
+                self.alarms(account, instance, &name).await;
+            }
             return Ok(None);
         }
         let held = stacks.resources(&name).await?;

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::local::duration;
 use super::package::app_stack;
 use super::{Baseline, Context, Outcome, bootstrap};
 use crate::api_client::ApiClient;
 use crate::aws::cloudformation::Stacks;
+use crate::aws::rollouts;
 use crate::aws::{Accounts, LocalWorld, OpenOptions};
 use crate::build::{broken, cargo, git};
 use crate::clock::Stopwatch;
@@ -25,7 +27,7 @@ use crate::local::resident::{self, Found, Keep};
 use crate::local::state::{State, quoted};
 use crate::model::changeset::{Change, summary};
 use crate::model::config::Config;
-use crate::model::fault::{Fault, from_error};
+use crate::model::fault::{Fault, Kind, from_error};
 use crate::model::functions;
 use crate::model::line::{Line, Mode, Status, Step, tenths};
 use crate::model::verdict::Verdict;
@@ -170,6 +172,7 @@ async fn rehearse(
         probes: routes.clone(),
     };
     rehearsal.baseline(&accounts).await?;
+    rehearsal.wait_for_alarms(&accounts).await?;
     let (ended, watched) =
         pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
     let mut outcome = outcome(ended);
@@ -316,6 +319,42 @@ impl Rehearsal {
         Err(fault.into())
     }
 
+    /// Waits until no alarm would stop the deployment at once, as one does that an earlier rehearsal raised.
+    async fn wait_for_alarms(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
+        let limit = self.args.minute * ALARM_MINUTES + ALARM_GRACE;
+        for env in self.world.config.targets() {
+            let stack = self.world.config.names().app_stack(env);
+            let mut said = Vec::new();
+            loop {
+                let raised = rollouts::raised(accounts.get(env)?, &stack).await?;
+                if raised.is_empty() {
+                    break;
+                }
+                if said != raised {
+                    let message = format!(
+                        "in ALARM in {env}: {}; it would stop the deployment at once, so the release waits until it clears",
+                        raised.join(", ")
+                    );
+                    self.context.out.line(&Line::Warning { message });
+                    said.clone_from(&raised);
+                }
+                if watch.elapsed() > limit {
+                    return Err(Fault::new(Kind::Stuck, "release to", env)
+                        .why(format!("{} stay in ALARM", raised.join(", ")))
+                        .next("see why: cargo xtask local env leads your AWS client there")
+                        .into());
+                }
+                sleep(ALARM_PACE).await;
+            }
+            if !said.is_empty() {
+                let message = format!("{} cleared in {env}; the release goes on", said.join(", "));
+                self.context.out.line(&Line::Warning { message });
+            }
+        }
+        Ok(())
+    }
+
     /// The parent commit and its files, where its release would differ from this one's.
     async fn parent(&self) -> Option<(String, Arc<Vec<u8>>)> {
         let parent = git::commit(&self.context.root, "HEAD^").await?;
@@ -332,6 +371,13 @@ impl Rehearsal {
         (before != after).then(|| (parent, Arc::new(source)))
     }
 }
+
+/// How many minutes of AWS an alarm may take to clear: its period, and some.
+const ALARM_MINUTES: u32 = 10;
+/// And how much longer on the wall's clock, for the engine itself.
+const ALARM_GRACE: Duration = Duration::from_secs(10);
+/// How often alarms are looked at.
+const ALARM_PACE: Duration = Duration::from_millis(300);
 
 /// The cargo profile of a rehearsal: quick to build.
 const PROFILE: &str = "rehearse";

@@ -215,4 +215,56 @@ mod tests {
             assert!(definition(&other).is_none(), "{name}");
         }
     }
+
+    /// The emulator evaluates alarms on its own when data are put. It looks at one span of time and knows no missing
+    /// data, so it is an oracle where both say the same thing: one period, with data.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_emulators_own_evaluation_agrees() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let dir = tempfile::tempdir().unwrap();
+        let paths = super::super::paths::Paths::of(&root).with_local(dir.path());
+        let venv =
+            super::super::install::venv(&paths, super::super::install::Set::Local, &|_| {}).await.unwrap();
+        let emulator = super::super::emulator::start(&venv, &paths, "eu-central-1").await.unwrap();
+        let (client, account) = (&emulator.client, "111111111111");
+        let call = async |name: &str, body: Value| {
+            let target = format!("GraniteServiceVersion20100801.{name}");
+            client.json(account, "monitoring", &target, &body).await.unwrap()
+        };
+        let statistics = ["Sum", "Average", "Minimum", "Maximum", "SampleCount"];
+        let comparisons = [
+            "GreaterThanOrEqualToThreshold",
+            "GreaterThanThreshold",
+            "LessThanThreshold",
+            "LessThanOrEqualToThreshold",
+        ];
+        let mut random = fastrand::Rng::with_seed(7);
+        let (mut raised, mut fine) = (0, 0);
+        for (n, (statistic, comparison)) in
+            statistics.iter().flat_map(|s| comparisons.iter().map(move |c| (s, c))).enumerate()
+        {
+            for round in 0..3 {
+                let metric = format!("Errors{n}x{round}");
+                let values: Vec<f64> = (0..random.usize(1..6)).map(|_| f64::from(random.u8(0..4))).collect();
+                let threshold = f64::from(random.u8(0..6));
+                let alarm = json!({"AlarmName": metric, "Namespace": "AWS/Lambda", "MetricName": metric,
+                    "Statistic": statistic, "Period": 60, "EvaluationPeriods": 1, "Threshold": threshold,
+                    "ComparisonOperator": comparison, "TreatMissingData": "notBreaching"});
+                call("PutMetricAlarm", alarm).await;
+                // All data of a call are put before the alarms are evaluated.
+                let data: Vec<Value> =
+                    values.iter().map(|value| json!({"MetricName": metric, "Value": value})).collect();
+                call("PutMetricData", json!({"Namespace": "AWS/Lambda", "MetricData": data})).await;
+                let described = call("DescribeAlarms", json!({"AlarmNames": [metric]})).await;
+                let (alarm, emulators) = definition(&described["MetricAlarms"][0]).unwrap();
+                let ours =
+                    alarm.evaluate(&[None, None, alarm.statistic.of(&values)], State::InsufficientData);
+                assert_eq!(ours, emulators, "{statistic} of {values:?} {comparison} {threshold}");
+                if ours == State::Raised { raised += 1 } else { fine += 1 }
+            }
+        }
+        assert!(raised >= 10 && fine >= 10, "both states were seen: {raised} {fine}");
+        emulator.group.end().await;
+    }
 }

@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(watched.seconds.len(), 10);
         assert_eq!(watched.seconds[9].sent, 13);
         assert_eq!(watched.seconds.iter().map(|second| second.sent).sum::<u32>(), 103);
-        assert_eq!((watched.versions["f 3"].requests, watched.versions["f 3"].p50), (90, 50.0));
+        assert_eq!((watched.versions["f 3"].requests, watched.versions["f 3"].p50), (90, 49.0));
         assert_eq!((watched.versions["f 4"].requests, watched.versions["f 4"].errors), (11, 1));
         assert_eq!(watched.failures, BTreeMap::from([("GET x answered 502".to_owned(), 2)]));
         assert_eq!(watched.first_error.as_deref(), Some("GET x answered 500, request 1"));

@@ -181,3 +181,92 @@ pub(crate) fn verdict(watched: &Watched, in_time: bool) -> (Verdict, Option<Stri
     }
     (Verdict::Healthy, None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deploying(function: &str, status: &str, failed: Option<&str>) -> Deploying {
+        let mut deploying =
+            Deploying { function: function.into(), status: status.into(), ..Deploying::default() };
+        if let Some(event) = failed {
+            deploying.events.push((event.into(), "Failed".into()));
+            deploying.error = Some("HEALTH_CONSTRAINTS: it reported Failed".into());
+        }
+        deploying
+    }
+
+    fn seen(deployments: Vec<Deploying>, raised: &[&str], answered: u64, failed: u64) -> Watched {
+        Watched {
+            deployments,
+            raised: raised.iter().map(|name| (*name).to_owned()).collect(),
+            versions: BTreeMap::from([("f 1".to_owned(), Seen { requests: answered, ..Seen::default() })]),
+            failures: BTreeMap::from([("no answer".to_owned(), failed)]),
+            first_error: (failed > 0).then(|| "no answer".to_owned()),
+            ..Watched::default()
+        }
+    }
+
+    #[test]
+    fn the_verdict_follows_from_what_was_seen() {
+        let (good, bad) =
+            (deploying("f", "Succeeded", None), deploying("f", "Failed", Some("BeforeAllowTraffic")));
+        let stopped = deploying("g", "Stopped", None);
+        let going = deploying("f", "InProgress", None);
+        let table = [
+            (seen(vec![good.clone()], &[], 10, 0), true, Verdict::Healthy, None),
+            (seen(vec![good.clone()], &[], 10, 3), true, Verdict::Healthy, None),
+            (
+                seen(vec![good.clone(), bad.clone()], &[], 10, 0),
+                true,
+                Verdict::RolledBack,
+                Some("BeforeAllowTraffic of f failed: HEALTH_CONSTRAINTS: it reported Failed"),
+            ),
+            (
+                seen(vec![good.clone(), stopped.clone()], &["slow"], 10, 0),
+                true,
+                Verdict::RolledBack,
+                Some("the alarm slow took g back"),
+            ),
+            (
+                seen(vec![stopped], &[], 10, 0),
+                true,
+                Verdict::RolledBack,
+                Some("the deployment of g was stopped"),
+            ),
+            (
+                seen(vec![going.clone()], &[], 10, 0),
+                false,
+                Verdict::TimedOut,
+                Some("the deployment of f is still in progress"),
+            ),
+            (seen(vec![going.clone()], &[], 10, 0), true, Verdict::Healthy, None),
+            (seen(vec![], &[], 10, 0), true, Verdict::NothingToWatch, None),
+            (seen(vec![], &[], 0, 4), true, Verdict::Unreachable, Some("no answer")),
+            // A deployment that is taken back while nobody answers was taken back.
+            (
+                seen(vec![bad], &[], 0, 4),
+                true,
+                Verdict::RolledBack,
+                Some("BeforeAllowTraffic of f failed: HEALTH_CONSTRAINTS: it reported Failed"),
+            ),
+        ];
+        for (watched, in_time, verdict, cause) in table {
+            let found = super::verdict(&watched, in_time);
+            assert_eq!((found.0, found.1.as_deref()), (verdict, cause), "{watched:?}");
+        }
+    }
+
+    #[test]
+    fn parts_of_the_engine_are_events_of_codedeploy() {
+        let mut deploying = Deploying { status: "InProgress".into(), ..Deploying::default() };
+        deploying.phase("pre-hook", Status::Started, None);
+        assert_eq!(deploying.at_work(), Some("BeforeAllowTraffic"));
+        deploying.phase("pre-hook", Status::Succeeded, None);
+        deploying.phase("shift", Status::Started, None);
+        assert_eq!(deploying.at_work(), Some("AllowTraffic"));
+        deploying.phase("shift", Status::Failed, Some("an alarm"));
+        assert_eq!((deploying.failed_at(), deploying.is_over()), (Some("AllowTraffic"), true));
+        assert_eq!(deploying.error.as_deref(), Some("an alarm"));
+    }
+}

@@ -100,17 +100,21 @@ impl View<'_> {
         if wide && plot.height >= 4 {
             self.plot(frame, plot);
         }
-        let header = Row::new(["version", "requests", "errors", "p50 ms", "p99 ms"]);
+        // In a narrow terminal the latencies give way.
+        let columns = if wide { 5 } else { 3 };
+        let header = ["version", "requests", "errors", "p50 ms", "p99 ms"];
+        let header =
+            Row::new(header.into_iter().take(columns)).style(Style::new().add_modifier(Modifier::DIM));
         let rows = versions.into_iter().map(|(key, seen)| {
             let style = if seen.errors > 0 { self.color(Color::Red) } else { Style::new() };
-            Row::new([
+            let cells = [
                 key,
                 seen.requests.to_string(),
                 seen.errors.to_string(),
                 format!("{:.1}", seen.p50),
                 format!("{:.1}", seen.p99),
-            ])
-            .style(style)
+            ];
+            Row::new(cells.into_iter().take(columns)).style(style)
         });
         let widths = [
             Constraint::Fill(1),
@@ -119,8 +123,7 @@ impl View<'_> {
             Constraint::Length(7),
             Constraint::Length(7),
         ];
-        let header = header.style(Style::new().add_modifier(Modifier::DIM));
-        frame.render_widget(Table::new(rows, widths).header(header), table);
+        frame.render_widget(Table::new(rows, widths.into_iter().take(columns)).header(header), table);
         frame.render_widget(Paragraph::new(alarms), foot);
     }
 
@@ -144,16 +147,17 @@ impl View<'_> {
                 (None, false) => deploying.status.clone(),
             };
             let to_go = match minutes_to_go(&deploying.config, deploying.weight.round() as u32) {
-                Some(minutes) if !deploying.is_over() => format!(", {minutes} min of shift to go"),
+                Some(minutes) if !deploying.is_over() => format!(", {minutes} min to go"),
                 _ => String::new(),
             };
+            let (label, indent) = if wide { (" intended", "          ") } else { ("", "  ") };
             lines.push(Line::from(vec![
                 Span::raw(format!("{:<9} ", deploying.function)),
                 Span::styled(bar, self.color(Color::Cyan)),
-                Span::raw(format!(" {:>3.0} % intended, {observed} seen", deploying.weight)),
+                Span::raw(format!(" {:>3.0} %{label}, {observed} seen", deploying.weight)),
             ]));
             lines.push(Line::from(format!(
-                "          version {} to {}: {at}{to_go}",
+                "{indent}version {} to {}: {at}{to_go}",
                 deploying.old, deploying.new
             )));
         }
@@ -266,10 +270,10 @@ mod tests {
     fn shares_versions_and_alarms_are_in_it() {
         for width in [40, 80] {
             let text = drawn(width);
-            for wanted in ["30 % intended", "AllowTraffic", "checkin 4", "ALARM app-errors"] {
+            for wanted in ["30 %", "30 % seen", "AllowTraffic", "checkin 4", "ALARM app-errors"] {
                 assert!(text.contains(wanted), "{width}: {wanted}\n{text}");
             }
         }
-        assert!(drawn(80).contains("30 % seen") && drawn(80).contains("7 min of shift to go"));
+        assert!(drawn(80).contains("30 % intended") && drawn(80).contains("7 min to go"));
     }
 }
