@@ -20,6 +20,9 @@ const WIDE: u16 = 60;
 /// Over how many seconds the observed share is taken.
 const WINDOW: usize = 5;
 
+/// Seconds and percent.
+type Points = Vec<(f64, f64)>;
+
 /// A live view in a terminal.
 pub(crate) struct Chart {
     terminal: Terminal<CrosstermBackend<Stdout>>,
@@ -167,7 +170,7 @@ impl View<'_> {
     fn plot(&self, frame: &mut Frame<'_>, area: Rect) {
         const COLORS: [Color; 4] = [Color::Cyan, Color::Yellow, Color::Magenta, Color::Green];
         let deployments = &self.tally.so_far().deployments;
-        let mut lines: Vec<(String, Style, Vec<(f64, f64)>)> = Vec::new();
+        let mut lines: Vec<(String, Style, Points)> = Vec::new();
         for (deploying, color) in deployments.iter().zip(COLORS) {
             let key = Tally::key(&deploying.function, &deploying.new);
             let prefix = format!("{} ", deploying.function);
