@@ -64,7 +64,40 @@ pub(super) fn edit(
             }
         });
     }
+    if let (Some(record), "ListStackResources" | "DescribeStackResources") =
+        (front.cloud.ledger.current(key), action)
+    {
+        root.visit(&mut |element| {
+            if ["StackResourceSummaries", "StackResources"].contains(&element.name.as_str()) {
+                element.children.extend(codedeploy(key, &record));
+            }
+        });
+    }
     Ok(of(parts, &root))
+}
+
+/// What SAM's expansion has for gradual deployments and lowering takes out: the engine stands in for it, and a
+/// watcher finds deployments by it.
+fn codedeploy(key: &StackKey, record: &Record) -> Vec<Element> {
+    let shifts = &record.lowered.shifts;
+    let groups = shifts
+        .iter()
+        .map(|shift| (format!("{}DeploymentGroup", shift.function), "AWS::CodeDeploy::DeploymentGroup"));
+    let application =
+        (!shifts.is_empty()).then(|| (stand_in::SAM_APPLICATION.to_owned(), "AWS::CodeDeploy::Application"));
+    application
+        .into_iter()
+        .chain(groups)
+        .map(|(logical_id, kind)| {
+            let children = vec![
+                Element::leaf("LogicalResourceId", &logical_id),
+                Element::leaf("PhysicalResourceId", &format!("{}-{logical_id}", key.1)),
+                Element::leaf("ResourceType", kind),
+                Element::leaf("ResourceStatus", "CREATE_COMPLETE"),
+            ];
+            Element::node("member", children)
+        })
+        .collect()
 }
 
 /// The name or ARN that an inert resource would have.

@@ -12,7 +12,7 @@ use crate::model::template::Pseudo;
 pub(crate) const INERT: &str = "AWS::CDK::Metadata";
 
 /// SAM's logical id of the CodeDeploy application that `DeploymentPreference` brings along.
-const SAM_APPLICATION: &str = "ServerlessDeploymentApplication";
+pub(in crate::local) const SAM_APPLICATION: &str = "ServerlessDeploymentApplication";
 
 /// A type that the emulator refuses.
 struct Refused {
