@@ -8,6 +8,7 @@ pub(crate) mod buildspec;
 pub(crate) mod changeset;
 pub(crate) mod config;
 pub(crate) mod fault;
+pub(crate) mod iam;
 pub(crate) mod keys;
 pub(crate) mod line;
 pub(crate) mod net;
