@@ -20,10 +20,10 @@ for prefix in SERVICES:
     service = services[prefix]
     print(f"@ {prefix}")
     for kind in sorted(service["resources"]):
-        print(f"r {kind} {service['resources'][kind]['arn']}")
+        print(f"r {kind.replace(' ', '-')} {service['resources'][kind]['arn']}")
     for key in sorted(service["conditions"]):
         if key.split(":")[0].lower() != "aws":
             print(f"k {key}")
     for action in sorted(service["privileges"]):
-        kinds = sorted(kind for kind in service["privileges"][action]["resource_types"] if kind)
+        kinds = sorted(kind.replace(" ", "-") for kind in service["privileges"][action]["resource_types"] if kind)
         print(" ".join(["a", action, *kinds]))

@@ -15,6 +15,7 @@ pub(crate) mod net;
 pub(crate) mod package;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
+pub(crate) mod prove;
 pub(crate) mod rollout;
 pub(crate) mod stack;
 pub(crate) mod template;

@@ -1,13 +1,15 @@
 //! Which actions, resource types and condition keys IAM has: a typo must be an error, never a silent deny.
 //!
-//! The data is `xtask/data/iam-actions.txt`; its head names origin, date and license.
+//! The data is `xtask/data/iam-actions.txt`, whose head names origin, date and license, and `iam-actions-more.txt` for
+//! what that source leaves out.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use iam_rs::Arn;
 
-const DATA: &str = include_str!("../../../data/iam-actions.txt");
+const DATA: [&str; 2] =
+    [include_str!("../../../data/iam-actions.txt"), include_str!("../../../data/iam-actions-more.txt")];
 
 /// Global condition keys that our layer knows. Source: IAM user guide, "AWS global condition context keys".
 const GLOBAL_KEYS: [&str; 34] = [
@@ -71,7 +73,7 @@ struct Action {
     kinds: Vec<&'static str>,
 }
 
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::parse(DATA));
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::parse(&DATA));
 
 impl Catalogue {
     /// The one catalogue.
@@ -79,22 +81,22 @@ impl Catalogue {
         &CATALOGUE
     }
 
-    fn parse(text: &'static str) -> Self {
+    fn parse(texts: &[&'static str]) -> Self {
         let mut services: BTreeMap<&'static str, Service> = BTreeMap::new();
         let mut current = "";
-        for line in text.lines() {
+        for line in texts.iter().flat_map(|text| text.lines()) {
             let mut words = line.split(' ');
             match (words.next(), words.next()) {
                 (Some("@"), Some(prefix)) => {
                     current = prefix;
-                    services.insert(prefix, Service::default());
+                    services.entry(prefix).or_default();
                 }
                 (Some(mark), Some(name)) => {
                     let Some(service) = services.get_mut(current) else { continue };
                     match mark {
                         "a" => {
-                            let action = Action { name, kinds: words.collect() };
-                            service.actions.insert(name.to_ascii_lowercase(), action);
+                            let entry = service.actions.entry(name.to_ascii_lowercase());
+                            entry.or_insert(Action { name, kinds: Vec::new() }).kinds.extend(words);
                         }
                         "r" => {
                             service.kinds.insert(name, wildcards(words.next().unwrap_or("*")));

@@ -2,10 +2,7 @@
 //!
 //! Source: IAM user guide, "IAM JSON policy element reference".
 
-use iam_rs::{
-    EvaluationOptions, IAMAction, IAMEffect, IAMPolicy, IAMRequest, IAMResource, IAMStatement,
-    PolicyEvaluator,
-};
+use iam_rs::{ArnMatcher, EvaluationOptions, IAMAction, IAMEffect, IAMPolicy, IAMStatement, PolicyEvaluator};
 use serde_json::Value;
 
 use super::catalogue::Catalogue;
@@ -88,7 +85,8 @@ pub(crate) struct Statement {
     /// Its number in the world, for results that are kept.
     pub(crate) id: usize,
     actions: PolicyEvaluator,
-    resources: Option<PolicyEvaluator>,
+    /// Made once where no pattern holds a policy variable.
+    resources: Option<ArnMatcher>,
 }
 
 /// Why a statement does not apply; a later variant is the nearer miss.
@@ -158,7 +156,7 @@ impl Statement {
             .with_options(options);
         let fixed =
             raw.resources.as_ref().filter(|patterns| !patterns.all.iter().any(|text| text.contains("${")));
-        let resources = fixed.map(|patterns| resource_evaluator(patterns, patterns.all.clone()));
+        let resources = fixed.and_then(|patterns| ArnMatcher::new(patterns.all.clone()).ok());
         Self { place, raw, id, actions, resources }
     }
 
@@ -170,7 +168,8 @@ impl Statement {
         let raw = &self.raw;
         let who = raw.principal.as_ref().map_or(Who::Named, |principal| principal.means(&request.caller));
         let lack = |lack: Lack| Ok(Matched { who, lack: Some(lack) });
-        if !allows(&self.actions, &request.plain)? {
+        let asked = self.actions.evaluate(&request.plain).map_err(|error| error.to_string())?;
+        if asked.decision != iam_rs::Decision::Allow {
             return lack(Lack::Action);
         }
         if who == Who::No {
@@ -193,32 +192,14 @@ impl Statement {
             // An action that takes no resource is covered by `*` alone.
             return Ok(patterns.all.iter().any(|pattern| pattern == "*") != patterns.negated);
         }
-        if let Some(evaluator) = &self.resources {
-            return allows(evaluator, &request.plain);
+        let arn = &request.plain.resource;
+        if let Some(matcher) = &self.resources {
+            return Ok(matcher.matches_arn(arn) != patterns.negated);
         }
-        let filled: Vec<String> =
-            patterns.all.iter().filter_map(|text| interpolate(text, &request.keys)).collect();
-        if filled.is_empty() {
-            return Ok(patterns.negated);
-        }
-        allows(&resource_evaluator(patterns, filled), &request.plain)
+        let filled = patterns.all.iter().filter_map(|text| interpolate(text, &request.keys));
+        let matcher = ArnMatcher::new(filled).map_err(|error| error.to_string())?;
+        Ok(matcher.matches_arn(arn) != patterns.negated)
     }
-}
-
-fn resource_evaluator(patterns: &Patterns, all: Vec<String>) -> PolicyEvaluator {
-    let mut statement = IAMStatement::new(IAMEffect::Allow).with_action(IAMAction::Single("*".to_owned()));
-    let resources = Some(IAMResource::Multiple(all));
-    if patterns.negated {
-        statement.not_resource = resources
-    } else {
-        statement.resource = resources
-    }
-    PolicyEvaluator::with_policies(vec![IAMPolicy::new().add_statement(statement)])
-}
-
-fn allows(evaluator: &PolicyEvaluator, request: &IAMRequest) -> Result<bool, String> {
-    let result = evaluator.evaluate(request).map_err(|error| error.to_string())?;
-    Ok(result.decision == iam_rs::Decision::Allow)
 }
 
 /// One text or a list of texts; numbers and booleans as their text.
