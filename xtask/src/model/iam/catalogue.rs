@@ -161,6 +161,20 @@ impl Catalogue {
             .is_some_and(|action| action.kinds.is_empty())
     }
 
+    /// Every action that can be asked on a resource.
+    pub(crate) fn asked_on(&self, arn: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        for (prefix, service) in &self.services {
+            for action in service.actions.values() {
+                let mut patterns = action.kinds.iter().filter_map(|kind| service.kinds.get(kind));
+                if patterns.any(|pattern| Arn::wildcard_match(arn, pattern)) {
+                    all.push(format!("{prefix}:{}", action.name));
+                }
+            }
+        }
+        all
+    }
+
     /// Checks that an action can be asked on a resource at all.
     ///
     /// # Errors

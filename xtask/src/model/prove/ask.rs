@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::Problem;
-use super::matrix::{self, Actor, Matrix, Variant};
+use super::matrix::{self, Actor, Only, Variant};
 use super::names::Names;
 use super::world::{Ground, Role, World};
 use crate::model::config::BUILD;
@@ -168,12 +168,11 @@ impl<'a> Worlds<'a> {
             .principals
             .get(name)
             .ok_or_else(|| unknown("principal", name, matrix.principals.keys()))?;
-        self.resolve(matrix, name, actor.get_ref(), env, variant)
+        self.resolve(name, actor.get_ref(), env, variant)
     }
 
     fn resolve<'w>(
         &'w self,
-        matrix: &Matrix,
         name: &str,
         actor: &Actor,
         env: &str,
@@ -342,6 +341,8 @@ pub(crate) struct Asked<'w> {
     pub(crate) asker: Rc<Asker<'w>>,
     /// The request.
     pub(crate) request: Request,
+    /// Which of the policies are looked at.
+    pub(crate) only: Option<Only>,
     /// Where.
     pub(crate) world: &'w World,
 }
@@ -363,6 +364,16 @@ impl Asked<'_> {
         &self,
         matcher: &mut dyn FnMut(&Statement, &Request) -> Result<Matched, String>,
     ) -> Result<Verdict, String> {
-        decide(&self.request, &self.asker.bearing(self.world, &self.request), matcher)
+        decide(&self.request, &self.bearing(), matcher)
+    }
+
+    /// Every policy that is looked at.
+    pub(crate) fn bearing(&self) -> Bearing<'_> {
+        let all = self.asker.bearing(self.world, &self.request);
+        match self.only {
+            None => all,
+            Some(Only::Caller) => Bearing { resource: None, ..all },
+            Some(Only::Identity) => Bearing { identity: all.identity, ..Bearing::default() },
+        }
     }
 }

@@ -138,6 +138,9 @@ pub(crate) struct Row {
     /// Whether a deny must come from a missing right alone.
     #[serde(default)]
     pub(crate) implicit: bool,
+    /// Which of the policies are looked at; without it, all.
+    #[serde(default)]
+    pub(crate) only: Option<Only>,
     /// Who: names of principals.
     pub(crate) who: Spanned<Vec<String>>,
     /// What: actions.
@@ -157,6 +160,17 @@ pub(crate) struct Row {
     /// A resource, as `stack.LogicalId`: the row is asked only in the target accounts where it exists.
     #[serde(default)]
     pub(crate) only_with: Option<Spanned<String>>,
+}
+
+/// A part of the policies that is looked at as if the others let everything pass, so that two that say the same are
+/// both held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Only {
+    /// The policies of the caller, its boundary and its organization.
+    Caller,
+    /// The policies that are attached to the caller.
+    Identity,
 }
 
 /// What must come out.

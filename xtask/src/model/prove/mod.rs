@@ -8,7 +8,7 @@ mod ask;
 // mod compare;
 mod expand;
 mod matrix;
-// mod mutate;
+mod mutate;
 mod names;
 mod needs;
 // mod opinion;

@@ -11,6 +11,9 @@ use super::world::{Ground, Role, World};
 use crate::model::iam::{Guard, Kind, Limit, Place, Statement, size};
 use crate::model::template::{Node, Scope};
 
+/// The `Sid` of a statement that no template writes.
+pub(super) const MADE: &str = "permission";
+
 /// Adds the policies of one stack to its world.
 pub(super) fn policies(world: &mut World, ground: &Ground<'_>, index: usize) {
     let Some(stack) = world.stacks.get(index) else { return };
@@ -294,7 +297,7 @@ impl Found<'_> {
         let action = get(self, "Action").unwrap_or_else(|| "lambda:InvokeFunction".to_owned());
         let kind = if principal.contains('.') { "Service" } else { "AWS" };
         let mut statement = serde_json::json!({
-            "Sid": resource.id, "Effect": "Allow", "Principal": {kind: principal}, "Action": action, "Resource": on,
+            "Sid": MADE, "Effect": "Allow", "Principal": {kind: principal}, "Action": action, "Resource": on,
         });
         for (property, key, operator) in [
             ("SourceArn", "AWS:SourceArn", "ArnLike"),

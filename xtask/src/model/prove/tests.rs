@@ -60,4 +60,10 @@ fn scratch() {
             m.file, m.line, m.resource, m.handler, m.who, m.action, m.on, m.by
         );
     }
+    let watch = std::time::Instant::now();
+    let mutation = super::mutate::run(&worlds, &asked);
+    println!("{} mutants, {} caught, {:?}", mutation.mutants.len(), mutation.caught(), watch.elapsed());
+    for m in mutation.survivors() {
+        println!("SURVIVES {}", m.name);
+    }
 }
