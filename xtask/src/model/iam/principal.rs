@@ -122,6 +122,35 @@ impl Principal {
         Ok(Self { negated, all })
     }
 
+    /// The element as JSON, under its name.
+    pub(crate) fn to_json(&self) -> (&'static str, Value) {
+        let name = if self.negated { "NotPrincipal" } else { "Principal" };
+        if self.all.contains(&One::Any) {
+            return (name, Value::from("*"));
+        }
+        let mut map = serde_json::Map::new();
+        for one in &self.all {
+            let (kind, text) = match one {
+                One::Account(text) | One::Arn(text) => ("AWS", text.as_str()),
+                One::Service(text) => ("Service", text.as_str()),
+                One::Any | One::Other => continue,
+            };
+            let entry = map.entry(kind).or_insert_with(|| Value::Array(Vec::new()));
+            if let Some(list) = entry.as_array_mut() {
+                list.push(Value::from(text));
+            }
+        }
+        (name, Value::Object(map))
+    }
+
+    /// The services that it names.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().filter_map(|one| match one {
+            One::Service(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// How the element means the caller.
     pub(crate) fn means(&self, caller: &Caller) -> Who {
         let each = || self.all.iter().map(|one| means(one, caller));

@@ -160,6 +160,39 @@ impl Statement {
         Self { place, raw, id, actions, resources }
     }
 
+    /// The statement as JSON, its intrinsic functions evaluated.
+    pub(crate) fn to_json(&self) -> Value {
+        let raw = &self.raw;
+        let mut map = serde_json::Map::new();
+        let effect = if raw.effect == Effect::Allow { "Allow" } else { "Deny" };
+        map.insert("Effect".to_owned(), Value::from(effect));
+        if let Some(principal) = &raw.principal {
+            let (name, value) = principal.to_json();
+            map.insert(name.to_owned(), value);
+        }
+        let mut put = |patterns: &Patterns, plain: &str, not: &str| {
+            map.insert(
+                if patterns.negated { not } else { plain }.to_owned(),
+                Value::from(patterns.all.clone()),
+            );
+        };
+        put(&raw.actions, "Action", "NotAction");
+        if let Some(resources) = &raw.resources {
+            put(resources, "Resource", "NotResource");
+        }
+        let mut conditions = serde_json::Map::new();
+        for condition in &raw.conditions {
+            let entry = conditions
+                .entry(condition.operator.clone())
+                .or_insert_with(|| Value::Object(serde_json::Map::new()));
+            entry[&condition.key] = Value::from(condition.values.clone());
+        }
+        if !conditions.is_empty() {
+            map.insert("Condition".to_owned(), Value::Object(conditions));
+        }
+        Value::Object(map)
+    }
+
     /// What it says about a request.
     ///
     /// # Errors

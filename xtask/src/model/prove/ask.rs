@@ -55,6 +55,11 @@ impl<'w> Asker<'w> {
         Self { label: label.to_owned(), caller, home, role: None, managed: Vec::new(), own, boundary: None }
     }
 
+    /// Whether no template has them: what they may do themselves does not change with the templates.
+    pub(crate) fn is_made(&self) -> bool {
+        self.role.is_none() && self.managed.is_empty()
+    }
+
     /// Every policy that bears on a request of theirs in a world.
     pub(crate) fn bearing<'a>(&'a self, world: &'a World, request: &Request) -> Bearing<'a> {
         let policy = |arn: &String| self.home.managed.get(arn).map(Vec::as_slice);

@@ -5,15 +5,15 @@
 //! `cfn/access-matrix.toml` and every call that CloudFormation's handlers make.
 
 mod ask;
-// mod compare;
+mod compare;
 mod expand;
 mod matrix;
 mod mutate;
 mod names;
 mod needs;
-// mod opinion;
+mod opinion;
 mod policies;
-// mod rights;
+mod rights;
 mod rows;
 mod stack;
 mod types;

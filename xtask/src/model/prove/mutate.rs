@@ -80,12 +80,16 @@ pub(crate) fn run(worlds: &Worlds<'_>, asked: &[Asked<'_>]) -> Mutation {
             let weakened: BTreeMap<usize, Option<Statement>> =
                 origin.all.iter().map(|statement| (statement.id, weaken(statement, &change))).collect();
             let caught = touched.iter().find(|index| {
-                let (Some(one), Some(answers)) = (asked.get(**index), kept.get(**index)) else { return false };
+                let (Some(one), Some(answers)) = (asked.get(**index), kept.get(**index)) else {
+                    return false;
+                };
                 let Some(row) = rows.get(one.row) else { return false };
                 let verdict = one.verdict_by(&mut |statement, request| match weakened.get(&statement.id) {
                     Some(Some(other)) => other.matches(request),
                     Some(None) => Ok(Matched::GONE),
-                    None => answers.get(&statement.id).cloned().map_or_else(|| statement.matches(request), Ok),
+                    None => {
+                        answers.get(&statement.id).cloned().map_or_else(|| statement.matches(request), Ok)
+                    }
                 });
                 verdict.is_ok_and(|verdict| !row.accepts(verdict.decision))
             });
@@ -93,7 +97,10 @@ pub(crate) fn run(worlds: &Worlds<'_>, asked: &[Asked<'_>]) -> Mutation {
                 name: name(&origin, &change),
                 file: origin.place.file.clone(),
                 line: origin.place.line,
-                caught_by: caught.and_then(|index| asked.get(*index)).and_then(|one| rows.get(one.row)).map(|row| row.id.get_ref().clone()),
+                caught_by: caught
+                    .and_then(|index| asked.get(*index))
+                    .and_then(|one| rows.get(one.row))
+                    .map(|row| row.id.get_ref().clone()),
                 why: None,
             });
         }
@@ -112,7 +119,8 @@ fn keep(asked: &[Asked<'_>]) -> (Kept, BTreeMap<usize, Vec<usize>>) {
         let mut answers = BTreeMap::new();
         let bearing = one.bearing();
         let layers = bearing.scps.iter().copied().chain(bearing.resource.map(|policy| policy.statements));
-        let layers = layers.chain(bearing.identity.iter().copied()).chain(bearing.boundary).chain(bearing.session);
+        let layers =
+            layers.chain(bearing.identity.iter().copied()).chain(bearing.boundary).chain(bearing.session);
         for statement in layers.flatten() {
             if let Ok(matched) = statement.matches(&one.request) {
                 answers.insert(statement.id, matched);
@@ -131,7 +139,10 @@ fn origins<'w>(worlds: &'w Worlds<'_>) -> Vec<Origin<'w>> {
     for statement in written {
         let place = &statement.place;
         let key = (place.file.clone(), place.line, format!("{}.{}", place.of, place.sid));
-        all.entry(key).or_insert_with(|| Origin { place: place.clone(), all: Vec::new() }).all.push(statement);
+        all.entry(key)
+            .or_insert_with(|| Origin { place: place.clone(), all: Vec::new() })
+            .all
+            .push(statement);
     }
     all.into_values().collect()
 }
@@ -164,7 +175,8 @@ fn says_all_actions(raw: &Raw) -> bool {
         return false;
     }
     let catalogue = Catalogue::get();
-    let known: BTreeSet<String> = all.iter().flat_map(|action| catalogue.expand(action).unwrap_or_default()).collect();
+    let known: BTreeSet<String> =
+        all.iter().flat_map(|action| catalogue.expand(action).unwrap_or_default()).collect();
     resources.all.iter().all(|on| catalogue.asked_on(&sample(on)).iter().all(|action| known.contains(action)))
 }
 
@@ -180,14 +192,20 @@ fn says_all_resources(raw: &Raw, patterns: &Patterns) -> bool {
     let bucket = |on: &String| on.contains(":s3:::") && !on.contains('/');
     let objects = |on: &String| on.contains(":s3:::") && on.ends_with("/*") && on.matches('/').count() == 1;
     let catalogue = Catalogue::get();
-    let actions: Vec<String> = raw.actions.all.iter().flat_map(|action| catalogue.expand(action).unwrap_or_default()).collect();
+    let actions: Vec<String> =
+        raw.actions.all.iter().flat_map(|action| catalogue.expand(action).unwrap_or_default()).collect();
     if patterns.all.iter().any(|on| on.contains(":sns:")) {
         return true;
     }
     if !patterns.all.iter().any(objects) {
         return false;
     }
-    let name = patterns.all.iter().find(|on| objects(on)).map(|on| on.trim_end_matches("/*").to_owned()).unwrap_or_default();
+    let name = patterns
+        .all
+        .iter()
+        .find(|on| objects(on))
+        .map(|on| on.trim_end_matches("/*").to_owned())
+        .unwrap_or_default();
     let on_bucket: BTreeSet<String> = catalogue.asked_on(&name).into_iter().collect();
     patterns.all.iter().any(bucket) || !actions.iter().any(|action| on_bucket.contains(action))
 }
@@ -235,7 +253,10 @@ fn excuse(worlds: &Worlds<'_>, out: &mut Mutation) {
                 mutant.why = Some(survivor.why.clone());
                 continue;
             }
-            Some(mutant) => format!("mutant `{wanted}` is caught by row {}: take it off the list", mutant.caught_by.clone().unwrap_or_default()),
+            Some(mutant) => format!(
+                "mutant `{wanted}` is caught by row {}: take it off the list",
+                mutant.caught_by.clone().unwrap_or_default()
+            ),
             None => format!("there is no mutant `{wanted}`"),
         };
         out.problems.push(Problem::new(matrix::FILE, line, complaint));

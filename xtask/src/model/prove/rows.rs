@@ -178,7 +178,8 @@ impl<'w> OneEnv<'_, 'w, '_> {
         let env_account = self.worlds.ground.config.account_id(self.env).unwrap_or_default();
         let own = asker.caller.account().unwrap_or(env_account);
         // Where the resource's policy is not looked at, the resource counts as the caller's own.
-        let owner = if self.row.only.is_some() { own.to_owned() } else { self.world.owner(resource, own).to_owned() };
+        let owner =
+            if self.row.only.is_some() { own.to_owned() } else { self.world.owner(resource, own).to_owned() };
         match Request::new(&asker.caller, action, resource, &owner, &self.world.setting, given) {
             Ok(request) => self.asked.push(Asked {
                 row: self.number,
