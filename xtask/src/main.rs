@@ -37,6 +37,10 @@ enum Command {
     Test(cmd::test::Args),
     /// Run the tests of the Dev stage against the API at API_URL
     IntegrationTest(cmd::integration_test::Args),
+    /// List everything of the project in all accounts, then remove it
+    Destroy(cmd::destroy::Args),
+    /// Look at everything a release rests on, and say how to mend what is wrong
+    Doctor(cmd::doctor::Args),
     /// The local cloud by itself, for any AWS client
     #[command(subcommand)]
     Local(cmd::local::Command),
@@ -49,16 +53,16 @@ fn main() -> std::process::ExitCode {
     };
     let common = parsed.common;
     match parsed.command {
-        Command::Rehearse(args) => cmd::run("rehearse", common, async |c| cmd::rehearse::run(c, args).await),
-        Command::Check(args) => cmd::run("check", common, async |c| cmd::check::run(c, args).await),
-        Command::Bootstrap(args) => {
-            cmd::run("bootstrap", common, async |c| cmd::bootstrap::run(c, args).await)
+        Command::Rehearse(a) => cmd::run("rehearse", common, async |c| cmd::rehearse::run(c, a).await),
+        Command::Check(a) => cmd::run("check", common, async |c| cmd::check::run(c, a).await),
+        Command::Bootstrap(a) => cmd::run("bootstrap", common, async |c| cmd::bootstrap::run(c, a).await),
+        Command::Package(a) => cmd::run("package", common, async |c| cmd::package::run(c, a).await),
+        Command::Test(a) => cmd::run("test", common, async |c| cmd::test::run(c, a).await),
+        Command::IntegrationTest(a) => {
+            cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)
         }
-        Command::Package(args) => cmd::run("package", common, async |c| cmd::package::run(c, args).await),
-        Command::Test(args) => cmd::run("test", common, async |c| cmd::test::run(c, args).await),
-        Command::IntegrationTest(args) => {
-            cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, args).await)
-        }
-        Command::Local(command) => cmd::run("local", common, async |c| cmd::local::run(c, command).await),
+        Command::Destroy(a) => cmd::run("destroy", common, async |c| cmd::destroy::run(c, a).await),
+        Command::Doctor(a) => cmd::run("doctor", common, async |c| cmd::doctor::run(c, a).await),
+        Command::Local(a) => cmd::run("local", common, async |c| cmd::local::run(c, a).await),
     }
 }

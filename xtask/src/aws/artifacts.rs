@@ -95,3 +95,47 @@ impl Bucket {
         format!("s3://{}/{key}", self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::Script;
+    use super::*;
+    use crate::model::fault::from_error;
+
+    async fn put(replies: Vec<(u16, &str)>) -> (anyhow::Result<Upload>, Vec<String>) {
+        let replies = replies.into_iter().map(|(status, text)| (status, text.to_owned())).collect();
+        let (script, account) = Script::start(replies).await;
+        let bucket = Bucket::new(&account, "bucket", "arn:key");
+        let result = bucket.put_once("packages/checkin/ab.zip", b"zip".to_vec(), &[("commit", "c")]).await;
+        (result, script.asked())
+    }
+
+    #[tokio::test]
+    async fn a_package_is_put_once() {
+        let head = "HEAD /bucket/packages/checkin/ab.zip";
+        let conditional = "PUT /bucket/packages/checkin/ab.zip if-none-match *";
+        let denied = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+        let there = "<Error><Code>PreconditionFailed</Code><Message>there</Message></Error>";
+        let table = [
+            (vec![(200, "")], Upload::Present, vec![head]),
+            (vec![(404, ""), (200, "")], Upload::Uploaded, vec![head, conditional]),
+            // Whoever may not list is told 403 of a missing key: the conditional PUT has the last word.
+            (vec![(403, ""), (200, "")], Upload::Uploaded, vec![head, conditional]),
+            (vec![(403, ""), (412, there)], Upload::Present, vec![head, conditional]),
+        ];
+        for (replies, expected, asked) in table {
+            let (result, found) = put(replies.clone()).await;
+            assert_eq!(
+                (result.unwrap(), found),
+                (expected, asked.iter().map(ToString::to_string).collect()),
+                "{replies:?}"
+            );
+        }
+        let (result, _) = put(vec![(404, ""), (403, denied)]).await;
+        let fault = from_error(&result.unwrap_err());
+        assert_eq!(
+            (fault.on.as_str(), fault.why.as_str()),
+            ("s3://bucket/packages/checkin/ab.zip", "AccessDenied: no")
+        );
+    }
+}

@@ -6,13 +6,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
-use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, ChangeSetType, Parameter, Tag};
+use aws_sdk_cloudformation::types::{
+    Capability, ChangeSetStatus, ChangeSetType, EvaluationType, Parameter, RequiresRecreation,
+    ResourceChange, StackStatus as StackStatusFilter, Tag,
+};
 use tokio::time::sleep;
 
 use super::error::explain;
 use super::session::Account;
 use crate::clock::Stopwatch;
-use crate::model::changeset::{Change, says_no_changes, sorted};
+use crate::model::changeset::{Caused, Change, says_no_changes, settle, sorted};
 use crate::model::fault::{Fault, Kind};
 use crate::model::line::{Emit, Event, Line};
 use crate::model::stack::StackStatus;
@@ -112,6 +115,57 @@ impl Stacks {
                 .filter_map(|p| pair(p.parameter_key(), p.parameter_value()))
                 .collect(),
         }))
+    }
+
+    /// Names and states of every stack whose name begins so, deleted ones left out.
+    pub(crate) async fn named(&self, prefix: &str) -> anyhow::Result<Vec<(String, StackStatus)>> {
+        let mut pages = self.client.list_stacks().into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the stacks", &self.account))?;
+            found.extend(page.stack_summaries().iter().filter_map(|stack| {
+                let status = StackStatus::parse(stack.stack_status().map_or("", |status| status.as_str()));
+                let name = stack.stack_name().filter(|name| name.starts_with(prefix))?;
+                (status != StackStatus::Absent).then(|| (name.to_owned(), status))
+            }));
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
+
+    /// What deleted stacks of such a name left behind, as far as CloudFormation remembers them (90 days): the stack's
+    /// name and the resource.
+    pub(crate) async fn left_behind(&self, prefix: &str) -> anyhow::Result<Vec<(String, Physical)>> {
+        let deleted = self.client.list_stacks().stack_status_filter(StackStatusFilter::DeleteComplete);
+        let mut pages = deleted.into_paginator().send();
+        let mut ids = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the deleted stacks", &self.account))?;
+            let own = page
+                .stack_summaries()
+                .iter()
+                .filter(|s| s.stack_name().is_some_and(|n| n.starts_with(prefix)));
+            ids.extend(own.filter_map(|s| Some((s.stack_id()?.to_owned(), s.stack_name()?.to_owned()))));
+        }
+        let mut found = Vec::new();
+        for (id, name) in ids {
+            let mut pages = self.client.describe_stack_events().stack_name(&id).into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page =
+                    page.map_err(|error| explain(error, "read the events of the deleted stack", &name))?;
+                let skipped = page.stack_events().iter().filter(|event| {
+                    event.resource_status().is_some_and(|status| status.as_str() == "DELETE_SKIPPED")
+                });
+                found.extend(skipped.filter_map(|event| {
+                    let physical = Physical {
+                        id: event.physical_resource_id()?.to_owned(),
+                        resource_type: event.resource_type()?.to_owned(),
+                    };
+                    Some((name.clone(), physical))
+                }));
+            }
+        }
+        Ok(found)
     }
 
     /// The template's text as it was submitted.
@@ -254,18 +308,9 @@ impl Stacks {
         let mut changes = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| explain(error, "describe the change set of the stack", stack))?;
-            changes.extend(page.changes().iter().filter_map(|change| change.resource_change()).map(
-                |change| {
-                    Change::new(
-                        change.action().map_or("", |action| action.as_str()),
-                        change.replacement().map(|replacement| replacement.as_str()),
-                        change.logical_resource_id().unwrap_or_default(),
-                        change.resource_type().unwrap_or_default(),
-                    )
-                },
-            ));
+            changes.extend(page.changes().iter().filter_map(|change| change.resource_change()).map(caused));
         }
-        Ok(sorted(changes))
+        Ok(sorted(settle(changes)))
     }
 
     /// Removes a change set.
@@ -404,6 +449,25 @@ impl Stacks {
     }
 }
 
+/// A change in our words, with what may make a replacement of it.
+fn caused(change: &ResourceChange) -> Caused {
+    let own = Change::new(
+        change.action().map_or("", |action| action.as_str()),
+        change.replacement().map(|replacement| replacement.as_str()),
+        change.logical_resource_id().unwrap_or_default(),
+        change.resource_type().unwrap_or_default(),
+    );
+    let recreating = change.details().iter().filter(|detail| {
+        let wanted = detail.target().and_then(|target| target.requires_recreation());
+        wanted.is_none_or(|wanted| *wanted != RequiresRecreation::Never)
+    });
+    let causes = recreating.map(|detail| match (detail.evaluation(), detail.causing_entity()) {
+        (Some(EvaluationType::Dynamic), Some(entity)) => entity.split('.').next().map(ToOwned::to_owned),
+        _ => None,
+    });
+    (own, causes.collect())
+}
+
 /// Whether an event is a failure of its own rather than the echo of another one.
 fn is_cause(event: &Event) -> bool {
     let echo = event.reason.as_deref().is_some_and(says_cancelled);
@@ -423,7 +487,166 @@ fn says_no_such_stack(message: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::scripted::{Script, error, result};
     use super::*;
+    use crate::model::changeset::Op;
+    use crate::model::fault::from_error;
+
+    fn stack(status: &str) -> String {
+        format!(
+            "<Stacks><member><StackName>s</StackName><StackId>arn:s</StackId><StackStatus>{status}</StackStatus><Outputs><member><OutputKey>K</OutputKey><OutputValue>v</OutputValue></member></Outputs></member></Stacks>"
+        )
+    }
+
+    fn event(id: &str, logical: &str, status: &str, reason: &str) -> String {
+        format!(
+            "<member><EventId>{id}</EventId><StackName>s</StackName><LogicalResourceId>{logical}</LogicalResourceId><ResourceStatus>{status}</ResourceStatus><ResourceStatusReason>{reason}</ResourceStatusReason></member>"
+        )
+    }
+
+    fn wanted<'a>(
+        parameters: &'a BTreeMap<String, String>,
+        tags: &'a BTreeMap<String, String>,
+    ) -> Wanted<'a> {
+        Wanted { stack: "s", template: "{}", parameters, tags, role_arn: None, name: "c" }
+    }
+
+    #[tokio::test]
+    async fn a_stack_is_described_or_absent() {
+        let absent = error(400, "ValidationError", "Stack with id s does not exist");
+        let odd = result("DescribeStacks", &stack("SLEEPING"));
+        let replies = vec![
+            result("DescribeStacks", &stack("UPDATE_COMPLETE")),
+            absent,
+            result("DescribeStacks", &stack("DELETE_COMPLETE")),
+            odd,
+            error(403, "AccessDenied", "no"),
+        ];
+        let (_, account) = Script::start(replies).await;
+        let stacks = Stacks::new(&account);
+        let info = stacks.describe("s").await.unwrap().unwrap();
+        assert_eq!((info.status.to_string().as_str(), info.outputs["K"].as_str()), ("UPDATE_COMPLETE", "v"));
+        assert!(stacks.describe("s").await.unwrap().is_none());
+        assert!(stacks.describe("s").await.unwrap().is_none());
+        assert_eq!(
+            stacks.describe("s").await.unwrap().unwrap().status,
+            StackStatus::Unknown("SLEEPING".into())
+        );
+        let refused = from_error(&stacks.describe("s").await.unwrap_err());
+        assert_eq!((refused.kind, refused.why.as_str()), (Kind::Failed, "AccessDenied: no"));
+    }
+
+    #[tokio::test]
+    async fn an_expired_session_is_a_matter_of_credentials() {
+        let (_, account) = Script::start(vec![error(
+            403,
+            "ExpiredToken",
+            "The security token included in the request is expired",
+        )])
+        .await;
+        let fault = from_error(&Stacks::new(&account).describe("s").await.unwrap_err());
+        assert_eq!(fault.kind, Kind::Credentials);
+        assert!(fault.next.contains("aws sso login"), "{}", fault.next);
+    }
+
+    #[tokio::test]
+    async fn an_empty_change_set_is_removed_and_none() {
+        let described = "<Status>FAILED</Status><StatusReason>The submitted information didn't contain changes.</StatusReason>";
+        let replies = vec![
+            result("CreateChangeSet", "<Id>arn:c</Id>"),
+            result("DescribeChangeSet", "<Status>CREATE_PENDING</Status>"),
+            result("DescribeChangeSet", described),
+            result("DeleteChangeSet", ""),
+        ];
+        let (script, account) = Script::start(replies).await;
+        let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+        assert!(
+            Stacks::new(&account)
+                .create_change_set(&wanted(&parameters, &tags), false)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert_eq!(
+            script.asked(),
+            ["CreateChangeSet", "DescribeChangeSet", "DescribeChangeSet", "DeleteChangeSet"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failed_change_set_is_removed_and_says_why() {
+        let described = "<Status>FAILED</Status><StatusReason>Transform failed</StatusReason>";
+        let (_, account) = Script::start(vec![
+            result("CreateChangeSet", "<Id>arn:c</Id>"),
+            result("DescribeChangeSet", described),
+            result("DeleteChangeSet", ""),
+        ])
+        .await;
+        let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+        let fault = from_error(
+            &Stacks::new(&account).create_change_set(&wanted(&parameters, &tags), true).await.unwrap_err(),
+        );
+        assert_eq!(fault.why, "Transform failed");
+    }
+
+    #[tokio::test]
+    async fn changes_come_from_all_pages() {
+        let page = |id: &str, token: &str| {
+            let change = format!(
+                "<member><Type>Resource</Type><ResourceChange><Action>Add</Action><LogicalResourceId>{id}</LogicalResourceId><ResourceType>AWS::SNS::Topic</ResourceType></ResourceChange></member>"
+            );
+            let next =
+                if token.is_empty() { String::new() } else { format!("<NextToken>{token}</NextToken>") };
+            result(
+                "DescribeChangeSet",
+                &format!("<Status>CREATE_COMPLETE</Status><Changes>{change}</Changes>{next}"),
+            )
+        };
+        let replies =
+            vec![result("CreateChangeSet", "<Id>arn:c</Id>"), page("A", "t"), page("A", "t"), page("B", "")];
+        let (_, account) = Script::start(replies).await;
+        let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+        let made = Stacks::new(&account)
+            .create_change_set(&wanted(&parameters, &tags), true)
+            .await
+            .unwrap()
+            .unwrap();
+        let shown: Vec<(Op, &str)> = made.changes.iter().map(|c| (c.op, c.logical_id.as_str())).collect();
+        assert_eq!(shown, [(Op::Add, "A"), (Op::Add, "B")]);
+    }
+
+    #[tokio::test]
+    async fn events_are_told_once_oldest_first_and_the_first_failure_is_kept() {
+        let events = |list: &[String]| {
+            result("DescribeStackEvents", &format!("<StackEvents>{}</StackEvents>", list.concat()))
+        };
+        let old = event("1", "s", "CREATE_COMPLETE", "");
+        let cause = event("2", "Table", "UPDATE_FAILED", "no permission");
+        let echo = event("3", "Role", "UPDATE_FAILED", "Resource update cancelled");
+        let last = event("4", "s", "UPDATE_ROLLBACK_COMPLETE", "");
+        let replies = vec![
+            events(std::slice::from_ref(&old)),
+            result("ExecuteChangeSet", ""),
+            result("DescribeStacks", &stack("UPDATE_IN_PROGRESS")),
+            events(&[cause.clone(), old.clone()]),
+            result("DescribeStacks", &stack("UPDATE_ROLLBACK_COMPLETE")),
+            events(&[last, echo, cause, old]),
+        ];
+        let (_, account) = Script::start(replies).await;
+        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let hear = Arc::clone(&told);
+        let emit: Emit = Arc::new(move |line| {
+            if let Line::Event(event) = line {
+                hear.lock().unwrap().push(event.logical_id);
+            }
+        });
+        let settled = Stacks::new(&account).execute("s", "c", Duration::from_secs(5), &emit).await.unwrap();
+        assert_eq!(settled.status.to_string(), "UPDATE_ROLLBACK_COMPLETE");
+        assert_eq!(settled.first_failure.as_deref(), Some("Table UPDATE_FAILED: no permission"));
+        assert_eq!(*told.lock().unwrap(), ["Table", "Role", "s"]);
+    }
 
     #[test]
     fn messages_are_recognized() {

@@ -4,9 +4,13 @@
 
 pub(crate) mod artifacts;
 pub(crate) mod cloudformation;
+pub(crate) mod connections;
 mod error;
+#[cfg(test)]
+mod scripted;
 mod session;
 mod sts;
+pub(crate) mod teardown;
 
 pub(crate) use session::{Account, Accounts, LocalWorld, OpenOptions};
 pub(crate) use sts::assume_role;

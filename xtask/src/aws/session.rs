@@ -151,6 +151,25 @@ impl Account {
     }
 }
 
+#[cfg(test)]
+impl Account {
+    /// An account whose services answer at an address, for tests.
+    pub(super) fn at(endpoint: &str) -> Self {
+        let keys = Keys { id: "AKIAEXAMPLE".to_owned(), secret: "example".to_owned(), token: None };
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .endpoint_url(endpoint)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .credentials_provider(provider(&keys))
+            .retry_config(RetryConfig::disabled())
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .time_source(SystemTimeSource::new())
+            .build();
+        Self { name: "dev".to_owned(), id: "222222222222".to_owned(), profile: None, loopback: true, sdk }
+    }
+}
+
 fn provider(keys: &Keys) -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(Credentials::new(
         &keys.id,

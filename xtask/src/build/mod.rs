@@ -3,6 +3,7 @@
 pub(crate) mod cargo;
 pub(crate) mod git;
 mod inputs;
+pub(crate) mod tests;
 pub(crate) mod versions;
 pub(crate) mod zips;
 

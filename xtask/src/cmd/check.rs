@@ -1,6 +1,7 @@
 //! `check`: everything that CI checks, in the order of what it costs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -10,10 +11,14 @@ use super::{Context, Outcome};
 use crate::clock::Stopwatch;
 use crate::local::install::{self, Set};
 use crate::local::paths::Paths;
+use crate::local::resident::{self, Keep};
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step, tenths};
 use crate::model::verdict::Verdict;
 use crate::shell::{describe, program, show};
+
+/// How long a minute of AWS takes beside the tests.
+const MINUTE: Duration = Duration::from_secs(1);
 
 /// Arguments of `check`.
 #[derive(clap::Args, Debug)]
@@ -40,8 +45,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         .await;
     let lint = checks.cfn_lint().await;
     checks.part("cfn-lint", lint).await;
-    // The tests find the packages of Python installed by now.
-    checks.command("tests", cargo(&["test", "--workspace", "--locked"])).await;
+    checks.tests(cargo(&["test", "--workspace", "--locked"])).await;
     checks.rehearsal("rehearse", &["--approve", "auto"], 0, "released").await;
     checks.rehearsal("rehearse-reject", &["--approve", "reject"], 1, "rejected").await;
     if args.full {
@@ -89,6 +93,27 @@ impl Checks {
         self.end(name, watch, result);
     }
 
+    /// The tests, with a local cloud beside them: the store is tested against its DynamoDB.
+    async fn tests(&mut self, mut command: Command) {
+        let context = self.context.clone();
+        let paths = Paths::of(&context.root).with_local(&context.root.join("target/causeway/check"));
+        let say = |text: &str| context.out.note(text);
+        let cloud = match context.config() {
+            Ok(config) => resident::up(&config, &paths, &context.root, MINUTE, Keep::No, &say).await,
+            Err(error) => Err(error),
+        };
+        match cloud {
+            Ok(cloud) => {
+                command.env("CAUSEWAY_TEST_DYNAMODB", cloud.state().endpoint());
+                command.env("SSL_CERT_FILE", paths.bundle());
+                command.env("CAUSEWAY_VENV_DIR", paths.venv());
+                self.part("tests", Ok(command)).await;
+                cloud.release().await;
+            }
+            Err(error) => self.part("tests", Err(error)).await,
+        }
+    }
+
     /// cfn-lint over every template, findings of any level counted.
     async fn cfn_lint(&self) -> anyhow::Result<Command> {
         let context = &self.context;
@@ -119,8 +144,10 @@ impl Checks {
     }
 
     async fn rehearse(&self, options: &[&str], code: i32, verdict: &str) -> anyhow::Result<()> {
-        let own = std::env::current_exe().context("find our own program")?;
-        let mut command = program(own, ["rehearse", "--output", "json"], &self.context.root);
+        // Through cargo: the tests may have built our own program anew.
+        let words =
+            ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse", "--output", "json"];
+        let mut command = program("cargo", words, &self.context.root);
         command.args(options).stderr(std::process::Stdio::inherit());
         // A cloud of its own: one that a developer keeps up is left alone.
         command.env("CAUSEWAY_LOCAL_DIR", "target/causeway/check");

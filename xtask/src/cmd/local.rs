@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Context, Outcome};
+use crate::local::control::Control;
 use crate::local::paths::Paths;
 use crate::local::resident::{self, Keep};
 use crate::local::serve;
@@ -21,9 +22,24 @@ pub(crate) enum Command {
     Down,
     /// Print the variables with which any AWS client reaches it
     Env,
+    /// Play the person who finishes the connection to the repository, or undo that
+    Connection {
+        /// How connections stand from now on
+        #[arg(value_enum)]
+        standing: Standing,
+    },
     /// The resident process
     #[command(hide = true)]
     Serve(Serve),
+}
+
+/// How the local cloud's connections stand.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A person must finish them
+    Pending,
+    /// They can be used
+    Available,
 }
 
 /// How fast time passes.
@@ -67,11 +83,7 @@ pub(crate) async fn run(context: Context, command: Command) -> anyhow::Result<Ou
             Ok(Outcome::of(if ended { Verdict::Done } else { Verdict::NothingToDo }))
         }
         Command::Env => {
-            let state = State::read(&paths).ok_or_else(|| {
-                Fault::failed("print the environment", "of the local cloud")
-                    .why("there is none")
-                    .next("cargo xtask local up")
-            })?;
+            let state = running(&paths, "print the environment")?;
             let all = state.environment(&paths);
             if !context.out.is_json() {
                 // Nothing but these lines may be on stdout: they are made for `eval`.
@@ -84,6 +96,11 @@ pub(crate) async fn run(context: Context, command: Command) -> anyhow::Result<Ou
                 all.into_iter().map(|(k, v)| (k, v.into())).collect();
             Ok(Outcome::of(Verdict::Done).with_data(json!({"env": env})))
         }
+        Command::Connection { standing } => {
+            let state = running(&paths, "play the connection")?;
+            Control::new(&paths, &state)?.set_connections_pending(standing == Standing::Pending).await?;
+            Ok(Outcome::of(Verdict::Done))
+        }
         Command::Serve(options) => {
             let config = context.config()?;
             tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
@@ -92,6 +109,13 @@ pub(crate) async fn run(context: Context, command: Command) -> anyhow::Result<Ou
             Ok(Outcome { quiet: true, ..Outcome::of(Verdict::Done) })
         }
     }
+}
+
+/// The running cloud.
+fn running(paths: &Paths, what: &str) -> Result<State, Fault> {
+    State::read(paths).ok_or_else(|| {
+        Fault::failed(what, "of the local cloud").why("there is none").next("cargo xtask local up")
+    })
 }
 
 /// `250ms`, `1s`, `2.5s` or `1m`.

@@ -2,6 +2,8 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod check;
+pub(crate) mod destroy;
+pub(crate) mod doctor;
 pub(crate) mod integration_test;
 pub(crate) mod local;
 pub(crate) mod package;

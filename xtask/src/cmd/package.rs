@@ -152,6 +152,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     files.push(("package.json".to_owned(), format!("{text}\n").into_bytes()));
     write_all(&root.join("target/causeway/package"), files)?;
 
+    if std::env::var_os("CODEBUILD_BUILD_ID").is_some() {
+        tool(root)?;
+    }
     let uploaded: Vec<String> = record
         .functions
         .iter()
@@ -309,6 +312,26 @@ fn parameters(
         all.insert(name, value);
     }
     Ok(all)
+}
+
+/// Lays out what the test stage runs: this very program and the files it needs, so that nothing is compiled twice.
+fn tool(root: &Path) -> anyhow::Result<()> {
+    let dir = root.join("target/causeway/tool");
+    let own = std::env::current_exe().context("find our own program")?;
+    for (from, to) in [
+        (own, "xtask"),
+        (root.join("cfn/stacks.toml"), "cfn/stacks.toml"),
+        (root.join("buildspecs/test.yml"), "buildspecs/test.yml"),
+    ] {
+        let to = dir.join(to);
+        if let Some(parent) = to.parent() {
+            std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+        }
+        // A file in use cannot be written over, but it can be replaced.
+        let _ = std::fs::remove_file(&to);
+        std::fs::copy(&from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+    }
+    Ok(())
 }
 
 /// Writes every file under a temporary name first, then renames them, `package.json` last.

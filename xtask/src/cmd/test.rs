@@ -1,9 +1,22 @@
 //! `test`: the unit tests of what is released. The build stage runs this before `package`.
+//!
+//! With `--report` it leaves JUnit always, and Cobertura where LLVM's tools of the compiler's version are there.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
 
 use super::{Baseline, Context, Outcome};
+use crate::build::tests;
+use crate::model::coverage::{cobertura, rate, read_lcov};
 use crate::model::fault::Fault;
+use crate::model::line::{Line, Mode, Status, Step};
+use crate::model::test_report::{Ended, Suite, junit};
 use crate::model::verdict::Verdict;
-use crate::shell::{describe, program, show};
+
+/// What is released.
+const PACKAGES: [&str; 2] = ["api", "hooks"];
 
 /// Arguments of `test`.
 #[derive(clap::Args, Debug)]
@@ -11,30 +24,95 @@ pub(crate) struct Args {
     /// Cargo profile; by default the one for tests
     #[arg(long, env = "CAUSEWAY_PROFILE", value_name = "PROFILE")]
     profile: Option<String>,
+    /// Leave junit.xml and, where it can be had, cobertura.xml in this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
 }
 
 /// Runs `test`.
 ///
 /// # Errors
-/// A test fails, or something does not compile.
+/// A test fails, or something does not compile. The reports are written in the first case, too.
 pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    if let (Some(_), Some(dir)) = (Baseline::from_environment(), &args.report) {
+        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+    }
     if Baseline::from_environment().is_some() {
         context.out.say("skipped: a baseline stands for a release whose tests were run already");
         return Ok(Outcome::of(Verdict::NothingToDo));
     }
-    let mut arguments = vec!["test", "--locked", "--package", "api", "--package", "hooks"];
     // The profile for Lambda takes minutes to link and finds no other mistakes.
     let profile = args.profile.filter(|profile| profile != "lambda");
-    if let Some(profile) = &profile {
-        arguments.extend(["--profile", profile]);
+    let llvm = match &args.report {
+        Some(_) => match tests::llvm(&context.root).await {
+            Ok(llvm) => Some(llvm),
+            Err(why) => {
+                skipped(&context, &why);
+                None
+            }
+        },
+        None => None,
+    };
+    context.out.spin("unit tests");
+    let ran = tests::run(&context.root, &PACKAGES, profile.as_deref(), llvm.as_ref()).await?;
+    let count = |kind: fn(&Ended) -> bool| -> usize {
+        ran.suites.iter().flat_map(|s| &s.tests).filter(|(_, e)| kind(e)).count()
+    };
+    let passed = count(|ended| *ended == Ended::Passed);
+    let ignored = count(|ended| *ended == Ended::Ignored);
+    let failed: usize = ran.suites.iter().map(Suite::failed).sum();
+    let mut coverage = None;
+    if let Some(dir) = &args.report {
+        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+        write(dir, "junit.xml", &junit(&ran.suites).map_err(anyhow::Error::msg)?)?;
+        if let Some(lcov) = &ran.lcov {
+            let lines = read_lcov(lcov, &context.root.display().to_string());
+            coverage = Some(rate(lines.values()));
+            write(dir, "cobertura.xml", &cobertura(&lines))?;
+        }
     }
-    let command = program("cargo", arguments, &context.root);
-    let shown = describe(&command);
-    if show(command).await? {
-        return Ok(Outcome::of(Verdict::Done));
+    let data = json!({"passed": passed, "failed": failed, "ignored": ignored, "coverage": coverage});
+    if failed == 0 && passed > 0 {
+        context.out.say(format!("  {passed} tests passed, {ignored} ignored"));
+        return Ok(Outcome::of(Verdict::Done).with_data(data));
     }
-    Err(Fault::failed("run the unit tests", shown)
-        .why("at least one failed; the lines are above")
-        .next("mend it, and run it again")
-        .into())
+    let names: Vec<String> = ran
+        .suites
+        .iter()
+        .flat_map(|suite| {
+            suite
+                .tests
+                .iter()
+                .filter(|(_, ended)| matches!(ended, Ended::Failed(_)))
+                .map(move |(test, _)| format!("{} {test}", suite.name))
+        })
+        .collect();
+    let on = if names.is_empty() { "api, hooks".to_owned() } else { names.join(", ") };
+    let why = if passed + failed == 0 {
+        "no test was run".to_owned()
+    } else {
+        format!("{failed} of {} failed; their lines are above", passed + failed)
+    };
+    let fault = Fault::failed("pass the unit tests", on)
+        .why(why)
+        .next("mend it, and run it again; nothing was packaged");
+    Ok(Outcome { error: Some(fault), ..Outcome::of(Verdict::Failed).with_data(data) })
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = dir.join(name);
+    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+}
+
+fn skipped(context: &Context, why: &str) {
+    context.out.line(&Line::Step(Step {
+        stage: "test".to_owned(),
+        action: "Coverage".to_owned(),
+        sub: None,
+        function: None,
+        status: Status::Succeeded,
+        mode: Mode::Skipped,
+        seconds: None,
+        reason: Some(why.to_owned()),
+    }));
 }

@@ -1,7 +1,6 @@
 //! What the resident process shares between the front, the edge and the engines.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +35,8 @@ pub(crate) struct Cloud {
     pub(crate) hooks: PendingHooks,
     /// Keys that STS handed out.
     pub(crate) identities: Identities,
-    /// Connections and whether a person has finished them.
-    pub(crate) connections: Mutex<HashMap<String, &'static str>>,
+    /// Whether connections are still waiting for a person.
+    pub(crate) connections_pending: AtomicBool,
     /// Set when the cloud shall end.
     pub(crate) stop: watch::Sender<bool>,
     minute_millis: AtomicU64,
@@ -62,7 +61,7 @@ impl Cloud {
             happenings: Happenings::default(),
             hooks: PendingHooks::default(),
             identities: Identities::default(),
-            connections: Mutex::default(),
+            connections_pending: AtomicBool::new(false),
             stop: watch::Sender::new(false),
             minute_millis: AtomicU64::new(millis(minute)),
             state: Mutex::new(state),

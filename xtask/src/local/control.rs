@@ -64,6 +64,14 @@ impl Control {
         self.control(Method::POST, "minute", Some(json!({"millis": millis}))).await.map(|_| ())
     }
 
+    /// Lets connections wait for a person, or be finished.
+    ///
+    /// # Errors
+    /// The cloud does not answer.
+    pub(crate) async fn set_connections_pending(&self, pending: bool) -> anyhow::Result<()> {
+        self.control(Method::POST, "connections", Some(json!({"pending": pending}))).await.map(|_| ())
+    }
+
     async fn control(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let call =
             self.http.request(method, format!("{}/_causeway/{path}", self.endpoint)).bearer_auth(&self.token);

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::install::Venv;
 use super::paths::Paths;
-use super::process::{self, Group};
+use super::process::{self, Ending, Group};
 use super::xml::Element;
 use crate::clock::Stopwatch;
 use crate::model::fault::Fault;
@@ -59,7 +59,7 @@ pub(crate) async fn start(venv: &Venv, paths: &Paths, region: &str) -> anyhow::R
             .env("DOCKER_HOST", "unix:///nonexistent")
             .env("PYTHONUNBUFFERED", "1")
             .env("TMPDIR", &scratch);
-        let mut group = process::spawn(command, "emulator", &paths.processes())?;
+        let mut group = process::spawn(command, "emulator", &paths.processes(), Ending::Kill)?;
         let client = Client::new(port, region)?;
         let watch = Stopwatch::start();
         loop {

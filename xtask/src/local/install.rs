@@ -92,6 +92,23 @@ fn digest(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
+/// The suitable Python on the path, and whether it has `venv`, in words.
+///
+/// # Errors
+/// As for [`venv`].
+pub(crate) async fn python_found() -> anyhow::Result<String> {
+    let python = python().await?;
+    let version = python_version(&python).await.unwrap_or(OLDEST);
+    let output = run(&mut shell::program(&python, ["-c", "import venv, ensurepip"], Path::new("."))).await?;
+    if !output.status.success() {
+        return Err(Fault::usage("use Python", python.display().to_string())
+            .why("its venv module is missing")
+            .next("install it (Debian: apt install python3-venv)")
+            .into());
+    }
+    Ok(format!("{} {}.{}", python.display(), version.0, version.1))
+}
+
 /// The newest suitable Python on the path.
 async fn python() -> anyhow::Result<PathBuf> {
     let named = std::env::var_os("CAUSEWAY_PYTHON").map(PathBuf::from);

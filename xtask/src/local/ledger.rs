@@ -54,6 +54,22 @@ impl Ledger {
         };
     }
 
+    /// Whether any deployed stack of an account has a function.
+    pub(crate) fn has_functions(&self, account: &str) -> bool {
+        let is_function = |resource: &Value| {
+            let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
+            matches!(kind, "AWS::Serverless::Function" | "AWS::Lambda::Function")
+        };
+        let has = |record: &Record| {
+            record
+                .long
+                .get("Resources")
+                .and_then(Value::as_object)
+                .is_some_and(|all| all.values().any(is_function))
+        };
+        self.inner().current.iter().any(|((owner, _), record)| owner == account && has(record))
+    }
+
     /// Remembers the record of a change set under its id, and under account, stack and name.
     pub(crate) fn add_change_set(&self, id: &str, key: &StackKey, name: &str, record: Arc<Record>) {
         let mut inner = self.inner();

@@ -46,7 +46,7 @@ pub(crate) async fn code(
             Ok(zip) => zip,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let own = format!("causeway-code-{account}");
+        let own = bucket_of(account);
         put(emulator, account, &own, &key, zip).await?;
         *place = if property == "CodeUri" {
             json!(format!("s3://{own}/{key}"))
@@ -55,6 +55,28 @@ pub(crate) async fn code(
         };
     }
     Ok(Ok(()))
+}
+
+/// The account's bucket for copied code; the emulator's, not the project's.
+fn bucket_of(account: &str) -> String {
+    format!("local-cloud-code-{account}")
+}
+
+/// Removes an account's copies.
+pub(crate) async fn forget(emulator: &Client, account: &str) {
+    let bucket = bucket_of(account);
+    let Ok((_, body)) =
+        emulator.rest(Method::GET, &format!("/{bucket}?list-type=2"), account, "s3", Vec::new()).await
+    else {
+        return;
+    };
+    let root = super::xml::Element::parse(&String::from_utf8_lossy(&body)).unwrap_or_default();
+    for key in
+        root.children.iter().filter(|child| child.name == "Contents").map(|child| child.text_at(&["Key"]))
+    {
+        let _ = emulator.rest(Method::DELETE, &format!("/{bucket}/{key}"), account, "s3", Vec::new()).await;
+    }
+    let _ = emulator.rest(Method::DELETE, &format!("/{bucket}"), account, "s3", Vec::new()).await;
 }
 
 /// Bucket and key of a code property: `s3://bucket/key`, `{Bucket, Key}` or `{S3Bucket, S3Key}`.

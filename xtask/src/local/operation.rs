@@ -14,6 +14,7 @@ use super::cloud::Cloud;
 use super::edge;
 use super::emulator::is_absent;
 use super::ledger::{Record, StackKey};
+use super::mirror;
 use super::resources::Resources;
 use super::rollout;
 use super::xml::Element;
@@ -96,6 +97,9 @@ async fn run(
         None if status == StackStatus::Absent => {
             cloud.ledger.set_current(key, None);
             edge::removed(cloud, key);
+            if !cloud.ledger.has_functions(&key.0) {
+                mirror::forget(&cloud.emulator, &key.0).await;
+            }
         }
         _ => {}
     }

@@ -23,12 +23,20 @@ impl Paths {
 
     /// The Python environment.
     pub(crate) fn venv(&self) -> PathBuf {
-        self.base.join("venv")
+        match std::env::var_os("CAUSEWAY_VENV_DIR") {
+            Some(moved) if !moved.is_empty() => PathBuf::from(moved),
+            _ => self.base.join("venv"),
+        }
     }
 
     /// The cloud's own directory.
     pub(crate) fn local(&self) -> &Path {
         &self.local
+    }
+
+    /// The same checkout with the cloud's own state in another folder below it.
+    pub(crate) fn with_local(&self, dir: &Path) -> Self {
+        Self { base: self.base.clone(), local: dir.to_path_buf() }
     }
 
     /// What other commands need to find the cloud.

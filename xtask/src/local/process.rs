@@ -28,8 +28,18 @@ struct Record {
     name: String,
 }
 
+/// How a group is ended when nobody waits for it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// At once.
+    Kill,
+    /// It is asked, and given time to end what it started itself.
+    Ask,
+}
+
 /// A running child that leads a process group.
 pub(crate) struct Group {
+    ending: Ending,
     child: Child,
     pid: Pid,
     record: PathBuf,
@@ -40,7 +50,12 @@ pub(crate) struct Group {
 ///
 /// # Errors
 /// The program cannot be started, or the record cannot be written (the child is ended then).
-pub(crate) fn spawn(mut command: Command, name: &str, records: &Path) -> anyhow::Result<Group> {
+pub(crate) fn spawn(
+    mut command: Command,
+    name: &str,
+    records: &Path,
+    ending: Ending,
+) -> anyhow::Result<Group> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     std::fs::create_dir_all(records).with_context(|| format!("create {}", records.display()))?;
     // A kept group outlives its handle; the others are ended as a whole by ours.
@@ -52,7 +67,7 @@ pub(crate) fn spawn(mut command: Command, name: &str, records: &Path) -> anyhow:
         anyhow::bail!("{program} ended at once");
     };
     let record = records.join(format!("{id}.json"));
-    let group = Group { child, pid, record: record.clone(), kept: false };
+    let group = Group { ending, child, pid, record: record.clone(), kept: false };
     let content =
         serde_json::to_vec(&Record { pid: id, started: start_time(id).unwrap_or(0), name: name.to_owned() })?;
     std::fs::write(&record, content).with_context(|| format!("write {}", record.display()))?;
@@ -87,6 +102,19 @@ impl Drop for Group {
     fn drop(&mut self) {
         if self.kept {
             return;
+        }
+        if self.ending == Ending::Ask && matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process_group(self.pid, Signal::TERM);
+            for _ in 0..GRACE.as_millis() / 20 {
+                if !matches!(self.child.try_wait(), Ok(None)) {
+                    break;
+                }
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a drop cannot wait otherwise, and the program ends here"
+                )]
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
         let _ = kill_process_group(self.pid, Signal::KILL);
         let _ = self.child.try_wait();
@@ -204,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn dropping_ends_the_whole_group() {
         let records = tempfile::tempdir().unwrap();
-        let group = spawn(sleeper(), "sleeper", records.path()).unwrap();
+        let group = spawn(sleeper(), "sleeper", records.path(), Ending::Kill).unwrap();
         let pid = group.pid;
         assert!(is_running(pid));
         assert_eq!(std::fs::read_dir(records.path()).unwrap().count(), 1);
@@ -217,10 +245,10 @@ mod tests {
     #[tokio::test]
     async fn what_was_left_behind_is_ended_and_others_are_left_alone() {
         let records = tempfile::tempdir().unwrap();
-        let group = spawn(sleeper(), "left behind", records.path()).unwrap();
+        let group = spawn(sleeper(), "left behind", records.path(), Ending::Kill).unwrap();
         let pid = group.pid;
         group.keep();
-        let other = spawn(sleeper(), "other", tempfile::tempdir().unwrap().path()).unwrap();
+        let other = spawn(sleeper(), "other", tempfile::tempdir().unwrap().path(), Ending::Kill).unwrap();
         let stranger = Record { pid: other.id(), started: 1, name: "stranger".into() };
         std::fs::write(records.path().join("x.json"), serde_json::to_vec(&stranger).unwrap()).unwrap();
         std::fs::write(records.path().join("y.json"), "{ half").unwrap();
@@ -235,9 +263,14 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
         let records = tempfile::tempdir().unwrap();
-        let error = spawn(shell::program("/no/such/program", ["x"], Path::new(".")), "x", records.path())
-            .err()
-            .unwrap();
+        let error = spawn(
+            shell::program("/no/such/program", ["x"], Path::new(".")),
+            "x",
+            records.path(),
+            Ending::Ask,
+        )
+        .err()
+        .unwrap();
         assert_eq!(error.to_string(), "start /no/such/program");
     }
 }

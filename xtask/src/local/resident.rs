@@ -1,6 +1,6 @@
 //! Starting, finding and ending the resident process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::emulator::log_tail;
 use super::install;
 use super::paths::Paths;
-use super::process::{self, Group};
+use super::process::{self, Ending, Group};
 use super::state::State;
 use crate::clock::Stopwatch;
 use crate::model::config::Config;
@@ -103,11 +103,22 @@ pub(crate) async fn up(
     start(paths, root, minute, keep).await
 }
 
+/// Our own program. Where it was built anew while we run, its path leads nowhere, but Linux still has the old one.
+fn own_program() -> anyhow::Result<PathBuf> {
+    let kept = Path::new("/proc/self/exe");
+    if kept.exists() {
+        Ok(kept.to_path_buf())
+    } else {
+        std::env::current_exe().context("find our own program")
+    }
+}
+
 async fn start(paths: &Paths, root: &Path, minute: Duration, keep: Keep) -> anyhow::Result<Found> {
-    let program = std::env::current_exe().context("find our own program")?;
+    let program = own_program()?;
     let log = paths.log("cloud");
     let mut command = process::logged(&program, &log)?;
     command.current_dir(root).args(["local", "serve", "--minute", &format!("{}ms", minute.as_millis())]);
+    command.env("CAUSEWAY_LOCAL_DIR", paths.local());
     // A rehearsal never reaches AWS: nothing of the caller's AWS environment gets in.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") {
@@ -117,7 +128,7 @@ async fn start(paths: &Paths, root: &Path, minute: Duration, keep: Keep) -> anyh
     if keep == Keep::No {
         command.arg("--owned").stdin(Stdio::piped());
     }
-    let mut group = process::spawn(command, "local cloud", &paths.processes())?;
+    let mut group = process::spawn(command, "local cloud", &paths.processes(), Ending::Ask)?;
     let watch = Stopwatch::start();
     let state = loop {
         if let Some(state) = State::read(paths).filter(|state| state.pid == group.id()) {

@@ -1,5 +1,7 @@
 //! Change sets in our own words: what would be added, modified, replaced and removed.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::stack::is_stateful;
@@ -77,6 +79,34 @@ impl Change {
     }
 }
 
+/// A change and what may make a replacement of it: `None` for something in the template itself, a logical id for an
+/// attribute of another resource that changes, too.
+pub(crate) type Caused = (Change, Vec<Option<String>>);
+
+/// Takes back doubts about replacement that rest only on resources which stay: CloudFormation cannot know beforehand
+/// whether an attribute it refers to will change, but an attribute such as an ARN does not while its resource stays.
+pub(crate) fn settle(mut changes: Vec<Caused>) -> Vec<Change> {
+    let mut doubtful: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let before = doubtful.len();
+        for (change, causes) in &changes {
+            let by_other = |cause: &Option<String>| cause.as_ref().is_none_or(|id| doubtful.contains(id));
+            if change.op == Op::Replace
+                || (change.may_replace && (causes.is_empty() || causes.iter().any(by_other)))
+            {
+                doubtful.insert(change.logical_id.clone());
+            }
+        }
+        if doubtful.len() == before {
+            break;
+        }
+    }
+    for (change, _) in &mut changes {
+        change.may_replace &= doubtful.contains(&change.logical_id);
+    }
+    changes.into_iter().map(|(change, _)| change).collect()
+}
+
 /// The changes in the order a reader wants them: what endangers data first, then by operation and name.
 pub(crate) fn sorted(mut changes: Vec<Change>) -> Vec<Change> {
     changes.sort_by(|a, b| {
@@ -123,6 +153,26 @@ mod tests {
         ];
         let order: Vec<String> = sorted(changes).into_iter().map(|change| change.logical_id).collect();
         assert_eq!(order, ["Bucket", "Table", "Role", "New"]);
+    }
+
+    #[test]
+    fn doubts_that_rest_on_what_stays_are_taken_back() {
+        let change =
+            |id: &str, replacement: &str| Change::new("Modify", Some(replacement), id, "AWS::SNS::Topic");
+        let by = |id: &str| vec![Some(id.to_owned())];
+        let settled = settle(vec![
+            (change("Key", "False"), vec![]),
+            (change("Bucket", "Conditional"), by("Key")),
+            (change("Policy", "Conditional"), by("Bucket")),
+            (change("Old", "True"), vec![None]),
+            (change("User", "Conditional"), by("Old")),
+            (change("Reader", "Conditional"), by("User")),
+            (change("Own", "Conditional"), vec![None]),
+            (change("Unsaid", "Conditional"), vec![]),
+        ]);
+        let doubtful: Vec<&str> =
+            settled.iter().filter(|c| c.may_replace).map(|c| c.logical_id.as_str()).collect();
+        assert_eq!(doubtful, ["User", "Reader", "Own", "Unsaid"]);
     }
 
     #[test]

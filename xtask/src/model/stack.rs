@@ -67,6 +67,8 @@ pub(crate) enum Action {
     Wait,
     /// Finish a rollback that got stuck, then change it.
     Repair,
+    /// Remove it; only `destroy` does.
+    Delete,
 }
 
 const PHASES: [(&str, Phase); 7] = [

@@ -178,6 +178,15 @@ impl Out {
         Ok(read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
+    /// Asks for a line of text; empty where nothing was typed.
+    pub(crate) fn ask(&self, question: &str) -> String {
+        self.rest();
+        let mut answer = String::new();
+        let _ = write!(std::io::stderr().lock(), "{question} ");
+        let _ = std::io::stdin().lock().read_line(&mut answer);
+        answer.trim().to_owned()
+    }
+
     fn print(&self, text: &str) {
         // A reader that went away (`| head`) is no reason to stop in the middle of a deployment.
         let print = || {

@@ -121,6 +121,7 @@ fn stack_plan(stack: &StackPlan, paint: Paint) -> String {
         Action::Recreate => paint.bad("remove and create"),
         Action::Wait => paint.warn("wait for the run at work"),
         Action::Repair => paint.warn("finish the rollback, then update"),
+        Action::Delete => paint.bad("delete"),
     };
     let mut text =
         format!("{:<6} {:<28} {:<24} {action}", stack.account, stack.stack, paint.dim(&stack.state));

@@ -1,5 +1,7 @@
 //! Answers about stacks: inert resources get their real type back, the gate is left out, and `ApiURL` shows the edge.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -46,6 +48,9 @@ pub(super) fn edit(
             })
         };
         root.visit(&mut |element| {
+            if action == "DescribeStackEvents" {
+                element.children.iter_mut().for_each(|event| tell_as_alias(event, [&pending, &record]));
+            }
             element.children.retain(|child| !is_gate(child));
             let logical_id = element.text_at(&["LogicalResourceId"]).to_owned();
             let Some((kind, physical)) = real(&logical_id) else { return };
@@ -77,6 +82,33 @@ fn physical_id(front: &Front, key: &StackKey, record: &Record, logical_id: &str)
 pub(super) fn of(mut parts: http::response::Parts, root: &Element) -> Response {
     parts.headers.remove(http::header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(root.write()))
+}
+
+/// A gate that failed is told as AWS tells a failed deployment: as the failure of the alias that it held.
+fn tell_as_alias(event: &mut Element, records: [&Option<Arc<Record>>; 2]) {
+    if !is_gate(event) || !event.text_at(&["ResourceStatus"]).ends_with("_FAILED") {
+        return;
+    }
+    let Some(shift) = records.into_iter().flatten().find_map(|record| record.lowered.shifts.first()) else {
+        return;
+    };
+    let reason = event.text_at(&["ResourceStatusReason"]);
+    // The emulator wraps the reason: "WaitCondition received failed message: '…' for uniqueId: rollout".
+    let inner = reason
+        .split_once(": '")
+        .and_then(|(_, rest)| rest.rsplit_once("' for uniqueId"))
+        .map(|(inner, _)| inner);
+    let texts = [
+        ("ResourceStatusReason", inner.unwrap_or(reason).to_owned()),
+        ("LogicalResourceId", format!("{}Alias{}", shift.function, shift.alias)),
+        ("ResourceType", "AWS::Lambda::Alias".to_owned()),
+        ("ResourceStatus", "UPDATE_FAILED".to_owned()),
+    ];
+    for (name, text) in texts {
+        if let Some(child) = event.child_mut(name) {
+            child.text = text;
+        }
+    }
 }
 
 /// Whether a list's member is about the gate that lowering adds.

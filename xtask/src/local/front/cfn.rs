@@ -300,7 +300,7 @@ impl Front {
     async fn put_template(&self, account: &str, text: &str) -> anyhow::Result<String> {
         use sha2::Digest as _;
         let emulator = &self.cloud.emulator;
-        let bucket = format!("causeway-front-{account}");
+        let bucket = format!("local-cloud-templates-{account}");
         let region = emulator.region();
         emulator.make_bucket(account, &bucket).await;
         let key = hex::encode(sha2::Sha256::digest(text));

@@ -1,6 +1,7 @@
 //! The front's own calls, for the commands that steer this cloud. Each wants the token of the state file, which only
 //! its owner can read.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::response::Response;
@@ -39,6 +40,12 @@ pub(super) async fn answer(front: &Front, call: &Call, rest: &str) -> Response {
                 }
                 _ => super::text(StatusCode::BAD_REQUEST, "millis is wanted\n".to_owned()),
             }
+        }
+        "connections" => {
+            let body: Value = serde_json::from_slice(&call.body).unwrap_or(Value::Null);
+            let pending = body.get("pending").and_then(Value::as_bool).unwrap_or(false);
+            front.cloud.connections_pending.store(pending, Ordering::Relaxed);
+            super::json(StatusCode::OK, &json!({}))
         }
         "stop" => {
             front.cloud.stop.send_replace(true);

@@ -108,8 +108,8 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
         cfn::answer(&front, &call).await
     } else if call.service == "sts" {
         front.pass_and_learn(&call).await
-    } else if let Some(target) = services::target(&call) {
-        Ok(services::answer(&front, &call, &target).await)
+    } else if let Some(asked) = services::asked(&call) {
+        Ok(services::answer(&front, &asked))
     } else {
         front.pass(&call).await
     };

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::{Run, checkout};
 use crate::aws::{Account, assume_role};
-use crate::local::process;
+use crate::local::process::{self, Ending};
 use crate::model::buildspec::{self, Artifacts, Buildspec, Phase};
 use crate::model::config::BUILD;
 use crate::model::fault::Fault;
@@ -44,7 +44,11 @@ impl Run {
 
         let source = action.input_artifacts.first().context("a build takes a source artifact")?;
         let zip = self.bucket(&session).get(&self.artifact(&source.name)?).await?;
-        let dir = self.world.paths.rehearsal().join("source");
+        // Each kind of build has a checkout of its own: bringing one to another source would touch every file.
+        let kind = if action.action_type_id.category == "Test" { "test" } else { "source" };
+        let dir = self.world.paths.rehearsal().join(kind);
+        // Two rehearsals share one checkout; each has it for the length of a build.
+        let _lock = lock(&self.world.paths.rehearsal()).await?;
         checkout::sync(&dir, &zip)?;
 
         let spec_path = text("/Source/BuildSpec").unwrap_or_else(|| "buildspec.yml".to_owned());
@@ -177,6 +181,17 @@ impl Run {
     }
 }
 
+/// Has a folder for itself until the answer is dropped.
+async fn lock(dir: &Path) -> anyhow::Result<std::fs::File> {
+    std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+    let file =
+        std::fs::File::create(dir.join("lock")).context("create the lock of the rehearsal's checkout")?;
+    let locked = tokio::task::spawn_blocking(move || {
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map(|()| file)
+    });
+    locked.await?.context("lock the rehearsal's checkout")
+}
+
 /// A project's time-out; CodeBuild's own default is an hour.
 fn limit(project: &Value) -> Duration {
     let minutes =
@@ -254,7 +269,7 @@ impl BuildRun {
         let mut command = shell::program("/bin/sh", [&script], &self.dir);
         command.env_clear().envs(&self.environment);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut group = process::spawn(command, "build", &self.records)?;
+        let mut group = process::spawn(command, "build", &self.records, Ending::Kill)?;
         let child = group.child();
         let (out, err) =
             (child.stdout.take().context("read the build")?, child.stderr.take().context("read the build")?);
@@ -362,6 +377,8 @@ fn collect(dir: &Path, artifacts: &Artifacts) -> anyhow::Result<Vec<u8>> {
         };
         let options = zip::write::SimpleFileOptions::default()
             .last_modified_time(zip::DateTime::default())
+            // Quick rather than small: it goes from here to here.
+            .compression_level(Some(1))
             .unix_permissions(if executable { 0o755 } else { 0o644 });
         writer.start_file(&name, options).with_context(|| format!("zip {name}"))?;
         writer

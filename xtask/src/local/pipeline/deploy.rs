@@ -190,7 +190,7 @@ fn refuse_dead_stack(stack: &str, info: &StackInfo) -> anyhow::Result<()> {
     if info.status == StackStatus::Known(Phase::Rollback, Outcome::Complete) {
         return Err(Fault::new(Kind::Stuck, "deploy the stack", stack)
             .why("it is in ROLLBACK_COMPLETE: its first create failed, and it can only be removed")
-            .next("remove it (it was never in service), then release again")
+            .next("cargo xtask doctor --fix removes it (it was never in service); then release again")
             .into());
     }
     Ok(())

@@ -1,0 +1,174 @@
+//! Runs unit tests program by program, so that each result is known; with coverage where LLVM's tools are there.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use cargo_metadata::Message;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::clock::Stopwatch;
+use crate::model::fault::Fault;
+use crate::model::test_report::Suite;
+use crate::shell::{program, read};
+
+/// LLVM's tools of the compiler's own version.
+#[derive(Debug, Clone)]
+pub(crate) struct Llvm {
+    profdata: PathBuf,
+    cov: PathBuf,
+}
+
+/// A test program.
+struct Built {
+    suite: String,
+    executable: PathBuf,
+    /// The folder of its package, where it is run.
+    dir: PathBuf,
+}
+
+/// What a run gave.
+pub(crate) struct Ran {
+    /// The results of each program.
+    pub(crate) suites: Vec<Suite>,
+    /// LLVM's lcov export.
+    pub(crate) lcov: Option<String>,
+}
+
+/// Finds LLVM's tools of the compiler's version: in its sysroot (rustup's `llvm-tools`), or on the path.
+///
+/// # Errors
+/// Why there are none, in words.
+pub(crate) async fn llvm(root: &Path) -> Result<Llvm, String> {
+    let text = |arguments: &'static [&'static str]| async move {
+        read(program("rustc", arguments, root)).await.map_err(|e| format!("{e:#}"))
+    };
+    let version = text(&["-vV"]).await?;
+    let own =
+        version.lines().find_map(|row| row.strip_prefix("LLVM version: ")).unwrap_or_default().to_owned();
+    let host = version.lines().find_map(|row| row.strip_prefix("host: ")).unwrap_or_default().to_owned();
+    let sysroot = text(&["--print", "sysroot"]).await?;
+    let bin = PathBuf::from(sysroot.trim()).join("lib/rustlib").join(host).join("bin");
+    let major = own.split('.').next().unwrap_or_default().to_owned();
+    let candidates = [
+        (bin.join("llvm-profdata"), bin.join("llvm-cov")),
+        (PathBuf::from(format!("llvm-profdata-{major}")), PathBuf::from(format!("llvm-cov-{major}"))),
+        (PathBuf::from("llvm-profdata"), PathBuf::from("llvm-cov")),
+    ];
+    for (profdata, cov) in candidates {
+        let Ok(said) = read(program(&cov, ["--version"], root)).await else { continue };
+        if said.contains(&format!("version {major}."))
+            && read(program(&profdata, ["--version"], root)).await.is_ok()
+        {
+            return Ok(Llvm { profdata, cov });
+        }
+    }
+    Err(format!(
+        "no llvm-profdata and llvm-cov of version {major} were found (rustup component add llvm-tools)"
+    ))
+}
+
+/// Builds and runs the unit tests of packages. Every program is run, also after a failure.
+///
+/// # Errors
+/// Something does not compile, or a program cannot be started.
+pub(crate) async fn run(
+    root: &Path,
+    packages: &[&str],
+    profile: Option<&str>,
+    llvm: Option<&Llvm>,
+) -> anyhow::Result<Ran> {
+    let scratch = tempfile::tempdir().context("make a folder for the profiles")?;
+    let built = build(root, packages, profile, llvm.is_some()).await?;
+    let mut suites = Vec::new();
+    for test in &built {
+        suites.push(one(test, scratch.path()).await?);
+    }
+    let lcov = match llvm {
+        Some(llvm) => Some(export(root, llvm, &built, scratch.path()).await?),
+        None => None,
+    };
+    Ok(Ran { suites, lcov })
+}
+
+async fn build(
+    root: &Path,
+    packages: &[&str],
+    profile: Option<&str>,
+    instrument: bool,
+) -> anyhow::Result<Vec<Built>> {
+    let mut arguments = vec!["test", "--locked", "--no-run", "--message-format", "json-render-diagnostics"];
+    for package in packages {
+        arguments.extend(["--package", package]);
+    }
+    if let Some(profile) = profile {
+        arguments.extend(["--profile", profile]);
+    }
+    let mut command = program("cargo", arguments, root);
+    if instrument {
+        // Apart from other builds: these flags would compile everything anew each time.
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        command.env("CARGO_TARGET_DIR", target.join("coverage")).env("RUSTFLAGS", "-C instrument-coverage");
+    }
+    let output =
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output().await.context("start cargo")?;
+    if !output.status.success() {
+        return Err(Fault::failed("build the unit tests", packages.join(", "))
+            .why("cargo ended with an error; its lines are above")
+            .next("mend what it names, and run it again")
+            .into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut built = Vec::new();
+    for line in text.lines() {
+        let Ok(Message::CompilerArtifact(artifact)) = serde_json::from_str(line) else { continue };
+        let (Some(executable), true) = (artifact.executable, artifact.profile.test) else { continue };
+        let dir = PathBuf::from(&artifact.manifest_path)
+            .parent()
+            .map_or_else(|| root.to_path_buf(), Path::to_path_buf);
+        let package = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let suite = if artifact.target.name == package {
+            package
+        } else {
+            format!("{package}::{}", artifact.target.name)
+        };
+        built.push(Built { suite, executable: executable.into(), dir });
+    }
+    built.sort_by(|a, b| (&a.suite, &a.executable).cmp(&(&b.suite, &b.executable)));
+    Ok(built)
+}
+
+async fn one(test: &Built, scratch: &Path) -> anyhow::Result<Suite> {
+    let watch = Stopwatch::start();
+    let mut command = program(&test.executable, std::iter::empty::<&str>(), &test.dir);
+    command.env("CARGO_MANIFEST_DIR", &test.dir).env("LLVM_PROFILE_FILE", scratch.join("%p-%m.profraw"));
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output().await;
+    let output = output.with_context(|| format!("start {}", test.executable.display()))?;
+    let mut stderr = tokio::io::stderr();
+    let _ = stderr.write_all(format!("\n{}", test.suite).as_bytes()).await;
+    let _ = stderr.write_all(&output.stdout).await;
+    let millis = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Suite::parse(&test.suite, &String::from_utf8_lossy(&output.stdout), millis, output.status.success()))
+}
+
+async fn export(root: &Path, llvm: &Llvm, built: &[Built], scratch: &Path) -> anyhow::Result<String> {
+    let entries = std::fs::read_dir(scratch).context("read the profiles")?;
+    let profiles: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "profraw"))
+        .collect();
+    let merged = scratch.join("merged.profdata");
+    let mut merge = program(&llvm.profdata, ["merge", "-sparse", "-o"], root);
+    merge.arg(&merged).args(&profiles);
+    read(merge).await.context("merge the profiles")?;
+    let mut export = program(&llvm.cov, ["export", "-format=lcov"], root);
+    export.arg(format!("-instr-profile={}", merged.display()));
+    for (index, test) in built.iter().enumerate() {
+        if index > 0 {
+            export.arg("-object");
+        }
+        export.arg(&test.executable);
+    }
+    read(export).await.context("export the coverage")
+}

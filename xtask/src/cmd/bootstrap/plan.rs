@@ -1,0 +1,217 @@
+//! What would happen: each stack's state, its parameters as far as they are known, and what its change set says.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+
+use super::{Job, Known};
+use crate::aws::cloudformation::{ChangeSet, StackInfo, Stacks, Wanted};
+use crate::aws::{Account, Accounts};
+use crate::cmd::Context;
+use crate::model::changeset::{Change, sorted};
+use crate::model::config::{Config, Instance, Parameter};
+use crate::model::fault::{Fault, Kind};
+use crate::model::plan::StackPlan;
+use crate::model::stack::{Action, StackStatus};
+use crate::model::template;
+
+/// CloudFormation's limit for a template in a request ("CloudFormation quotas").
+const MAX_TEMPLATE: usize = 51_200;
+
+/// A stack's parameters, or the outputs that are not there yet.
+pub(super) type Filled = Result<BTreeMap<String, String>, Vec<String>>;
+
+/// Plans the stacks of a wave side by side.
+pub(super) async fn wave(
+    context: &Context,
+    config: &Config,
+    accounts: &Accounts,
+    wave: &[Instance],
+    known: &mut Known,
+) -> anyhow::Result<Vec<Job>> {
+    let mut tasks = JoinSet::new();
+    for (index, instance) in wave.iter().enumerate() {
+        let account = accounts.get(&instance.account)?.clone();
+        let job = job(context, config, &account, instance)?;
+        let filled = fill(config, &job, known);
+        tasks.spawn(async move { (index, plan_stack(job, filled).await) });
+    }
+    let mut jobs = BTreeMap::new();
+    while let Some(joined) = tasks.join_next().await {
+        let (index, result) = joined?;
+        let (job, outputs) = result?;
+        if let Some(outputs) = outputs {
+            known.0.insert(job.instance.clone(), outputs);
+        }
+        jobs.insert(index, job);
+    }
+    Ok(jobs.into_values().collect())
+}
+
+fn job(context: &Context, config: &Config, account: &Account, instance: &Instance) -> anyhow::Result<Job> {
+    let stack = config.stack(&instance.stack).context("a stack that is not in the configuration")?;
+    let path = context.root.join("cfn").join(&stack.template);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Fault::usage("read the template", format!("cfn/{}", stack.template))
+            .why(error)
+            .next("correct `template` in cfn/stacks.toml")
+    })?;
+    if text.len() > MAX_TEMPLATE {
+        return Err(Fault::usage("use the template", format!("cfn/{}", stack.template))
+            .why(format!("it has {} bytes; CloudFormation takes {MAX_TEMPLATE}", text.len()))
+            .next("split it into two stacks")
+            .into());
+    }
+    let parsed = template::parse(&text).map_err(|error| {
+        Fault::usage("read the template", format!("cfn/{} line {}", stack.template, error.line))
+            .why(&error.message)
+            .next("mend that line")
+    })?;
+    let parameters = config.parameters(instance);
+    for name in parameters.keys() {
+        if parsed.at(&["Parameters", name]).is_none() {
+            return Err(Fault::usage("use the template", format!("cfn/{}", stack.template))
+                .why(format!("cfn/stacks.toml gives parameter {name}, which it does not declare"))
+                .next("declare it, or take it out of cfn/stacks.toml")
+                .into());
+        }
+    }
+    let plan = StackPlan {
+        account: instance.account.clone(),
+        stack: config.stack_name(instance),
+        state: StackStatus::Absent.to_string(),
+        action: Action::None,
+        changes: all_of(&parsed),
+        waits_for: Vec::new(),
+    };
+    let protected = config.accounts.get(&instance.account).is_some_and(|account| account.protected);
+    Ok(Job {
+        instance: instance.clone(),
+        stacks: Stacks::new(account),
+        protected,
+        template: text,
+        parameters,
+        shown: None,
+        plan,
+    })
+}
+
+/// Every resource of a template as an addition.
+fn all_of(template: &template::Node) -> Vec<Change> {
+    let resources = template.get("Resources").map(template::Node::entries).unwrap_or_default();
+    let kind =
+        |node: &template::Node| node.get("Type").and_then(template::Node::as_str).map(ToOwned::to_owned);
+    sorted(
+        resources
+            .iter()
+            .filter_map(|(key, node)| Some(Change::new("Add", None, &key.name, &kind(node)?)))
+            .collect(),
+    )
+}
+
+/// The parameters' values; or the outputs that are not there yet.
+pub(super) fn fill(config: &Config, job: &Job, known: &Known) -> Filled {
+    let mut values = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (name, parameter) in &job.parameters {
+        match parameter {
+            Parameter::Literal(text) => {
+                // A configuration that exists has no unknown placeholder.
+                values.insert(name.clone(), config.fill(text, &job.instance.account).unwrap_or_default());
+            }
+            Parameter::Output { stack, output, account } => {
+                let source = config.output_source(stack, account.as_deref());
+                let value = source
+                    .as_ref()
+                    .and_then(|source| known.0.get(source))
+                    .and_then(|outputs| outputs.get(output));
+                match (value, source) {
+                    (Some(value), _) => {
+                        values.insert(name.clone(), value.clone());
+                    }
+                    (None, Some(source)) => {
+                        missing.push(format!("{}@{}.{output}", source.stack, source.account))
+                    }
+                    (None, None) => missing.push(format!("{stack}.{output}")),
+                }
+            }
+            Parameter::Artifact { .. } => {}
+        }
+    }
+    if missing.is_empty() { Ok(values) } else { Err(missing) }
+}
+
+/// What would happen to one stack. Makes a change set for one that exists and would differ.
+async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<(Job, Option<BTreeMap<String, String>>)> {
+    let info = job.stacks.describe(&job.plan.stack).await?;
+    let Some(info) = info else {
+        job.plan.action = Action::Create;
+        job.plan.waits_for = filled.err().unwrap_or_default();
+        return Ok((job, None));
+    };
+    job.plan.state = info.status.to_string();
+    job.plan.action = info.status.action().map_err(|advice| {
+        Fault::new(Kind::Stuck, "deploy the stack", job.plan.stack.as_str())
+            .why(format!("it is in {}", info.status))
+            .next(advice)
+    })?;
+    let values = match filled {
+        Ok(values) => values,
+        Err(missing) => {
+            job.plan.waits_for = missing;
+            return Ok((job, Some(info.outputs)));
+        }
+    };
+    if job.plan.action == Action::Update {
+        if is_same(&job, &info, &values).await? {
+            job.plan.action = Action::None;
+            job.plan.changes.clear();
+        } else {
+            match change_set(&job, &values, false).await? {
+                Some(change_set) => {
+                    job.plan.changes.clone_from(&change_set.changes);
+                    job.shown = Some((change_set, values));
+                }
+                None => {
+                    job.plan.action = Action::None;
+                    job.plan.changes.clear();
+                }
+            }
+        }
+    }
+    Ok((job, Some(info.outputs)))
+}
+
+/// Whether template and parameters are those of the stack: then nothing is asked of CloudFormation at all.
+async fn is_same(job: &Job, info: &StackInfo, values: &BTreeMap<String, String>) -> anyhow::Result<bool> {
+    let same = values.iter().all(|(name, value)| info.parameters.get(name) == Some(value));
+    Ok(same && job.stacks.template(&job.plan.stack).await? == job.template)
+}
+
+pub(super) async fn change_set(
+    job: &Job,
+    values: &BTreeMap<String, String>,
+    is_new: bool,
+) -> anyhow::Result<Option<ChangeSet>> {
+    let name = format!("causeway-{}", uuid::Uuid::new_v4().simple());
+    let wanted = Wanted {
+        stack: &job.plan.stack,
+        template: &job.template,
+        parameters: values,
+        tags: &BTreeMap::new(),
+        role_arn: None,
+        name: &name,
+    };
+    job.stacks.create_change_set(&wanted, is_new).await
+}
+
+/// Removes change sets that were only shown.
+pub(super) async fn discard(planned: &[Vec<Job>]) -> anyhow::Result<()> {
+    for job in planned.iter().flatten() {
+        if let Some((change_set, _)) = &job.shown {
+            job.stacks.delete_change_set(&change_set.id, &job.plan.stack).await?;
+        }
+    }
+    Ok(())
+}

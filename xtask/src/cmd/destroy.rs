@@ -1,0 +1,323 @@
+//! `destroy`: lists everything first, asks for the project's name, then removes it in reverse order.
+//!
+//! What outlives its stack (buckets, tables, the key) is listed with what it holds, and removed, too; the key goes into
+//! its waiting time. What remains is said, and until when.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::{AfterChanges, Context, Outcome};
+use crate::aws::cloudformation::{Physical, Stacks};
+use crate::aws::teardown::Teardown;
+use crate::aws::{Account, Accounts};
+use crate::model::changeset::{Change, sorted};
+use crate::model::config::{Config, DeployedBy, Instance};
+use crate::model::fault::Fault;
+use crate::model::line::Line;
+use crate::model::plan::{StackPlan, waves};
+use crate::model::retained::{Fate, fate, retained};
+use crate::model::stack::{Action, StackStatus};
+use crate::model::template;
+use crate::model::verdict::{ExitCode, Verdict};
+
+/// How long one stack may take to go.
+const STACK_LIMIT: Duration = Duration::from_secs(3_600);
+/// A key's waiting time: the longest there is, since nothing that it encrypted can be read once it is over.
+const KEY_DAYS: i32 = 30;
+
+/// Arguments of `destroy`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Show what there is and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: exit with 3 where something is there
+    #[arg(long, requires = "dry_run")]
+    detailed_exitcode: bool,
+    /// The project's name, in place of typing it; --yes is not enough
+    #[arg(long, value_name = "NAME")]
+    confirm_delete: Option<String>,
+}
+
+/// Something that outlives its stack.
+struct Leftover {
+    account: Account,
+    stack: String,
+    id: String,
+    resource_type: String,
+    fate: Fate,
+    holds: String,
+}
+
+/// A stack that is there.
+struct Found {
+    account: Account,
+    name: String,
+    status: StackStatus,
+    changes: Vec<Change>,
+    /// Buckets that must be empty before the stack can go.
+    buckets: Vec<String>,
+    leftovers: Vec<Leftover>,
+}
+
+/// Runs `destroy`.
+///
+/// # Errors
+/// Wrong credentials or accounts; the name was not given; something cannot be removed. What was removed is listed.
+pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    let config = context.config()?;
+    let accounts = Accounts::open(&config, &context.open_options()?).await?;
+    let names: Vec<String> = config.accounts.keys().cloned().collect();
+    context.out.spin("check the accounts");
+    accounts.verify(&config, &names).await?;
+    context.out.spin("look for everything");
+    let order = look(&context, &config, &accounts).await?;
+    let orphans = orphans(&config, &accounts, &order).await?;
+    context.out.rest();
+    show(&context, &order, &orphans);
+    let data = json!({"stacks": order.iter().flatten().map(|found| format!("{}/{}", found.account.name, found.name)).collect::<Vec<_>>(),
+        "leftovers": order.iter().flatten().flat_map(|found| &found.leftovers).chain(&orphans).map(Leftover::data).collect::<Vec<_>>()});
+    if order.iter().all(Vec::is_empty) && orphans.is_empty() {
+        context.out.say("there is nothing of this project");
+        return Ok(Outcome::of(Verdict::NothingToDo).with_data(data));
+    }
+    if args.dry_run {
+        let mut outcome = Outcome::of(Verdict::Changes).with_data(data);
+        outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
+        return Ok(outcome);
+    }
+    confirm(&context, &config.project, args.confirm_delete.as_deref())?;
+    let mut changed = Vec::new();
+    let mut remains = Vec::new();
+    for wave in &order {
+        for found in wave {
+            if let Err(source) = remove(&context, found, &mut changed, &mut remains).await {
+                return Err(AfterChanges { changed, source }.into());
+            }
+        }
+    }
+    if let Err(source) = remove_leftovers(&orphans, &mut changed, &mut remains).await {
+        return Err(AfterChanges { changed, source }.into());
+    }
+    for line in &remains {
+        context.out.say(format!("  remains: {line}"));
+    }
+    let mut outcome = Outcome::of(Verdict::Done).with_data(json!({"removed": changed, "remains": remains}));
+    outcome.changed = changed;
+    Ok(outcome)
+}
+
+/// Everything of the project, in the order in which it is removed: what the pipeline and developers deployed, then the
+/// reverse of how bootstrap deploys.
+async fn look(context: &Context, config: &Config, accounts: &Accounts) -> anyhow::Result<Vec<Vec<Found>>> {
+    let mut order = Vec::new();
+    let mut first = Vec::new();
+    for target in config.targets() {
+        let account = accounts.get(target)?;
+        for (name, _) in Stacks::new(account).named(&format!("{}-isolated-", config.project)).await? {
+            first.extend(found(account, &name).await?);
+        }
+    }
+    for instance in config.instances(DeployedBy::Pipeline) {
+        first.extend(found(accounts.get(&instance.account)?, &config.stack_name(&instance)).await?);
+    }
+    order.push(first);
+    let mut deployed: Vec<Vec<Instance>> =
+        waves(config).map_err(|circle| Fault::usage("order the stacks", "cfn/stacks.toml").why(circle))?;
+    deployed.reverse();
+    for wave in deployed {
+        let mut all = Vec::new();
+        for instance in wave {
+            context.out.spin(&format!("look at {} in {}", instance.stack, instance.account));
+            all.extend(found(accounts.get(&instance.account)?, &config.stack_name(&instance)).await?);
+        }
+        order.push(all);
+    }
+    Ok(order)
+}
+
+/// A stack and what outlives it; `None` where there is no such stack.
+async fn found(account: &Account, name: &str) -> anyhow::Result<Option<Found>> {
+    let stacks = Stacks::new(account);
+    let Some(info) = stacks.describe(name).await? else { return Ok(None) };
+    let resources =
+        if info.status == StackStatus::Review { Default::default() } else { stacks.resources(name).await? };
+    let text = if info.status == StackStatus::Review { String::new() } else { stacks.template(name).await? };
+    let kept = if text.is_empty() {
+        Vec::new()
+    } else {
+        retained(&template::parse(&text).with_context(|| format!("read the template of {name}"))?)
+    };
+    let mut leftovers = Vec::new();
+    for (logical_id, _) in kept {
+        if let Some(physical) = resources.get(&logical_id).filter(|physical| !physical.id.is_empty()) {
+            leftovers.extend(leftover(account, name, physical).await?);
+        }
+    }
+    let buckets =
+        resources.values().filter(|r| r.resource_type == "AWS::S3::Bucket").map(|r| r.id.clone()).collect();
+    let changes =
+        resources.iter().map(|(id, physical)| Change::new("Remove", None, id, &physical.resource_type));
+    Ok(Some(Found {
+        account: account.clone(),
+        name: name.to_owned(),
+        status: info.status,
+        changes: sorted(changes.collect()),
+        buckets,
+        leftovers,
+    }))
+}
+
+/// What outlives a stack; `None` where it is gone already.
+async fn leftover(account: &Account, stack: &str, physical: &Physical) -> anyhow::Result<Option<Leftover>> {
+    let teardown = Teardown::new(account);
+    let fate = fate(&physical.resource_type);
+    let holds = match fate {
+        Fate::Bucket => {
+            let content = teardown.content(&physical.id).await?;
+            content
+                .map(|content| format!("{} versions, {:.1} MB", content.versions, content.bytes as f64 / 1e6))
+        }
+        Fate::Table => teardown.table_items(&physical.id).await?.map(|items| format!("about {items} items")),
+        Fate::Key => {
+            teardown.key_is_there(&physical.id).await?.then(|| format!("{KEY_DAYS} days of waiting time"))
+        }
+        Fate::Stays => Some("is left alone".to_owned()),
+    };
+    Ok(holds.map(|holds| Leftover {
+        account: account.clone(),
+        stack: stack.to_owned(),
+        id: physical.id.clone(),
+        resource_type: physical.resource_type.clone(),
+        fate,
+        holds,
+    }))
+}
+
+/// What stacks left behind that are gone already: an earlier `destroy` that was cut off, or a deletion by hand.
+async fn orphans(
+    config: &Config,
+    accounts: &Accounts,
+    order: &[Vec<Found>],
+) -> anyhow::Result<Vec<Leftover>> {
+    let known: Vec<&str> =
+        order.iter().flatten().flat_map(|found| &found.leftovers).map(|left| left.id.as_str()).collect();
+    let mut all = Vec::new();
+    for name in config.accounts.keys() {
+        let account = accounts.get(name)?;
+        for (stack, physical) in Stacks::new(account).left_behind(&format!("{}-", config.project)).await? {
+            let removable = fate(&physical.resource_type) != Fate::Stays && !physical.id.is_empty();
+            if removable && !known.contains(&physical.id.as_str()) {
+                all.extend(leftover(account, &stack, &physical).await?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn show(context: &Context, order: &[Vec<Found>], orphans: &[Leftover]) {
+    let plan = |found: &Found| StackPlan {
+        account: found.account.name.clone(),
+        stack: found.name.clone(),
+        state: found.status.to_string(),
+        action: Action::Delete,
+        changes: found.changes.clone(),
+        waits_for: Vec::new(),
+    };
+    let waves =
+        order.iter().filter(|wave| !wave.is_empty()).map(|wave| wave.iter().map(plan).collect()).collect();
+    context.out.line(&Line::Plan { waves });
+    let leftovers: Vec<&Leftover> =
+        order.iter().flatten().flat_map(|found| &found.leftovers).chain(orphans).collect();
+    if !leftovers.is_empty() {
+        context.out.say("What outlives its stack and is removed after it:");
+    }
+    for leftover in leftovers {
+        context.out.say(format!(
+            "  {:<6} {:<28} {:<50} {}",
+            leftover.account.name, leftover.resource_type, leftover.id, leftover.holds
+        ));
+    }
+}
+
+impl Leftover {
+    fn data(&self) -> Value {
+        json!({"account": self.account.name, "stack": self.stack, "type": self.resource_type, "id": self.id, "fate": self.fate, "holds": self.holds})
+    }
+}
+
+/// The project's name must be typed or given: this is not taken back by anything.
+fn confirm(context: &Context, project: &str, given: Option<&str>) -> Result<(), Fault> {
+    let wrong = |why: &str| {
+        Fault::usage("remove everything", project)
+            .why(why)
+            .next(format!("nothing was removed; --confirm-delete {project} says that you mean it"))
+    };
+    let typed = match given {
+        Some(given) => given.to_owned(),
+        None if context.out.is_interactive() => context
+            .out
+            .ask(&format!("This cannot be undone. Type the project's name ({project}) to remove all of it:")),
+        None => {
+            return Err(wrong("there is no terminal to type the project's name in, and --yes is not enough"));
+        }
+    };
+    if typed == project { Ok(()) } else { Err(wrong("that is not the project's name")) }
+}
+
+/// Removes a stack and what outlives it.
+async fn remove(
+    context: &Context,
+    found: &Found,
+    changed: &mut Vec<String>,
+    remains: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let (stacks, teardown) = (Stacks::new(&found.account), Teardown::new(&found.account));
+    context.out.spin(&format!("remove {} in {}", found.name, found.account.name));
+    for bucket in &found.buckets {
+        teardown.empty_bucket(bucket).await?;
+    }
+    stacks.protect(&found.name, false).await?;
+    let settled = stacks.delete(&found.name, STACK_LIMIT, &context.out.emitter()).await?;
+    if settled.status != StackStatus::Absent {
+        let why = settled.first_failure.unwrap_or_else(|| "CloudFormation gave no reason".to_owned());
+        return Err(Fault::failed("remove the stack", format!("{} in {}", found.name, found.account.name))
+            .why(format!("{} ({why})", settled.status))
+            .next("remove what blocks it, and run the same command again; it goes on where it stopped")
+            .into());
+    }
+    changed.push(format!("{}/{}", found.account.name, found.name));
+    remove_leftovers(&found.leftovers, changed, remains).await
+}
+
+/// Removes what outlives its stack.
+async fn remove_leftovers(
+    leftovers: &[Leftover],
+    changed: &mut Vec<String>,
+    remains: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    for leftover in leftovers {
+        let teardown = Teardown::new(&leftover.account);
+        let name = format!("{}/{}", leftover.account.name, leftover.id);
+        match leftover.fate {
+            Fate::Bucket => {
+                teardown.empty_bucket(&leftover.id).await?;
+                teardown.delete_bucket(&leftover.id).await?;
+                changed.push(name);
+            }
+            Fate::Table => {
+                teardown.delete_table(&leftover.id).await?;
+                changed.push(name);
+            }
+            Fate::Key => {
+                let until = teardown.schedule_key_deletion(&leftover.id, KEY_DAYS).await?;
+                remains.push(format!("key {name}: disabled now, gone on {until}; `aws kms cancel-key-deletion` takes it back until then"));
+                changed.push(name);
+            }
+            Fate::Stays => remains.push(format!("{} {name}", leftover.resource_type)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,375 @@
+//! `doctor`: looks at everything a release rests on, and says for each thing that is wrong how to mend it.
+//!
+//! It changes nothing, except with `--fix`: then it removes, after a confirmation, app stacks whose first create failed
+//! and which can therefore never be deployed again.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Context, Outcome};
+use crate::aws::cloudformation::{StackInfo, Stacks};
+use crate::aws::connections::{self, Standing};
+use crate::aws::{Account, Accounts};
+use crate::clock::Stopwatch;
+use crate::local::install;
+use crate::local::paths::Paths;
+use crate::local::state::State;
+use crate::model::config::{BUILD, Config, DeployedBy, Instance};
+use crate::model::connection::{console_link, is_connection};
+use crate::model::fault::{Fault, Kind, from_error};
+use crate::model::line::{Line, Mode, Status, Step, tenths};
+use crate::model::stack::{Outcome as How, Phase, StackStatus};
+use crate::model::verdict::Verdict;
+use crate::shell::{program, read};
+
+/// What a cold build and a rehearsal take, in bytes.
+const DISK: u64 = 8 * 1024 * 1024 * 1024;
+
+/// Arguments of `doctor`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Remove app stacks that can never be deployed again, after asking
+    #[arg(long)]
+    fix: bool,
+    /// Only look at this machine
+    #[arg(long)]
+    offline: bool,
+}
+
+/// One thing that was looked at.
+struct Finding {
+    /// What it is, for instance `python`.
+    name: String,
+    /// What is there; or what is wrong and how to mend it.
+    found: Result<String, Fault>,
+}
+
+/// Runs `doctor`.
+///
+/// # Errors
+/// Something is wrong: the fault names all of it. The exit code is that of the gravest: credentials (4) before waiting
+/// for a person (6) before anything else (1).
+pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    let config = context.config()?;
+    let mut doctor = Doctor { context: &context, findings: Vec::new() };
+    doctor.machine().await;
+    let mut changed = Vec::new();
+    if !args.offline {
+        changed = doctor.accounts(&config, args.fix).await?;
+    }
+    let findings = doctor.findings;
+    let data: Vec<Value> = findings.iter().map(Finding::data).collect();
+    let faults: Vec<&Fault> = findings.iter().filter_map(|finding| finding.found.as_ref().err()).collect();
+    let mut outcome = Outcome::of(Verdict::Done).with_data(json!({"findings": data}));
+    outcome.changed = changed;
+    let grave = |kind: Kind| faults.iter().any(|fault| fault.kind == kind);
+    if faults.is_empty() {
+        return Ok(outcome);
+    }
+    let kind = [Kind::Credentials, Kind::Usage, Kind::Stuck]
+        .into_iter()
+        .find(|kind| grave(*kind))
+        .unwrap_or(Kind::Failed);
+    let names: Vec<&str> = findings.iter().filter(|f| f.found.is_err()).map(|f| f.name.as_str()).collect();
+    outcome.verdict = kind.verdict();
+    outcome.code = Some(kind.exit_code());
+    outcome.error = Some(
+        Fault::new(kind, "find everything in order", names.join(", "))
+            .why("see above")
+            .next("mend each as it says, then run cargo xtask doctor again"),
+    );
+    Ok(outcome)
+}
+
+impl Finding {
+    fn data(&self) -> Value {
+        match &self.found {
+            Ok(found) => json!({"name": self.name, "ok": true, "found": found}),
+            Err(fault) => json!({"name": self.name, "ok": false, "problem": fault}),
+        }
+    }
+}
+
+struct Doctor<'a> {
+    context: &'a Context,
+    findings: Vec<Finding>,
+}
+
+impl Doctor<'_> {
+    /// Says what was found and keeps it.
+    fn note(&mut self, name: &str, watch: Stopwatch, found: Result<String, Fault>) {
+        let (status, reason) = match &found {
+            Ok(found) => (Status::Succeeded, found.clone()),
+            Err(fault) => {
+                let next =
+                    if fault.next.is_empty() { String::new() } else { format!("\nmend: {}", fault.next) };
+                (Status::Failed, format!("{fault}{next}"))
+            }
+        };
+        self.context.out.line(&Line::Step(Step {
+            stage: "doctor".to_owned(),
+            action: name.to_owned(),
+            sub: None,
+            function: None,
+            status,
+            mode: Mode::Executed,
+            seconds: Some(tenths(watch.seconds())),
+            reason: Some(reason),
+        }));
+        self.findings.push(Finding { name: name.to_owned(), found });
+    }
+
+    /// This machine: programs, disk, the local cloud.
+    async fn machine(&mut self) {
+        let root = self.context.root.clone();
+        let wanted = rust_version(&root);
+        let watch = Stopwatch::start();
+        let rust = version(&root, "rustc", "install Rust: https://rustup.rs")
+            .await
+            .and_then(|found| at_least(&found, &wanted));
+        self.note("rust", watch, rust);
+        for (name, tool, next) in [
+            ("cargo", "cargo", "install Rust: https://rustup.rs"),
+            (
+                "c-compiler",
+                "cc",
+                "install a C compiler (Debian: apt install gcc; macOS: xcode-select --install)",
+            ),
+            ("git", "git", "install git; without it the working tree is released as it is"),
+        ] {
+            let watch = Stopwatch::start();
+            let found = version(&root, tool, next).await;
+            self.note(name, watch, found);
+        }
+        let watch = Stopwatch::start();
+        let python = install::python_found().await.map_err(|error| from_error(&error));
+        self.note("python", watch, python);
+        let watch = Stopwatch::start();
+        let disk = disk(&root);
+        self.note("disk", watch, disk);
+        let paths = Paths::of(&root);
+        let cloud = State::read(&paths)
+            .map_or_else(|| "none is up".to_owned(), |state| format!("up at {}", state.endpoint()));
+        self.note("local-cloud", Stopwatch::start(), Ok(cloud));
+    }
+
+    /// The accounts: credentials, stacks, connection. What was removed.
+    async fn accounts(&mut self, config: &Config, fix: bool) -> anyhow::Result<Vec<String>> {
+        let accounts = Accounts::open(config, &self.context.open_options()?).await?;
+        let mut reachable = Vec::new();
+        for name in config.accounts.keys() {
+            let watch = Stopwatch::start();
+            let verified = accounts.verify(config, std::slice::from_ref(name)).await;
+            let account = accounts.get(name)?;
+            let profile = account.profile.as_deref().unwrap_or("the ambient credentials");
+            let found = match verified {
+                Ok(()) => {
+                    reachable.push(name.clone());
+                    Ok(format!("{} through {profile} in {}", account.id, config.region))
+                }
+                Err(error) => Err(unreachable_region(from_error(&error), &config.region)),
+            };
+            self.note(&format!("account-{name}"), watch, found);
+        }
+        let mut changed = Vec::new();
+        for instance in
+            config.instances(DeployedBy::Bootstrap).into_iter().chain(config.instances(DeployedBy::Pipeline))
+        {
+            if reachable.contains(&instance.account) {
+                changed.extend(self.stack(config, accounts.get(&instance.account)?, &instance, fix).await?);
+            }
+        }
+        if reachable.iter().any(|name| name == BUILD) {
+            self.connection(config, accounts.get(BUILD)?).await;
+        }
+        Ok(changed)
+    }
+
+    /// A stack and whether it can be deployed; the name of one that was removed.
+    async fn stack(
+        &mut self,
+        config: &Config,
+        account: &Account,
+        instance: &Instance,
+        fix: bool,
+    ) -> anyhow::Result<Option<String>> {
+        let watch = Stopwatch::start();
+        let name = config.stack_name(instance);
+        let finding = format!("stack-{}-{}", instance.account, instance.stack);
+        let stacks = Stacks::new(account);
+        let info = match stacks.describe(&name).await {
+            Ok(Some(info)) => info,
+            Ok(None) => {
+                let next = if config
+                    .stack(&instance.stack)
+                    .is_some_and(|stack| stack.deployed_by == DeployedBy::Pipeline)
+                {
+                    "not deployed yet; the pipeline does"
+                } else {
+                    "not deployed yet; cargo xtask bootstrap does"
+                };
+                self.note(&finding, watch, Ok(next.to_owned()));
+                return Ok(None);
+            }
+            Err(error) => {
+                self.note(&finding, watch, Err(from_error(&error)));
+                return Ok(None);
+            }
+        };
+        if info.status != StackStatus::Known(Phase::Rollback, How::Complete) {
+            self.note(&finding, watch, standing(&name, &info));
+            return Ok(None);
+        }
+        let held = stacks.resources(&name).await?;
+        let holds: Vec<String> = held
+            .iter()
+            .filter(|(_, physical)| !physical.id.is_empty())
+            .map(|(id, physical)| format!("{id} ({})", physical.resource_type))
+            .collect();
+        let holds = if holds.is_empty() {
+            "nothing is left in it".to_owned()
+        } else {
+            format!("it holds {}", holds.join(", "))
+        };
+        let dead = Fault::new(Kind::Stuck, "deploy the stack", format!("{name} in {}", account.name))
+            .why(format!(
+                "it is in ROLLBACK_COMPLETE: its first create failed, so it can only be removed; {holds}"
+            ))
+            .next("cargo xtask doctor --fix removes it, after asking; then release again");
+        self.note(&finding, watch, Err(dead));
+        if !fix || !self.context.out.confirm(&format!("Remove {name} in {}?", account.name))? {
+            return Ok(None);
+        }
+        let watch = Stopwatch::start();
+        let gone =
+            stacks.delete(&name, std::time::Duration::from_secs(3_600), &self.context.out.emitter()).await?;
+        if gone.status != StackStatus::Absent {
+            let why = gone.first_failure.unwrap_or_else(|| gone.status.to_string());
+            return Err(Fault::failed("remove the stack", name)
+                .why(why)
+                .next("remove what blocks it in the console")
+                .into());
+        }
+        // It is in order now.
+        self.findings.pop();
+        self.note(&finding, watch, Ok("removed; the next release creates it anew".to_owned()));
+        Ok(Some(format!("{}/{name}", account.name)))
+    }
+
+    /// The connection that the base stack made, or that is configured.
+    async fn connection(&mut self, config: &Config, build: &Account) {
+        let watch = Stopwatch::start();
+        let arn = match &config.source.connection_arn {
+            Some(arn) => Some(arn.clone()),
+            None => {
+                let base = Stacks::new(build)
+                    .describe(&format!("{}-build-base", config.project))
+                    .await
+                    .ok()
+                    .flatten();
+                base.and_then(|info| info.outputs.into_values().find(|value| is_connection(value)))
+            }
+        };
+        let Some(arn) = arn else {
+            self.note("connection", watch, Ok("not made yet; cargo xtask bootstrap does".to_owned()));
+            return;
+        };
+        let found = match connections::standing(build, &arn).await {
+            Ok(Standing::Available) => Ok("AVAILABLE".to_owned()),
+            Ok(Standing::Pending) => Err(Fault::new(Kind::Stuck, "use the connection", arn.as_str())
+                .why("it is PENDING until a person finishes it")
+                .next(format!("finish it at {}", console_link(&arn)))),
+            Ok(Standing::Other) => Err(Fault::failed("use the connection", arn.as_str())
+                .why("it is in error")
+                .next(format!("mend it at {}", console_link(&arn)))),
+            Err(error) => Err(from_error(&error)),
+        };
+        self.note("connection", watch, found);
+    }
+}
+
+/// Whether a stack can be deployed as it stands.
+fn standing(name: &str, info: &StackInfo) -> Result<String, Fault> {
+    match info.status.action() {
+        Err(advice) => Err(Fault::new(Kind::Stuck, "deploy the stack", name)
+            .why(format!("it is in {}", info.status))
+            .next(advice)),
+        Ok(_) => Ok(info.status.to_string()),
+    }
+}
+
+/// An endpoint that cannot be resolved is most likely a region that does not exist or lacks the service.
+fn unreachable_region(fault: Fault, region: &str) -> Fault {
+    if fault.why.contains("dns error") || fault.why.contains("failed to lookup") {
+        let next =
+            format!("see that {region} is a region with all services used here, and that the network is up");
+        return Fault { next, ..fault };
+    }
+    fault
+}
+
+/// The `rust-version` of the workspace.
+fn rust_version(root: &Path) -> String {
+    let text = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
+    let row = text.lines().find_map(|row| row.strip_prefix("rust-version = "));
+    row.map(|version| version.trim_matches('"').to_owned()).unwrap_or_default()
+}
+
+/// The first line that a program prints for `--version`.
+async fn version(root: &Path, tool: &str, next: &str) -> Result<String, Fault> {
+    let text = read(program(tool, ["--version"], root)).await.map_err(|error| {
+        let fault = from_error(&error);
+        Fault::usage("find the program", tool).why(fault.why).next(next)
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// `rustc 1.95.0 (…)` against `1.95.0`.
+fn at_least(found: &str, wanted: &str) -> Result<String, Fault> {
+    let numbers = |text: &str| -> Vec<u32> {
+        text.split('.').filter_map(|part| part.split('-').next()?.parse().ok()).collect()
+    };
+    let own = found.split_whitespace().nth(1).map(numbers).unwrap_or_default();
+    if own >= numbers(wanted) {
+        return Ok(found.to_owned());
+    }
+    Err(Fault::usage("use the compiler", found)
+        .why(format!("{wanted} or later is wanted"))
+        .next("rustup update stable"))
+}
+
+/// The free space where builds go.
+fn disk(root: &Path) -> Result<String, Fault> {
+    let found = rustix::fs::statvfs(root)
+        .map_err(|error| Fault::failed("look at the disk", root.display().to_string()).why(error))?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let gigabytes = free as f64 / 1e9;
+    if free >= DISK {
+        return Ok(format!("{gigabytes:.0} GB free"));
+    }
+    Err(Fault::failed("find enough disk", root.display().to_string())
+        .why(format!("{gigabytes:.1} GB are free, a cold build takes up to {:.0}", DISK as f64 / 1e9))
+        .next("free some, for instance with cargo clean"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        assert!(at_least("rustc 1.95.0 (abc 2026-04-14)", "1.95.0").is_ok());
+        assert!(at_least("rustc 1.100.0-nightly (abc)", "1.95.0").is_ok());
+        let old = at_least("rustc 1.94.1 (abc)", "1.95.0").unwrap_err();
+        assert_eq!(old.kind, Kind::Usage);
+        assert!(at_least("nonsense", "1.95.0").is_err());
+    }
+
+    #[test]
+    fn a_region_that_is_not_there_is_named() {
+        let fault = Fault::failed("find out whose credentials these are", "dev")
+            .why("dispatch failure: dns error: failed to lookup");
+        assert!(unreachable_region(fault, "eu-nowhere-9").next.contains("eu-nowhere-9"));
+    }
+}

@@ -1,0 +1,353 @@
+//! Whole commands against a local cloud: bootstrap, its failures, and what a kill leaves behind.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use support::Project;
+
+/// The state file of a project's cloud.
+fn state(project: &Project) -> Value {
+    let text = std::fs::read_to_string(project.path().join("target/causeway/local/state.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The ids of what a project's cloud has started.
+fn started(project: &Project) -> Vec<i32> {
+    let dir = project.path().join("target/causeway/local/processes");
+    let entries =
+        std::fs::read_dir(dir).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    entries.iter().filter_map(|entry| entry.path().file_stem()?.to_str()?.parse().ok()).collect()
+}
+
+/// Whether a process runs (a zombie does not).
+fn runs(id: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().unwrap_or_default().split_whitespace().next().unwrap_or("Z");
+    state != "Z"
+}
+
+fn signal(id: i32, name: &str) {
+    assert!(
+        assert_cmd::Command::new("kill")
+            .args([format!("-{name}"), id.to_string()])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+}
+
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if done() {
+            return;
+        }
+        #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(done(), "{what}");
+}
+
+#[test]
+fn bootstrap_deploys_in_order_and_a_second_run_changes_nothing() {
+    let mut project = Project::new();
+    project.up();
+    let again = project.run(&["local", "up"]);
+    assert_eq!((again.code, again.result()["verdict"].as_str()), (0, Some("nothing-to-do")));
+
+    let dry = project.run(&["bootstrap", "--dry-run", "--detailed-exitcode"]);
+    assert_eq!((dry.code, dry.result()["verdict"].as_str()), (3, Some("changes")));
+    let asked = project.run(&["bootstrap"]);
+    assert_eq!(asked.code, 2, "without a terminal and without --yes nothing is deployed");
+    assert!(asked.error().contains("--yes"), "{}", asked.error());
+
+    let first = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(first.code, 0, "{}", first.error());
+    assert_eq!(first.result()["changed"].as_array().unwrap().len(), 4);
+    let plan = first.of_type("plan").next().unwrap();
+    let shape: Vec<Vec<String>> = plan["waves"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|wave| {
+            let name = |s: &Value| {
+                format!(
+                    "{}/{} {}",
+                    s["account"].as_str().unwrap(),
+                    s["stack"].as_str().unwrap(),
+                    s["action"].as_str().unwrap()
+                )
+            };
+            wave.as_array().unwrap().iter().map(name).collect()
+        })
+        .collect();
+    assert_eq!(
+        shape,
+        [
+            vec!["build/causeway-build-base create"],
+            vec!["dev/causeway-target-roles create", "prod/causeway-target-roles create"],
+            vec!["build/causeway-pipeline create"],
+        ]
+    );
+    assert!(first.of_type("event").count() > 20, "events are followed");
+
+    let second = project.run(&["bootstrap", "--yes"]);
+    assert_eq!((second.code, second.result()["verdict"].as_str()), (0, Some("nothing-to-do")));
+    let dry = project.run(&["bootstrap", "--dry-run", "--detailed-exitcode"]);
+    assert_eq!((dry.code, dry.result()["verdict"].as_str()), (0, Some("nothing-to-do")));
+
+    project.edit("cfn/build-base.yaml", "PendingWindowInDays: 30", "PendingWindowInDays: 14");
+    let dry = project.run(&["bootstrap", "--dry-run", "--detailed-exitcode"]);
+    assert_eq!(dry.code, 3, "{}", dry.error());
+    let changes = dry.of_type("plan").next().unwrap()["waves"][0][0]["changes"].as_array().unwrap().clone();
+    let key = changes.iter().find(|change| change["logical_id"] == "ArtifactKey").unwrap();
+    assert_eq!((&key["op"], &key["stateful"]), (&"modify".into(), &true.into()));
+    let third = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(third.result()["changed"], serde_json::json!(["build/causeway-build-base"]));
+}
+
+#[test]
+fn a_pending_connection_holds_the_pipeline_until_a_person_has_finished_it() {
+    let mut project = Project::new();
+    project.up();
+    assert_eq!(project.run(&["local", "connection", "pending"]).code, 0);
+    let held = project.run(&["bootstrap", "--yes"]);
+    assert_eq!((held.code, held.result()["verdict"].as_str()), (6, Some("stuck")), "{}", held.error());
+    for word in ["PENDING", "console.aws.amazon.com/codesuite/settings/connections", "cargo xtask bootstrap"]
+    {
+        assert!(held.error().contains(word), "{word}: {}", held.error());
+    }
+    let changed = held.result()["changed"].as_array().unwrap();
+    assert_eq!(changed.len(), 3, "everything else is deployed: {changed:?}");
+    assert!(!changed.contains(&"build/causeway-pipeline".into()));
+    assert_eq!(project.run(&["local", "connection", "available"]).code, 0);
+    let done = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(done.result()["changed"], serde_json::json!(["build/causeway-pipeline"]), "{}", done.error());
+}
+
+#[test]
+fn a_stack_that_fails_names_its_first_cause_and_a_second_run_mends_it() {
+    let mut project = Project::new();
+    project.up();
+    let broken = "Resources:\n  Handle: {Type: AWS::CloudFormation::WaitConditionHandle}\n  Broken:\n    Type: AWS::CloudFormation::WaitCondition\n    Properties: {Handle: !Ref Handle, Timeout: '1'}\n";
+    project.edit("cfn/build-base.yaml", "Resources:\n", broken);
+    let failed = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(failed.code, 1, "{}", failed.error());
+    assert!(failed.error().contains("causeway-build-base"), "{}", failed.error());
+    assert!(failed.error().contains("Broken"), "{}", failed.error());
+    assert_eq!(failed.result()["changed"].as_array().unwrap().len(), 0);
+    project.edit("cfn/build-base.yaml", broken, "Resources:\n");
+    let plan = project.run(&["bootstrap", "--dry-run"]);
+    let first = &plan.of_type("plan").next().unwrap()["waves"][0][0];
+    assert_eq!(
+        (first["state"].as_str(), first["action"].as_str()),
+        (Some("ROLLBACK_COMPLETE"), Some("recreate"))
+    );
+    let mended = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(mended.code, 0, "{}", mended.error());
+}
+
+#[test]
+fn destroy_wants_the_name_removes_everything_and_says_what_remains() {
+    let mut project = Project::new();
+    project.up();
+    assert_eq!(project.run(&["destroy", "--dry-run"]).result()["verdict"], "nothing-to-do");
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
+    let dry = project.run(&["destroy", "--dry-run", "--detailed-exitcode"]);
+    assert_eq!((dry.code, dry.result()["verdict"].as_str()), (3, Some("changes")));
+    assert_eq!(dry.result()["data"]["stacks"].as_array().unwrap().len(), 4);
+    let fates: Vec<&str> = dry.result()["data"]["leftovers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| l["fate"].as_str().unwrap())
+        .collect();
+    assert_eq!(fates, ["key", "bucket"]);
+    for words in [&["destroy", "--yes"][..], &["destroy", "--confirm-delete", "other"]] {
+        let refused = project.run(words);
+        assert_eq!(refused.code, 2, "{words:?}");
+        assert!(refused.error().contains("nothing was removed"), "{}", refused.error());
+    }
+    let done = project.run(&["destroy", "--confirm-delete", "causeway"]);
+    assert_eq!(done.code, 0, "{}", done.error());
+    assert_eq!(done.result()["changed"].as_array().unwrap().len(), 6);
+    let remains = done.result()["data"]["remains"].to_string();
+    assert!(remains.contains("key build/") && remains.contains("gone on 20"), "{remains}");
+    assert_eq!(project.run(&["destroy", "--dry-run"]).result()["verdict"], "nothing-to-do");
+    // And everything can be made anew.
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
+}
+
+#[test]
+fn doctor_names_what_is_wrong_and_its_mend() {
+    let mut project = Project::new();
+    let offline = project.run(&["doctor", "--offline"]);
+    let names: Vec<&str> = offline.result()["data"]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["rust", "cargo", "c-compiler", "git", "python", "disk", "local-cloud"]);
+    project.up();
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
+    let well = project.run(&["doctor"]);
+    assert_eq!((well.code, well.result()["verdict"].as_str()), (0, Some("done")), "{}", well.error());
+    assert_eq!(project.run(&["local", "connection", "pending"]).code, 0);
+    let stuck = project.run(&["doctor"]);
+    assert_eq!((stuck.code, stuck.result()["verdict"].as_str()), (6, Some("stuck")));
+    assert!(stuck.error().contains("connection"), "{}", stuck.error());
+    project.set("AWS_SHARED_CREDENTIALS_FILE", "/no/such/file");
+    let without = project.run(&["doctor"]);
+    assert_eq!(without.code, 4, "{}", without.error());
+    for account in ["account-build", "account-dev", "account-prod"] {
+        assert!(without.error().contains(account), "{}", without.error());
+    }
+}
+
+#[test]
+fn a_profile_of_another_account_stops_everything() {
+    let mut project = Project::new();
+    project.up();
+    let credentials = project.path().join("credentials");
+    let keys = |profile: &str, id: &str| {
+        format!("[{profile}]\naws_access_key_id = {id}\naws_secret_access_key = local\n")
+    };
+    let text = keys("causeway-build", "111111111111")
+        + &keys("causeway-dev", "333333333333")
+        + &keys("causeway-prod", "333333333333");
+    std::fs::write(&credentials, text).unwrap();
+    project.set("AWS_SHARED_CREDENTIALS_FILE", credentials.display().to_string());
+    let ended = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(ended.code, 4, "{}", ended.error());
+    for word in ["dev", "333333333333", "222222222222", "nothing was changed"] {
+        assert!(ended.error().contains(word), "{word}: {}", ended.error());
+    }
+    assert_eq!(ended.of_type("event").count(), 0);
+    // Keys in the environment do not win over the profile.
+    project.set("AWS_ACCESS_KEY_ID", "222222222222");
+    project.set("AWS_SECRET_ACCESS_KEY", "local");
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 4);
+}
+
+#[test]
+fn bad_templates_and_parameters_are_named_before_anything_is_changed() {
+    let mut project = Project::new();
+    project.up();
+    let table = [
+        ("cfn/pipeline.yaml", "Resources:\n", "Resources:\n  Broken: [\n", 2, "cfn/pipeline.yaml line"),
+        ("cfn/stacks.toml", "BranchName = ", "BranchNam = ", 2, "BranchNam"),
+        (
+            "cfn/stacks.toml",
+            "template = \"pipeline.yaml\"",
+            "template = \"absent.yaml\"",
+            2,
+            "cfn/absent.yaml",
+        ),
+    ];
+    for (file, from, to, code, word) in table {
+        project.edit(file, from, to);
+        let ended = project.run(&["bootstrap", "--yes"]);
+        assert_eq!(ended.code, code, "{to}: {}", ended.error());
+        assert!(ended.error().contains(word), "{to}: {}", ended.error());
+        assert_eq!(ended.of_type("event").count(), 0, "{to}");
+        project.edit(file, to, from);
+    }
+}
+
+#[test]
+fn what_a_kill_leaves_is_ended_by_the_next_run() {
+    let mut project = Project::new();
+    project.up();
+    let pid = i32::try_from(state(&project)["pid"].as_i64().unwrap()).unwrap();
+    let before = started(&project);
+    assert!(before.len() >= 2 && before.iter().all(|id| runs(*id)), "{before:?}");
+    signal(pid, "KILL");
+    wait_until("the resident process is gone", || !runs(pid));
+    let emulator: Vec<i32> = before.into_iter().filter(|id| *id != pid).collect();
+    assert!(emulator.iter().all(|id| runs(*id)), "the emulator was left behind");
+
+    let up = project.run(&["local", "up"]);
+    assert_eq!((up.code, up.result()["verdict"].as_str()), (0, Some("done")), "{}", up.stderr);
+    assert!(emulator.iter().all(|id| !runs(*id)), "it was found and ended");
+    let now = started(&project);
+    assert_eq!(project.run(&["local", "down"]).code, 0);
+    wait_until("nothing is left", || now.iter().all(|id| !runs(*id)));
+    assert!(!project.path().join("target/causeway/local/state.json").exists());
+}
+
+#[test]
+fn a_cloud_that_is_asked_to_end_takes_its_emulator_along() {
+    let mut project = Project::new();
+    project.up();
+    let pid = i32::try_from(state(&project)["pid"].as_i64().unwrap()).unwrap();
+    let all = started(&project);
+    signal(pid, "TERM");
+    wait_until("nothing is left", || all.iter().all(|id| !runs(*id)));
+}
+
+#[test]
+fn its_files_are_for_their_owner_and_it_listens_on_loopback_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut project = Project::new();
+    project.up();
+    let local = project.path().join("target/causeway/local");
+    for file in ["state.json", "ca.pem", "bundle.pem", "aws/config", "aws/credentials"] {
+        let mode = std::fs::metadata(local.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    // Whoever has no token steers nothing.
+    let port = state(&project)["port"].as_u64().unwrap();
+    let url = format!("https://127.0.0.1:{port}/_causeway/stop");
+    let bundle = local.join("ca.pem");
+    let curl = assert_cmd::Command::new("curl")
+        .args([
+            "--silent",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            "--request",
+            "POST",
+            "--cacert",
+        ])
+        .arg(bundle)
+        .arg(url)
+        .output();
+    if let Ok(curl) = curl {
+        assert_eq!(String::from_utf8_lossy(&curl.stdout), "403");
+    }
+    for id in started(&project) {
+        for address in listening(id) {
+            assert!(address == "0100007F", "process {id} listens on {address}");
+        }
+    }
+}
+
+/// The addresses a process listens on, as /proc/net/tcp writes them.
+fn listening(id: i32) -> Vec<String> {
+    let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{id}/fd"))
+        .map(|entries| {
+            entries
+                .flatten()
+                .filter_map(|e| std::fs::read_link(e.path()).ok())
+                .map(|l| l.display().to_string())
+                .collect()
+        })
+        .unwrap_or_default();
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|row| {
+            let fields: Vec<&str> = row.split_whitespace().collect();
+            let inode = format!("socket:[{}]", fields.get(9)?);
+            let address = fields.get(1)?.split(':').next()?;
+            (fields.get(3) == Some(&"0A") && sockets.contains(&inode)).then(|| address.to_owned())
+        })
+        .collect()
+}

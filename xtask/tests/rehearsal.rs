@@ -1,0 +1,234 @@
+//! Whole rehearsals in a clone of the repository: roles are really held, failures name their cause, and what is
+//! interrupted leaves nothing behind.
+//!
+//! They share the workspace's builds, so they run one after the other (a lock of the checkout sees to that).
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::{Ended, Project};
+
+/// How a step ended: its status and reason.
+fn step(ended: &Ended, stage: &str, action: &str) -> (String, String) {
+    let own = |line: &&serde_json::Value| {
+        line["stage"] == stage && line["action"] == action && line.get("sub").is_none()
+    };
+    let last = ended
+        .of_type("step")
+        .filter(own)
+        .last()
+        .unwrap_or_else(|| panic!("no step {stage}/{action}: {}", ended.stderr));
+    (last["status"].as_str().unwrap().to_owned(), last["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Takes one line out of a template, which must have it exactly once.
+fn take_out(project: &Project, file: &str, line: &str) {
+    let path = project.path().join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches(line).count(), 1, "{line:?} in {file}");
+    std::fs::write(path, text.replace(line, "")).unwrap();
+}
+
+#[test]
+fn a_missing_permission_fails_at_its_action_and_is_named() {
+    let project = Project::clone_of_repository();
+    take_out(&project, "cfn/target-roles.yaml", "                  - cloudformation:CreateStack\n");
+    project.commit();
+    let ended = project.run(&["rehearse", "--no-baseline", "--approve", "auto"]);
+    assert_eq!((ended.code, ended.result()["verdict"].as_str()), (1, Some("failed")), "{}", ended.stderr);
+    let (status, reason) = step(&ended, "Dev", "Deploy");
+    assert_eq!(status, "failed");
+    for word in ["AccessDenied", "cloudformation:CreateStack", "causeway-eu-central-1-action"] {
+        assert!(reason.contains(word), "{word}: {reason}");
+    }
+    assert_eq!(step(&ended, "Build", "Build").0, "succeeded");
+    for action in ["CreateChangeSet", "Approve", "ExecuteChangeSet"] {
+        assert_eq!(step(&ended, "Prod", action).0, "not-run");
+    }
+    assert!(
+        ended.of_type("notice").any(|notice| notice["topic"] == "causeway-failure"),
+        "the failure is told"
+    );
+}
+
+#[test]
+fn an_execution_role_that_may_not_read_the_package_is_named() {
+    let project = Project::clone_of_repository();
+    let path = project.path().join("cfn/target-roles.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, execution) = text.split_once("  ExecutionRole:\n").unwrap();
+    let (own, rest) = execution.split_once("  IsolatedExecutionRole:\n").unwrap();
+    assert!(own.contains("s3:GetObject"));
+    let own = own.replace("s3:GetObject", "s3:GetObjectTagging");
+    std::fs::write(&path, format!("{head}  ExecutionRole:\n{own}  IsolatedExecutionRole:\n{rest}")).unwrap();
+    project.commit();
+    let ended = project.run(&["rehearse", "--no-baseline", "--approve", "auto"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let (status, reason) = step(&ended, "Dev", "Deploy");
+    assert_eq!(status, "failed");
+    assert!(reason.contains("denied by S3") && reason.contains("GetObject"), "{reason}");
+}
+
+#[test]
+fn a_version_that_crashes_in_prod_is_taken_back() {
+    let mut project = Project::clone_of_repository();
+    let crash = "async fn main() -> ExitCode {\n    if std::env::var(\"CAUSEWAY_ENV\").is_ok_and(|env| env == \"prod\") {\n        std::process::abort();\n    }";
+    project.edit("api/src/bin/checkin/main.rs", "async fn main() -> ExitCode {", crash);
+    project.commit();
+    let ended = project.run(&["rehearse", "--approve", "auto", "--keep", "--minute", "100ms"]);
+    assert_eq!(
+        (ended.code, ended.result()["verdict"].as_str()),
+        (5, Some("rolled-back")),
+        "{}",
+        ended.stderr
+    );
+    let (status, reason) = step(&ended, "Prod", "ExecuteChangeSet");
+    assert_eq!(status, "failed");
+    assert!(reason.contains("CheckinFunctionAliaslive") && reason.contains("reported Failed"), "{reason}");
+    let hook = ended.of_type("step").find(|line| line["sub"] == "pre-hook" && line["status"] == "failed");
+    assert!(hook.is_some_and(|hook| hook["mode"] == "executed"), "{hook:?}");
+    assert_eq!(
+        ended.of_type("weight").filter(|weight| weight["env"] == "prod").count(),
+        0,
+        "no traffic was moved"
+    );
+
+    // Prod serves the old version, and the stack is at its old template.
+    let url = ended.result()["data"]["urls"]["prod"].as_str().unwrap().to_owned();
+    let answer = assert_cmd::Command::new("curl")
+        .args(["--silent", "--include", &format!("{url}api/version")])
+        .output()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("x-causeway-lambda-version: 1"),
+        "{answer}"
+    );
+
+    // The next ordinary rehearsal on the same cloud releases.
+    project.edit("api/src/bin/checkin/main.rs", crash, "async fn main() -> ExitCode {");
+    project.commit();
+    project.set("RUST_LOG", "off");
+    let ended = project.run(&["rehearse", "--approve", "auto", "--minute", "100ms"]);
+    assert_eq!(ended.result()["verdict"], "released", "{}", ended.stderr);
+}
+
+#[test]
+fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
+    let mut project = Project::clone_of_repository();
+    let broken = "Resources:\n  Handle: {Type: AWS::CloudFormation::WaitConditionHandle}\n  Broken:\n    Type: AWS::CloudFormation::WaitCondition\n    Properties: {Handle: !Ref Handle, Timeout: '1'}\n";
+    project.edit("cfn/app.yaml", "Resources:\n", broken);
+    project.commit();
+    let failed = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
+    assert_eq!(failed.code, 1, "{}", failed.error());
+    assert!(
+        failed.error().contains("ROLLBACK_COMPLETE") && failed.error().contains("Broken"),
+        "{}",
+        failed.error()
+    );
+    project.edit("cfn/app.yaml", broken, "Resources:\n");
+    project.commit();
+    let stuck = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
+    assert_eq!(stuck.code, 6, "{}", stuck.error());
+    assert!(stuck.error().contains("doctor --fix"), "{}", stuck.error());
+
+    let env = project.run(&["local", "env"]);
+    for (name, value) in env.result()["data"]["env"].as_object().unwrap() {
+        project.set(name, value.as_str().unwrap());
+    }
+    let seen = project.run(&["doctor"]);
+    assert_eq!(seen.code, 6, "{}", seen.error());
+    assert!(seen.error().contains("stack-dev-app"), "{}", seen.error());
+    assert_eq!(project.run(&["doctor", "--fix"]).code, 2, "without a terminal nothing is removed unasked");
+    let mended = project.run(&["doctor", "--fix", "--yes"]);
+    assert_eq!(
+        (mended.code, &mended.result()["changed"]),
+        (0, &serde_json::json!(["dev/causeway-app-dev"])),
+        "{}",
+        mended.error()
+    );
+    let released = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
+    assert_eq!(released.result()["verdict"], "released", "{}", released.error());
+}
+
+#[test]
+fn an_interrupted_rehearsal_leaves_nothing_behind() {
+    let project = Project::clone_of_repository();
+    for name in ["INT", "KILL"] {
+        let words = ["rehearse", "--approve", "auto", "--output", "json"];
+        let prepared = project.command(&words);
+        #[expect(clippy::disallowed_methods, reason = "the test ends what it starts")]
+        let mut command = Command::new(prepared.get_program());
+        command.args(words).current_dir(project.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+        for (key, value) in prepared.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // In the middle of a build there is a cloud, an emulator and a compiler at work.
+        let reached = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .any(|line| line.contains("\"Baseline\"") && line.contains("started"));
+        assert!(reached, "it got that far");
+        pause(Duration::from_millis(1_500));
+        let ours = processes(&project);
+        assert!(ours.len() >= 2, "{ours:?}");
+        let id = child.id().to_string();
+        let signal = assert_cmd::Command::new("kill").args([&format!("-{name}"), &id]).output();
+        assert!(signal.unwrap().status.success());
+        let last = lines.map_while(Result::ok).last().unwrap_or_default();
+        let status = child.wait().unwrap();
+        if name == "INT" {
+            assert_eq!(status.code(), Some(130));
+            assert!(last.contains("\"verdict\":\"interrupted\""), "{last}");
+        }
+        for _ in 0..100 {
+            if processes(&project).is_empty() {
+                break;
+            }
+            pause(Duration::from_millis(100));
+        }
+        assert_eq!(processes(&project), Vec::<String>::new(), "after SIG{name}");
+    }
+    let down = project.run(&["local", "down"]);
+    assert_eq!(down.code, 0);
+}
+
+/// Command lines of processes that work for a project: those that name its folder, and its emulator.
+fn processes(project: &Project) -> Vec<String> {
+    let place = project.path().display().to_string();
+    let entries =
+        std::fs::read_dir("/proc").map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let text = |path: std::path::PathBuf| {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).replace('\0', " ")
+    };
+    entries
+        .iter()
+        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
+        .filter(|entry| entry.file_name().to_string_lossy() != std::process::id().to_string())
+        .filter_map(|entry| {
+            let here = std::fs::read_link(entry.path().join("cwd"))
+                .map(|dir| dir.display().to_string())
+                .unwrap_or_default();
+            let line = text(entry.path().join("cmdline"));
+            let state = text(entry.path().join("stat"));
+            let zombie = state.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z');
+            ((here.starts_with(&place) || line.contains(&place)) && !zombie && !line.is_empty())
+                .then_some(line)
+        })
+        .collect()
+}
+
+fn pause(time: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
+    std::thread::sleep(time);
+}

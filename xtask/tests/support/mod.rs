@@ -1,0 +1,179 @@
+//! A project of its own for each test: the real templates in a folder of its own, and the tool run in it.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part")]
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The workspace.
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// A folder with a copy of the project's templates, and a local cloud of its own where one is started.
+pub(crate) struct Project {
+    dir: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// What a command printed and how it ended.
+pub(crate) struct Ended {
+    /// The exit code.
+    pub(crate) code: i32,
+    /// The JSON lines.
+    pub(crate) lines: Vec<Value>,
+    /// What went to stderr.
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// The result line.
+    pub(crate) fn result(&self) -> &Value {
+        let last = self.lines.last().unwrap_or_else(|| panic!("no result line; stderr: {}", self.stderr));
+        assert_eq!(last["type"], "result", "{last}");
+        assert_eq!(last["exit_code"], self.code, "{last}");
+        last
+    }
+
+    /// All four parts of the error in one text.
+    pub(crate) fn error(&self) -> String {
+        let error = &self.result()["error"];
+        ["what", "on", "why", "next"]
+            .map(|part| error[part].as_str().unwrap_or_default().to_owned())
+            .join(" | ")
+    }
+
+    /// Lines of a type.
+    pub(crate) fn of_type<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.lines.iter().filter(move |line| line["type"] == kind)
+    }
+}
+
+impl Project {
+    /// A copy of the project's `cfn` folder.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&workspace().join("cfn"), &dir.path().join("cfn"));
+        Self { dir, environment: Vec::new() }
+    }
+
+    /// A clone of the whole repository at its last commit, with its own cloud; builds are shared with the workspace's.
+    pub(crate) fn clone_of_repository() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clone = Command::new("git")
+            .args(["clone", "--quiet", "--local"])
+            .arg(workspace())
+            .arg(dir.path())
+            .output();
+        assert!(clone.unwrap().status.success());
+        let rehearsal = workspace().join("target/causeway/rehearsal");
+        let environment = vec![("CAUSEWAY_REHEARSAL_DIR".to_owned(), rehearsal.display().to_string())];
+        Self { dir, environment }
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Replaces text in a file, which must have it.
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file} has no {from:?}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Commits everything in a clone.
+    pub(crate) fn commit(&self) {
+        let git = |words: &[&str]| {
+            let identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
+            let output =
+                Command::new("git").args(identity).args(words).current_dir(self.path()).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        git(&["add", "--all"]);
+        git(&["commit", "--quiet", "--message", "test"]);
+    }
+
+    /// Sets a variable for every command from now on.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.into()));
+    }
+
+    /// The tool in this folder, without anything of the caller's AWS environment.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(words).current_dir(self.path());
+        for (name, _) in std::env::vars() {
+            if name.starts_with("AWS_")
+                || name.starts_with("CAUSEWAY_")
+                || name == "API_URL"
+                || name == "EXPECTED_VERSION"
+            {
+                command.env_remove(name);
+            }
+        }
+        command.env("CAUSEWAY_VENV_DIR", workspace().join("target/causeway/venv"));
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs the tool with `--output json`.
+    pub(crate) fn run(&self, words: &[&str]) -> Ended {
+        self.run_command(&mut self.command(words))
+    }
+
+    /// Runs a prepared command with `--output json`.
+    pub(crate) fn run_command(&self, command: &mut Command) -> Ended {
+        let output = command.args(["--output", "json"]).output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON on stdout: {line}\n{stderr}"))
+        };
+        let lines: Vec<Value> = stdout.lines().map(parse).collect();
+        Ended { code: output.status.code().unwrap_or(-1), lines, stderr }
+    }
+
+    /// Starts the local cloud and leads every further command to it.
+    pub(crate) fn up(&mut self) {
+        let up = self.run(&["local", "up"]);
+        assert_eq!(up.code, 0, "{}", up.error());
+        let env = self.run(&["local", "env"]);
+        for (name, value) in env.result()["data"]["env"].as_object().unwrap() {
+            self.set(name, value.as_str().unwrap());
+        }
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        // Whatever a test started ends with it.
+        let _ = self.command(&["local", "down"]).output();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// Writes a program for a test.
+pub(crate) fn script(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
