@@ -37,6 +37,8 @@ enum Command {
     Test(cmd::test::Args),
     /// Run the tests of the Dev stage against the API at API_URL
     IntegrationTest(cmd::integration_test::Args),
+    /// Evaluate the access matrix on the policies that the templates would deploy
+    Prove(cmd::prove::Args),
     /// List everything of the project in all accounts, then remove it
     Destroy(cmd::destroy::Args),
     /// Look at everything a release rests on, and say how to mend what is wrong
@@ -61,6 +63,7 @@ fn main() -> std::process::ExitCode {
         Command::IntegrationTest(a) => {
             cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)
         }
+        Command::Prove(a) => cmd::run("prove", common, async |c| cmd::prove::run(c, a).await),
         Command::Destroy(a) => cmd::run("destroy", common, async |c| cmd::destroy::run(c, a).await),
         Command::Doctor(a) => cmd::run("doctor", common, async |c| cmd::doctor::run(c, a).await),
         Command::Local(a) => cmd::run("local", common, async |c| cmd::local::run(c, a).await),

@@ -20,6 +20,7 @@ pub(crate) mod process;
 pub(crate) mod resident;
 mod resources;
 mod rollout;
+pub(crate) mod second_opinion;
 pub(crate) mod serve;
 mod sign;
 pub(crate) mod state;

@@ -1,6 +1,7 @@
 //! What a person or a script sees: lines in text or JSON, progress, colors, the one question.
 
 mod out;
+mod proof;
 mod style;
 mod text;
 

@@ -15,6 +15,6 @@ mod statement;
 pub(crate) use catalogue::{Catalogue, closest};
 pub(crate) use decide::{Bearing, Decision, Guard, ResourcePolicy, Verdict, decide};
 pub(crate) use limits::{Limit, size};
-pub(crate) use principal::{Caller, Principal, Who};
+pub(crate) use principal::{Caller, Principal};
 pub(crate) use request::{Request, Setting};
 pub(crate) use statement::{Effect, Kind, Lack, Matched, Patterns, Place, Raw, Statement};

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::Problem;
+use super::names::Names;
 use super::needs::{Wanted, calls, general};
 use super::world::{Ground, World};
 use crate::model::config::DeployedBy;
@@ -59,7 +60,12 @@ pub(crate) fn bootstrap_calls(
                 format!("arn:{}:cloudformation:{}:aws:transform/{name}", pseudo.partition, pseudo.region);
             all.insert(plain("cloudformation:CreateChangeSet", on));
         }
+        let names = Names::new(stack, ground.types);
         for resource in stack.resources.values() {
+            // `bootstrap` looks whether the pipeline's connection is finished.
+            for arn in names.fill(resource, "{..ConnectionArn}").unwrap_or_default() {
+                all.insert(plain("codeconnections:GetConnection", arn));
+            }
             all.extend(calls(ground, world, stack, resource, problems).into_iter().map(|(_, wanted)| wanted));
         }
     }
