@@ -340,8 +340,6 @@ pub(crate) fn reference(ground: &Ground<'_>, world: &World, env: &str, path: &st
 pub(crate) struct Asked<'w> {
     /// The row's number.
     pub(crate) row: usize,
-    /// The target account it is asked for; several rows ask the same for all of them.
-    pub(crate) env: String,
     /// Who asks.
     pub(crate) asker: Rc<Asker<'w>>,
     /// The request.

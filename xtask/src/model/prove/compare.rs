@@ -23,7 +23,7 @@ pub(crate) struct Shift {
     /// To do what.
     pub(crate) actions: Vec<String>,
     /// On what.
-    pub(crate) on: String,
+    pub(crate) on: Vec<String>,
     /// Under which condition keys, where it takes some.
     pub(crate) with: String,
     /// The statement that decides, in the version that allows.
@@ -31,6 +31,13 @@ pub(crate) struct Shift {
 }
 
 impl Shift {
+    fn shown_resources(&self) -> String {
+        match self.on.as_slice() {
+            [first, rest @ ..] if rest.len() > 1 => format!("{first} and {} more", rest.len()),
+            few => few.join(" and "),
+        }
+    }
+
     /// The shift as a sentence.
     pub(crate) fn sentence(&self) -> String {
         let verb = if self.widened { "may now" } else { "may no longer" };
@@ -50,7 +57,7 @@ impl Shift {
             "{} {verb} {} on {}{with} — {}",
             self.who,
             shown.collect::<Vec<_>>().join("; "),
-            self.on,
+            self.shown_resources(),
             self.by
         )
     }
@@ -78,7 +85,8 @@ pub(crate) fn compare(old: &Worlds<'_>, new: &Worlds<'_>, asked: &[Asked<'_>]) -
         statements(world, &mut questions, &mut synthetic);
     }
     let known: BTreeMap<&str, &Asked<'_>> = asked.iter().map(|one| (one.asker.caller.id(), one)).collect();
-    let mut grouped: BTreeMap<(bool, String, String, String, String), BTreeSet<String>> = BTreeMap::new();
+    let mut grouped: BTreeMap<(bool, String, String, String), (BTreeSet<String>, BTreeSet<String>)> =
+        BTreeMap::new();
     for (who, action, on, keys) in &questions {
         let verdicts = [before, after].map(|world| answer(world, who, &known, &synthetic, action, on, keys));
         let [Some((was, label)), Some((is, _))] = verdicts else { continue };
@@ -88,13 +96,15 @@ pub(crate) fn compare(old: &Worlds<'_>, new: &Worlds<'_>, asked: &[Asked<'_>]) -
         let widened = is.allowed();
         let by = decided(if widened { &is } else { &was });
         let with = shown_keys(keys);
-        grouped.entry((widened, label, on.clone(), with, by)).or_default().insert(action.clone());
+        let entry = grouped.entry((widened, label, with, by)).or_default();
+        entry.0.insert(action.clone());
+        entry.1.insert(on.clone());
     }
-    let all = grouped.into_iter().map(|((widened, who, on, with, by), actions)| Shift {
+    let all = grouped.into_iter().map(|((widened, who, with, by), (actions, on))| Shift {
         widened,
         who,
         actions: actions.into_iter().collect(),
-        on,
+        on: on.into_iter().collect(),
         with,
         by,
     });

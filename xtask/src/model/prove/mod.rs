@@ -128,6 +128,10 @@ pub(crate) fn with<T>(
     let worlds = ask::Worlds::build(&ground);
     let (asked, mut problems) = rows::requests(&worlds);
     problems.extend(worlds.problems());
+    if !ground.broken.is_empty() {
+        // Everything else would only say that what is in that template is not there.
+        problems.clone_from(&ground.broken);
+    }
     problems.sort();
     problems.dedup();
     Ok(work(&Proof { worlds: &worlds, asked, problems }))

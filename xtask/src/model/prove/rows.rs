@@ -183,7 +183,6 @@ impl<'w> OneEnv<'_, 'w, '_> {
         match Request::new(&asker.caller, action, resource, &owner, &self.world.setting, given) {
             Ok(request) => self.asked.push(Asked {
                 row: self.number,
-                env: self.env.to_owned(),
                 asker: Rc::clone(asker),
                 request,
                 only: self.row.only,

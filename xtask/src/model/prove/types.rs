@@ -96,6 +96,7 @@ pub(crate) struct Apart {
     /// The calls.
     pub(crate) calls: Vec<String>,
     /// Why they are left out.
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by people, and held to be there by a test"))]
     pub(crate) why: String,
 }
 

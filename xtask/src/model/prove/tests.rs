@@ -1,1 +1,0 @@
-//! The project's own templates and matrix, and edited copies of them.
