@@ -15,6 +15,12 @@ pub(crate) async fn commit(root: &Path, revision: &str) -> Option<String> {
     Some(answer.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
+/// The commit at work in one line: its short id, its subject, its author's name.
+pub(crate) async fn subject(root: &Path) -> Option<String> {
+    let answer = read(program("git", ["log", "-1", "--format=commit %h: %s (%an)"], root)).await.ok()?;
+    Some(answer.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
 /// Files that differ from the commit or are not part of it; empty for a clean tree.
 pub(crate) async fn uncommitted(root: &Path) -> Vec<String> {
     let answer =

@@ -22,7 +22,7 @@ use crate::local::paths::Paths;
 use crate::local::pipeline::{self, Decide, Ended, Order, World};
 use crate::local::resident::{self, Found, Keep};
 use crate::local::state::{State, quoted};
-use crate::model::changeset::Change;
+use crate::model::changeset::{Change, summary};
 use crate::model::config::Config;
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step, tenths};
@@ -160,6 +160,7 @@ async fn rehearse(
         args: args.clone(),
         head: head.clone(),
         source: Arc::new(source),
+        about: git::subject(&context.root).await.unwrap_or_else(|| "the working tree".to_owned()),
     };
     rehearsal.baseline(&accounts).await?;
     let ended = pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
@@ -190,6 +191,8 @@ struct Rehearsal {
     args: Args,
     head: Option<String>,
     source: Arc<Vec<u8>>,
+    /// The commit, for a person.
+    about: String,
 }
 
 impl Rehearsal {
@@ -197,12 +200,14 @@ impl Rehearsal {
     fn order(&self) -> Order {
         let out = self.context.out.clone();
         let approve = self.args.approve;
+        let about = self.about.clone();
         let decide: Decide = Arc::new(move |changes: &[Change]| match approve {
             Approve::Auto => Ok(true),
             Approve::Reject => Ok(false),
             Approve::Ask if !out.is_interactive() => Ok(true),
             Approve::Ask => {
                 out.rest();
+                out.say(format!("\n  {about}\n  {}", summary(changes)));
                 out.changes(changes);
                 out.confirm("Approve this release to prod?")
             }

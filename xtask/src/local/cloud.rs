@@ -1,20 +1,25 @@
 //! What the resident process shares between the front, the edge and the engines.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::alarms::Alarms;
+use super::deployments::Deployments;
 use super::edge::Edges;
 use super::emulator::Client;
 use super::front::Identities;
-use super::happenings::Happenings;
+use super::happenings::{Happenings, What};
 use super::hooks::PendingHooks;
 use super::ledger::Ledger;
 use super::lower::Target;
+use super::metrics::Metrics;
 use super::paths::Paths;
 use super::state::State;
+use super::time::ScaledClock;
+use crate::model::alarm;
 use crate::model::config::Names;
 
 /// The shared parts of the local cloud.
@@ -39,7 +44,14 @@ pub(crate) struct Cloud {
     pub(crate) connections_pending: AtomicBool,
     /// Set when the cloud shall end.
     pub(crate) stop: watch::Sender<bool>,
-    minute_millis: AtomicU64,
+    /// Scaled time.
+    pub(crate) clock: ScaledClock,
+    /// What the edges measured.
+    pub(crate) metrics: Metrics,
+    /// The states of alarms.
+    pub(crate) alarms: Alarms,
+    /// CodeDeploy's deployments.
+    pub(crate) deployments: Deployments,
     state: Mutex<State>,
 }
 
@@ -63,19 +75,25 @@ impl Cloud {
             identities: Identities::default(),
             connections_pending: AtomicBool::new(false),
             stop: watch::Sender::new(false),
-            minute_millis: AtomicU64::new(millis(minute)),
+            clock: ScaledClock::new(minute),
+            metrics: Metrics::default(),
+            alarms: Alarms::default(),
+            deployments: Deployments::default(),
             state: Mutex::new(state),
         }
     }
 
-    /// How long a minute of AWS takes here.
-    pub(crate) fn minute(&self) -> Duration {
-        Duration::from_millis(self.minute_millis.load(Ordering::Relaxed))
-    }
-
-    /// Changes how long a minute of AWS takes.
-    pub(crate) fn set_minute(&self, minute: Duration) {
-        self.minute_millis.store(millis(minute), Ordering::Relaxed);
+    /// Tells whoever follows that an alarm changed its state.
+    pub(crate) fn tell_alarm(&self, account: &str, alarm: &str, state: alarm::State, reason: &str) {
+        let what = What::Alarm {
+            alarm: alarm.to_owned(),
+            state: state.word().to_owned(),
+            reason: reason.to_owned(),
+        };
+        match self.edges.stack_of(account, alarm) {
+            Some((account, stack)) => self.happenings.add(&account, &stack, what),
+            None => tracing::info!(account, alarm, "an alarm of no deployed API"),
+        }
     }
 
     /// The state as it is written for other commands.
@@ -100,8 +118,4 @@ impl Cloud {
             tracing::error!("write the state: {error:#}");
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{Method, StatusCode};
+use serde_json::Value;
 use tokio::time::sleep;
 
 use super::install::Venv;
@@ -172,6 +173,29 @@ impl Client {
     ) -> anyhow::Result<(http::HeaderMap, Vec<u8>)> {
         let action = format!("{method} {path}");
         send(self.call(method, path, account, service).body(body), &action).await
+    }
+
+    /// A call of the JSON protocol with a target header (CloudWatch, CodeDeploy …), its answer's body.
+    ///
+    /// # Errors
+    /// A [`Refusal`], or the emulator does not answer.
+    pub(crate) async fn json(
+        &self,
+        account: &str,
+        service: &str,
+        target: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        let call = self
+            .call(Method::POST, "/", account, service)
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", target)
+            .body(body.to_string());
+        let (_, body) = send(call, target).await?;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body).with_context(|| format!("read the answer of {target}"))
     }
 
     /// A call whose signature is in its headers already.

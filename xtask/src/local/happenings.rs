@@ -52,6 +52,15 @@ pub(crate) enum What {
         /// Percent for the new version from now on.
         new_weight: u32,
     },
+    /// An alarm changed its state.
+    Alarm {
+        /// Its name.
+        alarm: String,
+        /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+        state: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// The list, and a bell for who waits for more.

@@ -2,8 +2,10 @@
 //!
 //! One resident process a checkout (`xtask local serve`) holds all of it; commands find it through `state.json`.
 
+mod alarms;
 mod cloud;
 pub(crate) mod control;
+mod deployments;
 mod edge;
 mod emulator;
 mod front;
@@ -12,6 +14,7 @@ mod hooks;
 pub(crate) mod install;
 mod ledger;
 mod lower;
+mod metrics;
 mod mirror;
 mod operation;
 pub(crate) mod paths;
@@ -24,5 +27,6 @@ pub(crate) mod second_opinion;
 pub(crate) mod serve;
 mod sign;
 pub(crate) mod state;
+mod time;
 mod tls;
 mod xml;

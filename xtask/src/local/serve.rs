@@ -13,7 +13,7 @@ use super::cloud::Cloud;
 use super::lower::Target;
 use super::paths::Paths;
 use super::state::State;
-use super::{emulator, front, install, process, tls};
+use super::{alarms, emulator, front, install, process, tls};
 use crate::model::config::Config;
 
 /// What the resident process is told.
@@ -60,6 +60,7 @@ pub(crate) async fn run(config: &Config, paths: &Paths, options: &Options) -> an
     let server = tokio::spawn(front::serve(Arc::clone(&cloud), listener, leaf, handle.clone()));
     handle.listening().await.context("the front does not listen")?;
     state.write(paths)?;
+    tokio::spawn(alarms::run(Arc::clone(&cloud)));
     tracing::info!(port, "the local cloud is up");
 
     let mut group = emulator.group;

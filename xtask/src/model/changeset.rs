@@ -79,6 +79,30 @@ impl Change {
     }
 }
 
+/// What a change set amounts to, in one line.
+pub(crate) fn summary(changes: &[Change]) -> String {
+    const CODE: [&str; 3] = ["AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias"];
+    let count = |keep: fn(&Change) -> bool| changes.iter().filter(|change| keep(change)).count();
+    let endangered = count(Change::endangers_data);
+    let rights = count(|change| change.resource_type.starts_with("AWS::IAM::"));
+    if changes.is_empty() {
+        return "nothing changes".to_owned();
+    }
+    let kind = if changes.iter().all(|change| CODE.contains(&change.resource_type.as_str())) {
+        "code only".to_owned()
+    } else {
+        let mut parts = vec!["more than code".to_owned()];
+        if endangered > 0 {
+            parts.push(format!("DATA MAY BE LOST in {endangered}"));
+        }
+        if rights > 0 {
+            parts.push(format!("{rights} touch IAM"));
+        }
+        parts.join(", ")
+    };
+    format!("{} changes: {kind}", changes.len())
+}
+
 /// A change and what may make a replacement of it: `None` for something in the template itself, a logical id for an
 /// attribute of another resource that changes, too.
 pub(crate) type Caused = (Change, Vec<Option<String>>);
@@ -153,6 +177,16 @@ mod tests {
         ];
         let order: Vec<String> = sorted(changes).into_iter().map(|change| change.logical_id).collect();
         assert_eq!(order, ["Bucket", "Table", "Role", "New"]);
+    }
+
+    #[test]
+    fn a_change_set_is_summed_up() {
+        let change = |action: &str, kind: &str| Change::new(action, None, "X", kind);
+        let code = vec![change("Modify", "AWS::Lambda::Function"), change("Add", "AWS::Lambda::Version")];
+        assert_eq!(summary(&code), "2 changes: code only");
+        let more = vec![change("Remove", "AWS::DynamoDB::Table"), change("Modify", "AWS::IAM::Role")];
+        assert_eq!(summary(&more), "2 changes: more than code, DATA MAY BE LOST in 1, 1 touch IAM");
+        assert_eq!(summary(&[]), "nothing changes");
     }
 
     #[test]

@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 
 use quick_xml::escape::escape;
 
+/// Hits by line.
+type Hits = BTreeMap<u32, u64>;
+
 /// Hits by line, by file.
-pub(crate) type Lines = BTreeMap<String, BTreeMap<u32, u64>>;
+pub(crate) type Lines = BTreeMap<String, Hits>;
 
 /// Reads an lcov export, keeping files below the root, relative to it.
 pub(crate) fn read_lcov(text: &str, root: &str) -> Lines {
@@ -31,7 +34,7 @@ pub(crate) fn read_lcov(text: &str, root: &str) -> Lines {
 }
 
 /// The share of lines that were run, 0 to 1; 1 where there are none.
-pub(crate) fn rate<'a>(lines: impl Iterator<Item = &'a BTreeMap<u32, u64>>) -> f64 {
+pub(crate) fn rate<'a>(lines: impl Iterator<Item = &'a Hits>) -> f64 {
     let (mut run, mut all) = (0_u32, 0_u32);
     for hits in lines.flat_map(BTreeMap::values) {
         all += 1;
@@ -42,7 +45,7 @@ pub(crate) fn rate<'a>(lines: impl Iterator<Item = &'a BTreeMap<u32, u64>>) -> f
 
 /// The lines as a Cobertura document: one package a folder, one class a file.
 pub(crate) fn cobertura(lines: &Lines) -> String {
-    let mut packages: BTreeMap<&str, Vec<(&str, &BTreeMap<u32, u64>)>> = BTreeMap::new();
+    let mut packages: BTreeMap<&str, Vec<(&str, &Hits)>> = BTreeMap::new();
     for (file, hits) in lines {
         let folder = file.rsplit_once('/').map_or(".", |(folder, _)| folder);
         packages.entry(folder).or_default().push((file, hits));

@@ -3,12 +3,14 @@
 //! Nothing here imports `cmd`, `aws`, `local`, `build` or `term`; `tests/tidy.rs` holds that.
 //! Everything is tested on data, beside the code.
 
+pub(crate) mod alarm;
 pub(crate) mod artifact;
 pub(crate) mod buildspec;
 pub(crate) mod changeset;
 pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod coverage;
+pub(crate) mod deployment;
 pub(crate) mod fault;
 pub(crate) mod iam;
 pub(crate) mod keys;
@@ -24,3 +26,4 @@ pub(crate) mod stack;
 pub(crate) mod template;
 pub(crate) mod test_report;
 pub(crate) mod verdict;
+pub(crate) mod watch;

@@ -4,6 +4,8 @@
 //! configuration shifts its percentage at the start of each increment, the first one at once
 //! (`TimeBasedLinear.linearPercentage` in the API reference).
 
+use serde_json::Value;
+
 /// How traffic moves from the old version to the new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shifting {
@@ -63,6 +65,32 @@ impl Shifting {
         })
     }
 
+    /// From the properties of an `AWS::CodeDeploy::DeploymentConfig`.
+    ///
+    /// # Errors
+    /// A traffic routing that is not one of the three kinds, or without its numbers.
+    pub(crate) fn custom(properties: &Value) -> Result<Self, UnknownShifting> {
+        let routing = properties.get("TrafficRoutingConfig").unwrap_or(&Value::Null);
+        let number = |path: &str| {
+            let value = routing.pointer(path)?;
+            let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+            u32::try_from(number).ok()
+        };
+        let unknown = || UnknownShifting(routing.to_string());
+        Ok(match routing.get("Type").and_then(Value::as_str) {
+            Some("AllAtOnce") => Shifting::AllAtOnce,
+            Some("TimeBasedCanary") => Shifting::Canary {
+                percent: number("/TimeBasedCanary/CanaryPercentage").ok_or_else(unknown)?,
+                minutes: number("/TimeBasedCanary/CanaryInterval").ok_or_else(unknown)?,
+            },
+            Some("TimeBasedLinear") => Shifting::Linear {
+                percent: number("/TimeBasedLinear/LinearPercentage").ok_or_else(unknown)?,
+                minutes: number("/TimeBasedLinear/LinearInterval").ok_or_else(unknown)?,
+            },
+            _ => return Err(unknown()),
+        })
+    }
+
     /// Every step of the schedule; the last one is 100 percent.
     pub(crate) fn schedule(self) -> Vec<Shift> {
         match self {
@@ -98,6 +126,19 @@ mod tests {
         assert_eq!(pairs("Linear10PercentEvery1Minute"), linear);
         assert_eq!(pairs("CodeDeployDefault.LambdaLinear10PercentEvery3Minutes")[9], (27, 100));
         assert!(Shifting::parse("Linear50PercentEvery1Minute").is_err());
+    }
+
+    #[test]
+    fn configurations_of_ones_own_are_read() {
+        let canary = serde_json::json!({"TrafficRoutingConfig": {"Type": "TimeBasedCanary", "TimeBasedCanary": {"CanaryPercentage": 25, "CanaryInterval": "7"}}});
+        assert_eq!(Shifting::custom(&canary).unwrap(), Shifting::Canary { percent: 25, minutes: 7 });
+        let linear = serde_json::json!({"TrafficRoutingConfig": {"Type": "TimeBasedLinear", "TimeBasedLinear": {"LinearPercentage": 50, "LinearInterval": 2}}});
+        assert_eq!(Shifting::custom(&linear).unwrap(), Shifting::Linear { percent: 50, minutes: 2 });
+        for bad in
+            [serde_json::json!({}), serde_json::json!({"TrafficRoutingConfig": {"Type": "TimeBasedLinear"}})]
+        {
+            assert!(Shifting::custom(&bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

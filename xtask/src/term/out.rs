@@ -33,7 +33,8 @@ pub(crate) struct Out(Arc<Inner>);
 struct Inner {
     options: Options,
     paint: Paint,
-    spinner: Mutex<Option<ProgressBar>>,
+    /// Shared by outputs made from each other: there is one terminal.
+    spinner: Arc<Mutex<Option<ProgressBar>>>,
     terminal: bool,
 }
 
@@ -42,7 +43,7 @@ impl Out {
     pub(crate) fn new(options: Options) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::io::stdout().is_terminal() && !options.json;
         let paint = if options.json { Paint::plain() } else { Paint::detect(options.no_color) };
-        Self(Arc::new(Inner { options, paint, spinner: Mutex::new(None), terminal }))
+        Self(Arc::new(Inner { options, paint, spinner: Arc::default(), terminal }))
     }
 
     /// Whether stdout carries JSON lines.
@@ -114,6 +115,8 @@ impl Out {
         if !self.0.terminal {
             return;
         }
+        // The old one goes first: both would draw on the same row.
+        self.rest();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("  {spinner} {prefix} {elapsed:.dim} {wide_msg:.dim}")
         {
@@ -121,9 +124,7 @@ impl Out {
         }
         bar.set_prefix(label.to_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
-        if let Some(old) = self.spinner().replace(bar) {
-            old.finish_and_clear();
-        }
+        *self.spinner() = Some(bar);
     }
 
     /// A line of a program at work: beside the spinner in a terminal, else on stderr.
@@ -151,12 +152,8 @@ impl Out {
     /// The same output, with every question answered with yes.
     pub(crate) fn answering_yes(&self) -> Self {
         let options = Options { yes: true, ..self.0.options };
-        Self(Arc::new(Inner {
-            options,
-            paint: self.0.paint,
-            spinner: Mutex::new(None),
-            terminal: self.0.terminal,
-        }))
+        let (paint, spinner, terminal) = (self.0.paint, Arc::clone(&self.0.spinner), self.0.terminal);
+        Self(Arc::new(Inner { options, paint, spinner, terminal }))
     }
 
     /// Ends the spinner.

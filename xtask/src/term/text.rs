@@ -126,7 +126,11 @@ fn stack_plan(stack: &StackPlan, paint: Paint) -> String {
     let mut text =
         format!("{:<6} {:<28} {:<24} {action}", stack.account, stack.stack, paint.dim(&stack.state));
     if !stack.waits_for.is_empty() {
-        let _ = write!(text, " {}", paint.dim(format!("(after {})", stack.waits_for.join(", "))));
+        let mut stacks: Vec<&str> =
+            stack.waits_for.iter().map(|output| output.split('@').next().unwrap_or(output)).collect();
+        stacks.sort_unstable();
+        stacks.dedup();
+        let _ = write!(text, " {}", paint.dim(format!("(after {})", stacks.join(", "))));
     }
     if !stack.changes.is_empty() {
         let _ = write!(text, "\n{}", changes(&stack.changes, paint));
@@ -222,12 +226,12 @@ mod tests {
                     Change::new("Modify", Some("True"), "Table", "AWS::DynamoDB::Table"),
                     Change::new("Add", None, "Topic", "AWS::SNS::Topic"),
                 ],
-                waits_for: vec!["build-base.KeyArn".into()],
+                waits_for: vec!["build-base@build.KeyArn".into(), "build-base@build.BucketName".into()],
             }]],
         };
         assert_snapshot!(shown(&plan), @r"
         Plan
-          wave 1 prod   causeway-app-prod            UPDATE_COMPLETE          update (after build-base.KeyArn)
+          wave 1 prod   causeway-app-prod            UPDATE_COMPLETE          update (after build-base)
                    ! Table                            AWS::DynamoDB::Table  DATA MAY BE LOST
                    + Topic                            AWS::SNS::Topic
         ");

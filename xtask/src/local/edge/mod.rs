@@ -22,8 +22,10 @@ use tokio::sync::oneshot;
 
 use super::cloud::Cloud;
 use super::ledger::{Record, StackKey};
+use super::metrics::Invocation;
 use super::operation::alias_version;
 use super::resources::Resources;
+use crate::clock::Stopwatch;
 use routes::{Found, Integration, Routes};
 use split::Split;
 
@@ -66,6 +68,20 @@ impl Edges {
     /// Pairs of API id and address.
     pub(crate) fn public_urls(&self) -> Vec<(String, String)> {
         self.edges().values().map(|edge| (edge.api.clone(), edge.url.clone())).collect()
+    }
+
+    /// Whether an account has a deployed API.
+    pub(crate) fn has_any(&self, account: &str) -> bool {
+        self.edges().keys().any(|(of, _)| of == account)
+    }
+
+    /// The stack with a deployed API that a name belongs to: the longest one whose name it begins with.
+    pub(crate) fn stack_of(&self, account: &str, name: &str) -> Option<StackKey> {
+        let edges = self.edges();
+        let own = edges.keys().filter(|(of, stack)| {
+            of == account && name.strip_prefix(stack.as_str()).is_some_and(|rest| rest.starts_with('-'))
+        });
+        own.max_by_key(|(_, stack)| stack.len()).cloned()
     }
 
     /// Keeps all of a function's traffic at a version until [`Edges::unpin`], whatever its alias says.
@@ -163,7 +179,23 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
     };
     let integration = found.integration.clone();
     match app.invoke(&integration, &found, &parts, &body).await {
-        Ok((version, answer)) => event::response(&answer, &version),
+        Ok((version, answer, millis)) => {
+            let response = event::response(&answer, &version);
+            app.cloud.metrics.record(
+                app.cloud.clock.seconds(),
+                &Invocation {
+                    account: &app.key.0,
+                    api: &app.api,
+                    function: &integration.function,
+                    alias: integration.alias.as_deref(),
+                    version: &version,
+                    failed: answer.failed,
+                    status: response.status().as_u16(),
+                    millis,
+                },
+            );
+            response
+        }
         Err(error) => {
             tracing::error!(stack = app.key.1, "invoke {}: {error:#}", integration.function);
             gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
@@ -179,7 +211,7 @@ impl App {
         found: &Found,
         parts: &http::request::Parts,
         body: &[u8],
-    ) -> anyhow::Result<(String, event::Answer)> {
+    ) -> anyhow::Result<(String, event::Answer, f64)> {
         let account = &self.key.0;
         let function = &integration.function;
         let version = match self.cloud.edges.pick(account, function) {
@@ -195,10 +227,11 @@ impl App {
         let event = event::request(account, &self.api, found, parts, body);
         let path = format!("/2015-03-31/functions/{function}/invocations?Qualifier={version}");
         let bytes = event.to_string().into_bytes();
+        let watch = Stopwatch::start();
         let (headers, payload) =
             self.cloud.emulator.rest(Method::POST, &path, account, "lambda", bytes).await?;
         let failed = headers.contains_key("x-amz-function-error");
-        Ok((version, event::Answer { failed, payload }))
+        Ok((version, event::Answer { failed, payload }, watch.seconds() * 1_000.0))
     }
 }
 

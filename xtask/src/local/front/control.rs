@@ -35,7 +35,7 @@ pub(super) async fn answer(front: &Front, call: &Call, rest: &str) -> Response {
             let body: Value = serde_json::from_slice(&call.body).unwrap_or(Value::Null);
             match body.get("millis").and_then(Value::as_u64) {
                 Some(millis) if millis > 0 => {
-                    front.cloud.set_minute(Duration::from_millis(millis));
+                    front.cloud.clock.set_minute(Duration::from_millis(millis));
                     super::json(StatusCode::OK, &json!({}))
                 }
                 _ => super::text(StatusCode::BAD_REQUEST, "millis is wanted\n".to_owned()),

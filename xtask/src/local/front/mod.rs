@@ -108,7 +108,7 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
         cfn::answer(&front, &call).await
     } else if call.service == "sts" {
         front.pass_and_learn(&call).await
-    } else if let Some(asked) = services::asked(&call) {
+    } else if let Some(asked) = services::asked(&front, &call) {
         Ok(services::answer(&front, &asked))
     } else {
         front.pass(&call).await

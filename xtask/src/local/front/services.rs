@@ -24,11 +24,12 @@ pub(super) struct Asked {
     operation: String,
     input: Value,
     cbor: bool,
+    account: Option<String>,
 }
 
 /// The call, where the engines answer it. Clients speak JSON with a target header, or CBOR with a path of its own
 /// ("Smithy RPC v2 CBOR protocol").
-pub(super) fn asked(call: &Call) -> Option<Asked> {
+pub(super) fn asked(front: &Front, call: &Call) -> Option<Asked> {
     let text =
         |name: &str| call.parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let cbor = text("smithy-protocol") == "rpc-v2-cbor";
@@ -50,7 +51,13 @@ pub(super) fn asked(call: &Call) -> Option<Asked> {
     } else {
         serde_json::from_slice(&call.body).unwrap_or(Value::Null)
     };
-    Some(Asked { service: service.to_owned(), operation: operation.to_owned(), input, cbor })
+    Some(Asked {
+        service: service.to_owned(),
+        operation: operation.to_owned(),
+        input,
+        cbor,
+        account: front.cloud.identities.account(&call.access_key),
+    })
 }
 
 /// Answers it.
@@ -58,10 +65,8 @@ pub(super) fn answer(front: &Front, asked: &Asked) -> Response {
     let (status, body) = match (asked.service.as_str(), asked.operation.as_str()) {
         ("CodeDeploy_20141006", "PutLifecycleEventHookExecutionStatus") => report(front, &asked.input),
         (_, "GetConnection") => connection(front, &asked.input),
-        (service, operation) => {
-            let message = format!("{service}.{operation} is not part of the local cloud");
-            (StatusCode::NOT_IMPLEMENTED, json!({"__type": "NotImplementedException", "message": message}))
-        }
+        ("CodeDeploy_20141006", operation) => deployment(front, asked, operation),
+        (service, operation) => missing(service, operation),
     };
     if !asked.cbor {
         return super::json(status, &body);
@@ -97,6 +102,22 @@ fn report(front: &Front, body: &Value) -> (StatusCode, Value) {
     } else {
         error("InvalidLifecycleEventHookExecutionIdException", "no lifecycle hook of that id is at work")
     }
+}
+
+/// CodeDeploy's own view of the engine's deployments, for the account that asks.
+fn deployment(front: &Front, asked: &Asked, operation: &str) -> (StatusCode, Value) {
+    let Some(account) = asked.account.as_deref() else {
+        return error("UnrecognizedClientException", "the security token included in the request is invalid");
+    };
+    match front.cloud.deployments.answer(account, operation, &asked.input) {
+        Some((status, body)) => (StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), body),
+        None => missing(&asked.service, operation),
+    }
+}
+
+fn missing(service: &str, operation: &str) -> (StatusCode, Value) {
+    let message = format!("{service}.{operation} is not part of the local cloud");
+    (StatusCode::NOT_IMPLEMENTED, json!({"__type": "NotImplementedException", "message": message}))
 }
 
 /// A connection and whether a person has finished it.

@@ -24,7 +24,7 @@ struct Refused {
     ref_is_arn: bool,
 }
 
-const REFUSED: [Refused; 8] = [
+const REFUSED: [Refused; 9] = [
     Refused {
         resource_type: "AWS::CodePipeline::Pipeline",
         name: "Name",
@@ -35,6 +35,12 @@ const REFUSED: [Refused; 8] = [
         resource_type: "AWS::CodeDeploy::Application",
         name: "ApplicationName",
         arn: "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:application:{name}",
+        ref_is_arn: false,
+    },
+    Refused {
+        resource_type: "AWS::CodeDeploy::DeploymentConfig",
+        name: "DeploymentConfigName",
+        arn: "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentconfig:{name}",
         ref_is_arn: false,
     },
     Refused {

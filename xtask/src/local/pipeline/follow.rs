@@ -100,6 +100,9 @@ impl Follower {
                     reason,
                 }));
             }
+            What::Alarm { alarm, state, reason } => {
+                emit(Line::Warning { message: format!("the alarm {alarm} in {env} is {state}: {reason}") });
+            }
             What::Weight { function, t_minutes, old, new, new_weight } => {
                 emit(Line::Weight(Weight {
                     env: env.clone(),

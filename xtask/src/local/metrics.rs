@@ -1,0 +1,174 @@
+//! What AWS would have measured, recorded by the edge in scaled time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A metric: account, namespace, name, and its dimensions sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Metric {
+    /// The account's id.
+    pub(crate) account: String,
+    /// For instance `AWS/Lambda`.
+    pub(crate) namespace: String,
+    /// For instance `Errors`.
+    pub(crate) name: String,
+    /// Name and value of each dimension.
+    pub(crate) dimensions: Vec<(String, String)>,
+}
+
+/// How long values are kept, in seconds of AWS: longer than any alarm of ours looks back.
+const KEPT: f64 = 6.0 * 3_600.0;
+/// How many values of one metric are kept at most.
+const MOST: usize = 100_000;
+
+/// Every value of every metric, oldest first.
+#[derive(Default)]
+pub(crate) struct Metrics(Mutex<HashMap<Metric, VecDeque<(f64, f64)>>>);
+
+/// One invocation through the edge.
+#[derive(Debug, Clone)]
+pub(crate) struct Invocation<'a> {
+    /// The account's id.
+    pub(crate) account: &'a str,
+    /// The API's id.
+    pub(crate) api: &'a str,
+    /// The function's name.
+    pub(crate) function: &'a str,
+    /// The alias it was invoked through.
+    pub(crate) alias: Option<&'a str>,
+    /// Lambda's number of the version that ran.
+    pub(crate) version: &'a str,
+    /// Whether it ended in a function error.
+    pub(crate) failed: bool,
+    /// The status of the answer.
+    pub(crate) status: u16,
+    /// Milliseconds the function took.
+    pub(crate) millis: f64,
+}
+
+impl Metrics {
+    fn all(&self) -> MutexGuard<'_, HashMap<Metric, VecDeque<(f64, f64)>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, metric: Metric, at: f64, value: f64) {
+        let mut all = self.all();
+        let values = all.entry(metric).or_default();
+        values.push_back((at, value));
+        while values.front().is_some_and(|(first, _)| *first < at - KEPT) || values.len() > MOST {
+            values.pop_front();
+        }
+    }
+
+    /// Records an invocation at a time, in seconds of AWS, under every set of dimensions that AWS keeps.
+    ///
+    /// Source: "Types of metrics for Lambda functions" and "Monitor CloudWatch metrics for HTTP APIs".
+    pub(crate) fn record(&self, at: f64, call: &Invocation<'_>) {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut sets = vec![vec![pair("FunctionName", call.function)]];
+        if let Some(alias) = call.alias {
+            let resource = format!("{}:{alias}", call.function);
+            let own = pair("FunctionName", call.function);
+            sets.push(vec![own.clone(), pair("Resource", &resource)]);
+            sets.push(vec![pair("ExecutedVersion", call.version), own, pair("Resource", &resource)]);
+        }
+        for dimensions in sets {
+            for (name, value) in [
+                ("Invocations", 1.0),
+                ("Errors", f64::from(u8::from(call.failed))),
+                ("Duration", call.millis),
+            ] {
+                self.put(metric(call.account, "AWS/Lambda", name, dimensions.clone()), at, value);
+            }
+        }
+        let client = f64::from(u8::from((400..500).contains(&call.status)));
+        let server = f64::from(u8::from(call.status >= 500));
+        for dimensions in
+            [vec![pair("ApiId", call.api)], vec![pair("ApiId", call.api), pair("Stage", "$default")]]
+        {
+            for (name, value) in [
+                ("Count", 1.0),
+                ("4xx", client),
+                ("5xx", server),
+                ("Latency", call.millis),
+                ("IntegrationLatency", call.millis),
+            ] {
+                self.put(metric(call.account, "AWS/ApiGateway", name, dimensions.clone()), at, value);
+            }
+        }
+    }
+
+    /// The values of each of the last periods that are over, oldest first.
+    pub(crate) fn periods(&self, metric: &Metric, now: f64, period: f64, count: usize) -> Vec<Vec<f64>> {
+        let all = self.all();
+        let end = (now / period).floor() * period;
+        let start = end - period * count as f64;
+        let mut periods = vec![Vec::new(); count];
+        for (at, value) in all.get(metric).into_iter().flatten() {
+            if *at >= start && *at < end {
+                let index = ((at - start) / period) as usize;
+                if let Some(values) = periods.get_mut(index) {
+                    values.push(*value);
+                }
+            }
+        }
+        periods
+    }
+}
+
+fn metric(account: &str, namespace: &str, name: &str, mut dimensions: Vec<(String, String)>) -> Metric {
+    dimensions.sort();
+    Metric { account: account.to_owned(), namespace: namespace.to_owned(), name: name.to_owned(), dimensions }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(failed: bool, status: u16) -> Invocation<'static> {
+        Invocation {
+            account: "1",
+            api: "a",
+            function: "f",
+            alias: Some("live"),
+            version: "4",
+            failed,
+            status,
+            millis: 12.0,
+        }
+    }
+
+    #[test]
+    fn an_invocation_counts_under_every_set_of_dimensions() {
+        let metrics = Metrics::default();
+        metrics.record(10.0, &call(true, 500));
+        metrics.record(70.0, &call(false, 404));
+        let of = |namespace: &str, name: &str, dimensions: &[(&str, &str)]| {
+            let dimensions = dimensions.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            metrics.periods(&metric("1", namespace, name, dimensions), 125.0, 60.0, 3)
+        };
+        let expected: Vec<Vec<f64>> = vec![vec![], vec![1.0], vec![0.0]];
+        let alias = ("Resource", "f:live");
+        assert_eq!(of("AWS/Lambda", "Errors", &[("FunctionName", "f")]), expected);
+        assert_eq!(of("AWS/Lambda", "Errors", &[alias, ("FunctionName", "f")]), expected);
+        assert_eq!(
+            of("AWS/Lambda", "Errors", &[("FunctionName", "f"), alias, ("ExecutedVersion", "4")]),
+            expected
+        );
+        assert_eq!(
+            of("AWS/Lambda", "Errors", &[("FunctionName", "f"), alias, ("ExecutedVersion", "3")]),
+            vec![Vec::<f64>::new(); 3]
+        );
+        assert_eq!(of("AWS/ApiGateway", "5xx", &[("ApiId", "a")]), expected);
+        assert_eq!(of("AWS/ApiGateway", "4xx", &[("ApiId", "a")]), [vec![], vec![0.0], vec![1.0]]);
+    }
+
+    #[test]
+    fn only_periods_that_are_over_count() {
+        let metrics = Metrics::default();
+        metrics.record(59.9, &call(true, 500));
+        let errors = metric("1", "AWS/Lambda", "Errors", vec![("FunctionName".into(), "f".into())]);
+        assert_eq!(metrics.periods(&errors, 59.95, 60.0, 1), [Vec::<f64>::new()]);
+        assert_eq!(metrics.periods(&errors, 60.0, 60.0, 1), [vec![1.0]]);
+    }
+}
