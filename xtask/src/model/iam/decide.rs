@@ -288,7 +288,8 @@ mod tests {
         let own = vec![allow("s3:GetObject", OBJECT)];
         let role_b = json!({"AWS": format!("arn:aws:iam::{B}:role/r")});
         let role_a = json!({"AWS": format!("arn:aws:iam::{A}:role/r")});
-        let table: [(&str, Vec<Value>, Option<(Guard, Vec<Value>)>, bool, &str); 8] = [
+        type Case = (&'static str, Vec<Value>, Option<(Guard, Vec<Value>)>, bool, &'static str);
+        let table: [Case; 8] = [
             (A, own.clone(), None, true, ""),
             (A, vec![], bucket(role_a), true, ""),
             (A, vec![], bucket(json!({"AWS": A})), false, "the caller's policies"),

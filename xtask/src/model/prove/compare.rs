@@ -64,6 +64,10 @@ impl Shift {
 }
 
 type Keys = BTreeMap<String, Vec<String>>;
+/// What goes into one sentence: whether it widens, who, under which keys, by which statement.
+type Sentence = (bool, String, String, String);
+/// The actions and the resources of one sentence.
+type Rights = (BTreeSet<String>, BTreeSet<String>);
 /// Who by id, what, on what, with which keys.
 type Question = (String, String, String, Keys);
 
@@ -85,8 +89,7 @@ pub(crate) fn compare(old: &Worlds<'_>, new: &Worlds<'_>, asked: &[Asked<'_>]) -
         statements(world, &mut questions, &mut synthetic);
     }
     let known: BTreeMap<&str, &Asked<'_>> = asked.iter().map(|one| (one.asker.caller.id(), one)).collect();
-    let mut grouped: BTreeMap<(bool, String, String, String), (BTreeSet<String>, BTreeSet<String>)> =
-        BTreeMap::new();
+    let mut grouped: BTreeMap<Sentence, Rights> = BTreeMap::new();
     for (who, action, on, keys) in &questions {
         let verdicts = [before, after].map(|world| answer(world, who, &known, &synthetic, action, on, keys));
         let [Some((was, label)), Some((is, _))] = verdicts else { continue };
@@ -131,7 +134,6 @@ fn shown_keys(keys: &Keys) -> String {
 }
 
 /// What a world answers, and how the one who asks is called.
-#[expect(clippy::too_many_arguments, reason = "one question in one world")]
 fn answer(
     world: &World,
     who: &str,

@@ -308,7 +308,7 @@ fn within_boundaries(world: &World, out: &mut Sufficiency) {
 
 /// A resource that a pattern stands for.
 pub(crate) fn sample(pattern: &str) -> String {
-    if pattern == "*" { "*".to_owned() } else { pattern.replace('*', "x").replace('?', "x") }
+    if pattern == "*" { "*".to_owned() } else { pattern.replace(['*', '?'], "x") }
 }
 
 /// Condition keys with which a statement's conditions hold, as far as a value can be read off them.

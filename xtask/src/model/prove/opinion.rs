@@ -65,7 +65,7 @@ pub(crate) fn cases(asked: &[Asked<'_>]) -> Value {
             "account": one.request.owner,
             "keys": one.request.keys,
             "identity": identity,
-            "boundary": bearing.boundary.map(|all| number(all)),
+            "boundary": bearing.boundary.map(&mut number),
             "scps": bearing.scps.iter().map(|all| number(all)).collect::<Vec<_>>(),
             "resourcePolicy": bearing.resource.map(|policy| number(policy.statements)),
         }));

@@ -92,6 +92,7 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// Deploys a template on paper. With `everything` a resource exists whatever its condition says.
+    #[expect(clippy::too_many_arguments, reason = "what a stack is made of")]
     pub(crate) fn deploy(
         of: &str,
         account: &str,
