@@ -9,7 +9,9 @@ mod files;
 mod local;
 mod model;
 mod shell;
+mod sign;
 mod term;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +41,8 @@ enum Command {
     IntegrationTest(cmd::integration_test::Args),
     /// Evaluate the access matrix on the policies that the templates would deploy
     Prove(cmd::prove::Args),
+    /// Drive traffic at an environment while it is deployed, and end with a verdict
+    TestDeployment(cmd::test_deployment::Args),
     /// List everything of the project in all accounts, then remove it
     Destroy(cmd::destroy::Args),
     /// Look at everything a release rests on, and say how to mend what is wrong
@@ -64,6 +68,9 @@ fn main() -> std::process::ExitCode {
             cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)
         }
         Command::Prove(a) => cmd::run("prove", common, async |c| cmd::prove::run(c, a).await),
+        Command::TestDeployment(a) => {
+            cmd::run("test-deployment", common, async |c| cmd::test_deployment::run(c, a).await)
+        }
         Command::Destroy(a) => cmd::run("destroy", common, async |c| cmd::destroy::run(c, a).await),
         Command::Doctor(a) => cmd::run("doctor", common, async |c| cmd::doctor::run(c, a).await),
         Command::Local(a) => cmd::run("local", common, async |c| cmd::local::run(c, a).await),

@@ -25,7 +25,6 @@ mod resources;
 mod rollout;
 pub(crate) mod second_opinion;
 pub(crate) mod serve;
-mod sign;
 pub(crate) mod state;
 mod time;
 mod tls;

@@ -12,6 +12,8 @@ pub(crate) mod connection;
 pub(crate) mod coverage;
 pub(crate) mod deployment;
 pub(crate) mod fault;
+
+pub(crate) mod functions;
 pub(crate) mod iam;
 pub(crate) mod keys;
 pub(crate) mod line;
@@ -23,6 +25,7 @@ pub(crate) mod prove;
 pub(crate) mod retained;
 pub(crate) mod rollout;
 pub(crate) mod stack;
+pub(crate) mod tally;
 pub(crate) mod template;
 pub(crate) mod test_report;
 pub(crate) mod verdict;

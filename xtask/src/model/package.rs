@@ -34,8 +34,7 @@ pub(crate) fn code_uris(source: &str) -> Result<Vec<CodeUri>, String> {
     let mut found = Vec::new();
     visit(&root, &mut |key, node| {
         if key == "CodeUri"
-            && let Some((_, file)) = node.as_str().and_then(|text| text.split_once(FOLDER))
-            && let Some(function) = file.strip_suffix(".zip")
+            && let Some(function) = node.as_str().and_then(packaged_by)
         {
             found.push(CodeUri { function: function.to_owned(), edit: Edit::of(node, String::new()) });
         }
@@ -44,6 +43,11 @@ pub(crate) fn code_uris(source: &str) -> Result<Vec<CodeUri>, String> {
         return Err(format!("no CodeUri names a file below {FOLDER}"));
     }
     Ok(found)
+}
+
+/// The package that a code location names, when it is one of ours.
+pub(crate) fn packaged_by(code_uri: &str) -> Option<&str> {
+    code_uri.split_once(FOLDER)?.1.strip_suffix(".zip")
 }
 
 /// The template's text with the packages' places and the architecture in it; comments and order stay.

@@ -43,10 +43,21 @@ pub(crate) struct Second {
     pub(crate) by_version: BTreeMap<String, u32>,
     /// Errors among them.
     pub(crate) errors: u32,
+    /// Requests and errors by function.
+    pub(crate) by_function: BTreeMap<String, Asked>,
     /// Percent that each shifting function's new version should get, by function, as CodeDeploy said it.
     pub(crate) intended: BTreeMap<String, f64>,
     /// Alarms in ALARM.
     pub(crate) alarms: Vec<String>,
+}
+
+/// What a function was asked in a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Asked {
+    /// Requests meant to be sent to it.
+    pub(crate) sent: u32,
+    /// Errors among them.
+    pub(crate) errors: u32,
 }
 
 /// How one function's deployment stands, as CodeDeploy says it.

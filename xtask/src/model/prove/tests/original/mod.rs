@@ -33,7 +33,11 @@ fn met(kind: char) -> Vec<u32> {
     let mut missed = BTreeSet::new();
     for one in &report.checked {
         if let Some(number) = number(&one.id) {
-            if one.expected == one.came { met.insert(number) } else { missed.insert(number) };
+            if one.expected == one.came {
+                met.insert(number)
+            } else {
+                missed.insert(number)
+            };
         }
     }
     // A row that asks of a role or a resource that the original does not have is not met.
