@@ -138,6 +138,8 @@ pub(crate) fn decide(
     let mut by = grant;
     let direct = same_account && granted >= Who::Any;
     if !direct {
+        // What kept the resource's policy from granting it says nothing about the caller's.
+        near = Near::default();
         match first_allow(request, bearing.identity.iter().copied().flatten(), matcher, &mut near)? {
             Some(place) => by.insert(0, place),
             None => return Ok(near.deny("the caller's policies")),
@@ -147,6 +149,7 @@ pub(crate) fn decide(
         [(bearing.boundary, "the permissions boundary"), (bearing.session, "the session policy")]
     {
         let Some(statements) = layer else { continue };
+        near = Near::default();
         match first_allow(request, statements.iter(), matcher, &mut near)? {
             Some(place) => by.push(place),
             None => return Ok(near.deny(what)),

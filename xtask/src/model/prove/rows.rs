@@ -256,8 +256,19 @@ fn checked(row: &Row, one: &Asked<'_>, verdict: &Verdict) -> Checked {
         expected: row.expect,
         came: if verdict.allowed() { Expect::Allow } else { Expect::Deny },
         holds: row.accepts(verdict.decision),
-        by: decided(verdict),
+        by: match role(one).filter(|_| verdict.lacking == Some("the caller's policies")) {
+            Some(role) => format!("{}; the role is {role}", decided(verdict)),
+            None => decided(verdict),
+        },
     }
+}
+
+/// Where the role that asks is written down.
+fn role(one: &Asked<'_>) -> Option<String> {
+    let role = one.world.roles.get(one.asker.caller.id())?;
+    let stack = one.world.stacks.get(role.stack)?;
+    let resource = stack.resources.get(&role.id)?;
+    Some(format!("{}:{}", stack.template.file, resource.line))
 }
 
 /// What decided, in one line: the statements, or what is lacking and the statement that came nearest.

@@ -95,6 +95,9 @@ fn a_missing_decrypt_names_role_action_key_and_line() {
     let row = report.checked.iter().find(|one| one.id == "A3b" && !one.holds).unwrap();
     assert_eq!((row.who.as_str(), row.action.as_str()), ("ExecutionRole (dev)", "kms:Decrypt"));
     assert!(row.on.contains(":kms:") && row.on.contains(":key/"), "{}", row.on);
+    let text = &files["target-roles.yaml"];
+    let line = text[..text.find("  ExecutionRole:\n").unwrap()].matches('\n').count() + 1;
+    assert!(row.by.ends_with(&format!("; the role is cfn/target-roles.yaml:{line}")), "{}", row.by);
     let missing = report.sufficiency.missing.iter().find(|one| one.action == "kms:Decrypt").unwrap();
     assert!(
         missing.file == "cfn/app.yaml" && missing.line > 1 && missing.resource.contains("CheckinFunction"),
