@@ -39,6 +39,8 @@ enum Command {
     Test(cmd::test::Args),
     /// Run the tests of the Dev stage against the API at API_URL
     IntegrationTest(cmd::integration_test::Args),
+    /// Evaluate the access matrix on the policies that the templates would deploy
+    Prove(cmd::prove::Args),
     /// Drive traffic at an environment while it is deployed, and end with a verdict
     TestDeployment(cmd::test_deployment::Args),
     /// List everything of the project in all accounts, then remove it
@@ -65,6 +67,7 @@ fn main() -> std::process::ExitCode {
         Command::IntegrationTest(a) => {
             cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)
         }
+        Command::Prove(a) => cmd::run("prove", common, async |c| cmd::prove::run(c, a).await),
         Command::TestDeployment(a) => {
             cmd::run("test-deployment", common, async |c| cmd::test_deployment::run(c, a).await)
         }

@@ -71,3 +71,26 @@ pub(crate) async fn working_tree(root: &Path) -> anyhow::Result<Vec<u8>> {
     }
     super::zips::archive(entries)
 }
+
+/// The files directly in a folder as a commit has them, by name.
+///
+/// # Errors
+/// git is missing, does not know the commit, or a file is not text.
+pub(crate) async fn files_at(
+    root: &Path,
+    commit: &str,
+    folder: &str,
+) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+    let tree = format!("{commit}:{folder}");
+    let listed = read(program("git", ["ls-tree", "-z", "--name-only", &tree], root)).await;
+    let listed = listed.with_context(|| format!("list {folder} at {commit}"))?;
+    let mut files = std::collections::BTreeMap::new();
+    for name in listed.split('\0').filter(|name| !name.is_empty()) {
+        let object = format!("{tree}/{name}");
+        // A folder in the folder is no blob; it is none of ours.
+        if let Ok(text) = read(program("git", ["cat-file", "blob", &object], root)).await {
+            files.insert(name.to_owned(), text);
+        }
+    }
+    Ok(files)
+}

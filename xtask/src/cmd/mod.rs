@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod integration_test;
 pub(crate) mod local;
 pub(crate) mod package;
+pub(crate) mod prove;
 pub(crate) mod rehearse;
 pub(crate) mod test;
 pub(crate) mod test_deployment;

@@ -23,6 +23,7 @@ pub(crate) mod process;
 pub(crate) mod resident;
 mod resources;
 mod rollout;
+pub(crate) mod second_opinion;
 pub(crate) mod serve;
 pub(crate) mod state;
 mod time;

@@ -29,6 +29,11 @@ impl Paths {
         }
     }
 
+    /// The second opinion of `prove`.
+    pub(crate) fn second_opinion(&self) -> PathBuf {
+        self.base.join("iam-simulate")
+    }
+
     /// The cloud's own directory.
     pub(crate) fn local(&self) -> &Path {
         &self.local

@@ -12,13 +12,16 @@ pub(crate) mod connection;
 pub(crate) mod coverage;
 pub(crate) mod deployment;
 pub(crate) mod fault;
+
 pub(crate) mod functions;
+pub(crate) mod iam;
 pub(crate) mod keys;
 pub(crate) mod line;
 pub(crate) mod net;
 pub(crate) mod package;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
+pub(crate) mod prove;
 pub(crate) mod retained;
 pub(crate) mod rollout;
 pub(crate) mod stack;

@@ -2,6 +2,7 @@
 
 mod chart;
 mod out;
+mod proof;
 mod style;
 mod text;
 

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::model::changeset::Change;
 use crate::model::fault::Fault;
 use crate::model::line::{Emit, Line, Status};
+use crate::model::prove::Report;
 
 /// What the user asked for, the same on every command.
 #[derive(Debug, Clone, Copy, Default)]
@@ -144,6 +145,13 @@ impl Out {
     /// Shows what a change set changes.
     pub(crate) fn changes(&self, changes: &[Change]) {
         self.print(&super::text::changes(changes, self.0.paint));
+    }
+
+    /// Shows what `prove` found out; nothing beside JSON lines, whose result has it.
+    pub(crate) fn proof(&self, report: &Report, all: bool) {
+        if !self.0.options.json {
+            self.print(&super::proof::render(report, all, self.0.paint));
+        }
     }
 
     /// The same output, with every question answered with yes.

@@ -21,6 +21,13 @@ pub(crate) struct Pseudo {
     pub(crate) stack_id: String,
 }
 
+impl Pseudo {
+    /// `AWS::URLSuffix`.
+    pub(crate) fn url_suffix(&self) -> &'static str {
+        url_suffix(&self.partition)
+    }
+}
+
 /// Where references to resources lead.
 pub(crate) trait Resolve {
     /// What `Ref` of the resource gives (`attribute` is `None`) or `Fn::GetAtt` of its attribute.

@@ -7,6 +7,6 @@ mod node;
 mod parse;
 
 pub(crate) use edit::{Edit, apply};
-pub(crate) use eval::{Pseudo, Scope, text_of};
+pub(crate) use eval::{Pseudo, Resolve, Scope, text_of};
 pub(crate) use node::{Node, NodeValue};
 pub(crate) use parse::{TemplateError, parse};

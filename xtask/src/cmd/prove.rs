@@ -1,0 +1,238 @@
+//! `prove`: evaluates the access matrix on the policies as the templates would deploy them. Offline, in under two seconds.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::{Context, Outcome};
+use crate::build::git;
+use crate::local::paths::Paths;
+use crate::local::second_opinion;
+use crate::model::config::{self, Config};
+use crate::model::fault::Fault;
+use crate::model::line::Line;
+use crate::model::prove::{self, Files, Problem, Report};
+use crate::model::verdict::Verdict;
+
+/// Arguments of `prove`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Weaken every statement in every way, and print the mutants that no row catches
+    #[arg(long)]
+    mutate: bool,
+    /// Say what the change since this git revision newly allows or no longer allows
+    #[arg(long, value_name = "REV")]
+    diff: Option<String>,
+    /// With --diff: fail where something is newly allowed
+    #[arg(long, requires = "diff")]
+    fail_on_widening: bool,
+    /// Write the rights of whoever runs bootstrap, one policy file an account
+    #[arg(long, value_name = "DIR")]
+    bootstrap_policies: Option<PathBuf>,
+    /// Ask iam-simulate, another evaluator, the same (installs it below target/ from npm; needs node)
+    #[arg(long)]
+    second_opinion: bool,
+    /// Print every request, not only every row
+    #[arg(long)]
+    all: bool,
+}
+
+/// Runs `prove`.
+///
+/// # Errors
+/// The configuration does not parse, the revision does not exist, node is missing. A row that fails is no error but an
+/// outcome with exit code 1.
+pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    let config = context.config()?;
+    let files = read(&context.root.join("cfn"))?;
+    let older = match &args.diff {
+        Some(revision) => Some(revision_files(&context, &files, revision).await?),
+        None => None,
+    };
+    context.out.spin("prove");
+    let mut changed = Vec::new();
+    let answers = if args.second_opinion {
+        let cases = prove::with(&files, &config, |proof| proof.cases());
+        let cases = cases.map_err(|problem| unreadable(&problem))?;
+        let say = |text: &str| context.out.note(text);
+        Some(second_opinion::ask(&Paths::of(&context.root), &cases, &say).await?)
+    } else {
+        None
+    };
+    let made = prove::with(&files, &config, |proof| -> anyhow::Result<_> {
+        let mut report = proof.report();
+        if args.mutate {
+            let mut mutation = proof.mutate();
+            report.problems.append(&mut mutation.problems);
+            report.mutation = Some(mutation);
+        }
+        if let Some((older_config, older_files)) = &older {
+            let shifts = prove::with(older_files, older_config, |older| proof.compare(older));
+            report.shifts = Some(shifts.map_err(|problem| unreadable(&problem))?);
+        }
+        if let Some(answers) = &answers {
+            let mut opinion = proof
+                .opinion(answers)
+                .map_err(|error| Fault::failed("compare with iam-simulate", "").why(error))?;
+            report.problems.append(&mut opinion.problems);
+            report.opinion = Some(opinion);
+        }
+        let policies = args.bootstrap_policies.is_some().then(|| proof.bootstrap_policies());
+        Ok((report, policies))
+    });
+    let (mut report, policies) = match made {
+        Ok(made) => made?,
+        Err(problem) => (Report { problems: vec![problem], ..Report::default() }, None),
+    };
+    if let (Some(dir), Some((policies, mut problems))) = (&args.bootstrap_policies, policies) {
+        report.problems.append(&mut problems);
+        report.problems.sort();
+        report.problems.dedup();
+        let dir = context.root.join(dir);
+        std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+        for (account, policy) in policies {
+            let path = dir.join(format!("bootstrap-{account}.json"));
+            let text = serde_json::to_string_pretty(&policy).context("write the policy")?;
+            std::fs::write(&path, format!("{text}\n"))
+                .with_context(|| format!("write {}", path.display()))?;
+            changed.push(path.display().to_string());
+        }
+    }
+    context.out.rest();
+    Ok(outcome(&context, &args, &report, changed))
+}
+
+fn outcome(context: &Context, args: &Args, report: &Report, changed: Vec<String>) -> Outcome {
+    let out = &context.out;
+    out.proof(report, args.all);
+    if out.is_json() {
+        for message in failures(report) {
+            out.line(&Line::Warning { message });
+        }
+    }
+    let widened = report.shifts.iter().flatten().filter(|shift| shift.widened).count();
+    let mut outcome = Outcome::of(Verdict::Done);
+    outcome.changed = changed;
+    outcome.data = data(report);
+    let first = failures(report).into_iter().next();
+    if let Some(first) = first {
+        outcome.verdict = Verdict::Failed;
+        let fault = Fault::failed("prove", format!("{} of {} rows", report.failed_rows().len(), report.rows));
+        outcome.error = Some(fault.why(first).next(next(report)));
+    } else if args.fail_on_widening && widened > 0 {
+        outcome.verdict = Verdict::Failed;
+        let fault =
+            Fault::failed("prove that nothing is newly allowed", args.diff.clone().unwrap_or_default());
+        outcome.error = Some(
+            fault.why(format!("{widened} rights came")).next("have them reviewed; they are listed above"),
+        );
+    }
+    outcome
+}
+
+fn next(report: &Report) -> &'static str {
+    if !report.problems.is_empty() {
+        "mend that line; what cannot be read proves nothing"
+    } else if !report.checked.iter().all(|one| one.holds) {
+        "mend the statement, or the row of cfn/access-matrix.toml where it asks the wrong thing"
+    } else if !report.sufficiency.missing.is_empty() {
+        "allow it to the role that deploys the stack"
+    } else {
+        "add a row to cfn/access-matrix.toml that notices, or list the mutant there with its reason"
+    }
+}
+
+/// Everything that fails, one line each: what cannot be read, rows, calls of handlers, mutants.
+fn failures(report: &Report) -> Vec<String> {
+    let mut all: Vec<String> = report.problems.iter().map(Problem::to_string).collect();
+    all.extend(report.checked.iter().filter(|one| !one.holds).map(|one| {
+        format!(
+            "row {} ({}): {} {} on {}: expected {}, came {}: {}",
+            one.id,
+            one.says,
+            one.who,
+            one.action,
+            one.on,
+            one.expected.word(),
+            one.came.word(),
+            one.by
+        )
+    }));
+    all.extend(report.sufficiency.missing.iter().map(|one| {
+        format!(
+            "{}:{}: to {} {}, {} needs {} on {}: {}",
+            one.file, one.line, one.handler, one.resource, one.who, one.action, one.on, one.by
+        )
+    }));
+    all.extend(
+        report
+            .unexplained()
+            .map(|mutant| format!("{}:{}: no row catches `{}`", mutant.file, mutant.line, mutant.name)),
+    );
+    all
+}
+
+fn data(report: &Report) -> serde_json::Value {
+    let mutation = report.mutation.as_ref();
+    let mut data = json!({
+        "rows": report.rows,
+        "failed": report.failures(),
+        "mutants": mutation.map_or(0, |mutation| mutation.mutants.len()),
+        "caught": mutation.map_or(0, |mutation| mutation.caught()),
+        "requests": report.checked.len(),
+        "calls": report.sufficiency.asked,
+        "missing": report.sufficiency.missing,
+        "problems": report.problems,
+        "results": report.checked,
+    });
+    if let Some(mutation) = mutation {
+        data["survivors"] = json!(mutation.survivors().collect::<Vec<_>>());
+    }
+    if let Some(shifts) = &report.shifts {
+        data["diff"] = json!(shifts);
+    }
+    if let Some(opinion) = &report.opinion {
+        data["second_opinion"] = json!({"agreed": opinion.agreed, "expected_differences": opinion.expected});
+    }
+    data
+}
+
+fn unreadable(problem: &Problem) -> Fault {
+    Fault::usage("read", format!("{} line {}", problem.file, problem.line))
+        .why(&problem.message)
+        .next("mend that line")
+}
+
+/// The files of a folder, not of folders in it.
+fn read(dir: &Path) -> anyhow::Result<Files> {
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?.flatten() {
+        let path = entry.path();
+        if path.is_file() {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            files.insert(entry.file_name().to_string_lossy().into_owned(), text);
+        }
+    }
+    Ok(files)
+}
+
+/// The files below `cfn/` as they were, asked by the matrix as it is.
+async fn revision_files(context: &Context, now: &Files, revision: &str) -> anyhow::Result<(Config, Files)> {
+    let root = &context.root;
+    let commit = git::commit(root, revision).await.ok_or_else(|| {
+        Fault::usage("find the revision", revision)
+            .why("git does not know it")
+            .next("name a commit, a branch or a tag")
+    })?;
+    let mut files = git::files_at(root, &commit, "cfn").await?;
+    if let Some(matrix) = now.get("access-matrix.toml") {
+        files.insert("access-matrix.toml".to_owned(), matrix.clone());
+    }
+    let text = files.get("stacks.toml").map(String::as_str).unwrap_or_default();
+    let config = config::parse(text).map_err(|error| {
+        Fault::usage("read the configuration", format!("cfn/stacks.toml line {} at {revision}", error.line))
+            .why(&error.message)
+    })?;
+    Ok((config, files))
+}

@@ -1,0 +1,284 @@
+//! `cfn/access-matrix.toml`: who may do what, as data. Its head explains every field.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Problem;
+use crate::model::iam::Decision;
+
+/// The file, relative to the checkout.
+pub(crate) const FILE: &str = "cfn/access-matrix.toml";
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Matrix {
+    /// Where packages lie.
+    pub(crate) artifacts: Artifacts,
+    /// Who deploys the stacks that `bootstrap` does not.
+    #[serde(default)]
+    pub(crate) deployments: Vec<Deployment>,
+    /// Other settings that single rows are asked in.
+    #[serde(default)]
+    pub(crate) variants: BTreeMap<String, Variant>,
+    /// Who is asked about, by the names that rows use.
+    pub(crate) principals: BTreeMap<String, Spanned<Actor>>,
+    /// What is asked about, by the names that rows use.
+    pub(crate) resources: BTreeMap<String, Spanned<String>>,
+    /// The rows.
+    pub(crate) rows: Vec<Row>,
+    /// Mutants that no row catches, each with the reason.
+    #[serde(default)]
+    pub(crate) survivors: Vec<Survivor>,
+}
+
+/// Where packages lie.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Artifacts {
+    /// The bucket, as `stack.LogicalId`.
+    pub(crate) bucket: String,
+    /// The key that encrypts it.
+    pub(crate) key: String,
+    /// The key of a package in the bucket.
+    pub(crate) package: String,
+}
+
+/// A stack that a role deploys.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Deployment {
+    /// The stack's name in `cfn/stacks.toml`.
+    pub(crate) stack: Spanned<String>,
+    /// The role that CloudFormation becomes, as `stack.LogicalId`.
+    pub(crate) role: String,
+    /// The stack's name in AWS where it is not the usual one: a further stack of the same template.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Parameters over those of `cfn/stacks.toml`.
+    #[serde(default)]
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// Whether it counts only where the role exists.
+    #[serde(default)]
+    pub(crate) optional: bool,
+}
+
+/// Another setting.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Variant {
+    /// The organization that our accounts are in.
+    #[serde(default)]
+    pub(crate) organization: Option<String>,
+    /// Parameters of stacks over those of `cfn/stacks.toml`.
+    #[serde(default)]
+    pub(crate) parameters: BTreeMap<String, BTreeMap<String, String>>,
+    /// Service control policies, files below `cfn/`.
+    #[serde(default)]
+    pub(crate) scps: Vec<Spanned<String>>,
+}
+
+/// Who is asked about. Exactly one of the first six fields says what kind it is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Actor {
+    /// A role of a template, as `stack.LogicalId`.
+    #[serde(default)]
+    pub(crate) role: Option<String>,
+    /// Every role of a stack, as `stack.*`.
+    #[serde(default)]
+    pub(crate) roles: Option<String>,
+    /// A user in a group of a template.
+    #[serde(default)]
+    pub(crate) group: Option<String>,
+    /// A role that no template has, by name and path.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// An AWS service.
+    #[serde(default)]
+    pub(crate) service: Option<String>,
+    /// Several of these names.
+    #[serde(default)]
+    pub(crate) any: Option<Vec<String>>,
+    /// Of `roles`: only those that this service may assume.
+    #[serde(default)]
+    pub(crate) trusts: Option<String>,
+    /// Of `role`: as it would be in a project of this name.
+    #[serde(default)]
+    pub(crate) project: Option<String>,
+    /// Of `role`: whether it may be absent in some accounts.
+    #[serde(default)]
+    pub(crate) optional: bool,
+    /// Of `name`: the account, by name or id; `{env}` is the row's.
+    #[serde(default)]
+    pub(crate) account: Option<String>,
+    /// Of `name`: the actions that its policy allows on everything.
+    #[serde(default)]
+    pub(crate) allow: Vec<String>,
+    /// Of `name`: its boundary, as `stack.LogicalId`.
+    #[serde(default)]
+    pub(crate) boundary: Option<String>,
+}
+
+/// One row.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Row {
+    /// The row of the access matrix it belongs to: A1 to A16 allowed, D1 to D16 denied; X for what was added.
+    pub(crate) id: Spanned<String>,
+    /// The row in words.
+    pub(crate) says: String,
+    /// What must come out.
+    pub(crate) expect: Expect,
+    /// Whether a deny must come from a statement.
+    #[serde(default)]
+    pub(crate) explicit: bool,
+    /// Whether a deny must come from a missing right alone.
+    #[serde(default)]
+    pub(crate) implicit: bool,
+    /// Which of the policies are looked at; without it, all.
+    #[serde(default)]
+    pub(crate) only: Option<Only>,
+    /// Who: names of principals.
+    pub(crate) who: Spanned<Vec<String>>,
+    /// What: actions.
+    #[serde(rename = "do")]
+    pub(crate) actions: Spanned<Vec<String>>,
+    /// On what: names of resources, or ARNs with placeholders.
+    pub(crate) on: Spanned<Vec<String>>,
+    /// Condition keys of the request; several sets are asked one by one.
+    #[serde(default, rename = "with")]
+    pub(crate) keys: Contexts,
+    /// The service that makes the call for the principal.
+    #[serde(default)]
+    pub(crate) via: Option<String>,
+    /// Another setting.
+    #[serde(default)]
+    pub(crate) variant: Option<Spanned<String>>,
+    /// A resource, as `stack.LogicalId`: the row is asked only in the target accounts where it exists.
+    #[serde(default)]
+    pub(crate) only_with: Option<Spanned<String>>,
+}
+
+/// A part of the policies that is looked at as if the others let everything pass, so that two that say the same are
+/// both held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Only {
+    /// The policies of the caller, its boundary and its organization.
+    Caller,
+    /// The policies that are attached to the caller.
+    Identity,
+}
+
+/// What must come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Expect {
+    /// The request is allowed.
+    Allow,
+    /// It is denied.
+    Deny,
+}
+
+impl Expect {
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Expect::Allow => "allow",
+            Expect::Deny => "deny",
+        }
+    }
+}
+
+/// One text or several.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Texts {
+    /// One.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
+}
+
+/// Condition keys of one request.
+pub(crate) type Keys = BTreeMap<String, Texts>;
+
+/// One set of condition keys, or several that are asked one by one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Contexts {
+    /// One set.
+    One(Keys),
+    /// Several.
+    Several(Vec<Keys>),
+}
+
+impl Default for Contexts {
+    fn default() -> Self {
+        Contexts::One(Keys::new())
+    }
+}
+
+impl Row {
+    /// Whether a decision is what must come out.
+    pub(crate) fn accepts(&self, decision: Decision) -> bool {
+        match self.expect {
+            Expect::Allow => decision == Decision::Allow,
+            Expect::Deny if self.explicit => decision == Decision::ExplicitDeny,
+            Expect::Deny if self.implicit => decision == Decision::ImplicitDeny,
+            Expect::Deny => decision != Decision::Allow,
+        }
+    }
+}
+
+impl Contexts {
+    /// The sets.
+    pub(crate) fn all(&self) -> &[Keys] {
+        match self {
+            Contexts::One(one) => std::slice::from_ref(one),
+            Contexts::Several(all) => all,
+        }
+    }
+}
+
+/// A mutant that no row catches.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Survivor {
+    /// The mutant's name.
+    pub(crate) mutant: Spanned<String>,
+    /// Why it may survive.
+    pub(crate) why: String,
+}
+
+/// Parses the file.
+///
+/// # Errors
+/// The first complaint with its line.
+pub(crate) fn parse(text: &str) -> Result<Matrix, Problem> {
+    toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        Problem::new(FILE, line(text, start), error.message())
+    })
+}
+
+/// The line of a byte of the file.
+pub(crate) fn line(text: &str, start: usize) -> usize {
+    text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_refused_with_their_line() {
+        let error =
+            parse("[artifacts]\nbucket = \"a.B\"\nkey = \"a.C\"\npackage = \"p\"\ncolor = 1\n").unwrap_err();
+        assert_eq!((error.file.as_str(), error.line), (FILE, 5));
+        assert!(error.message.contains("color"), "{error}");
+    }
+}

@@ -1,0 +1,198 @@
+//! `prove`: what the templates allow once they are deployed, held to what they are meant to allow.
+//!
+//! The templates are deployed on paper: parameters filled from `cfn/stacks.toml`, intrinsic functions evaluated, the
+//! names that CloudFormation would make up made up. The policies found there are asked every row of
+//! `cfn/access-matrix.toml` and every call that CloudFormation's handlers make.
+
+mod ask;
+mod compare;
+mod expand;
+mod matrix;
+mod mutate;
+mod names;
+mod needs;
+mod opinion;
+mod policies;
+mod rights;
+mod rows;
+mod stack;
+mod types;
+mod world;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+pub(crate) use rows::Checked;
+
+use crate::model::config::Config;
+use world::World;
+
+/// What was read: texts of the files below `cfn/`, by name.
+pub(crate) type Files = BTreeMap<String, String>;
+
+/// Something that is wrong with a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub(crate) struct Problem {
+    /// The file, relative to the checkout.
+    pub(crate) file: String,
+    /// The line, counted from 1.
+    pub(crate) line: usize,
+    /// The complaint.
+    pub(crate) message: String,
+}
+
+impl Problem {
+    pub(super) fn new(file: &str, line: usize, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.message)
+    }
+}
+
+/// What was asked and what came out.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Every request of the matrix.
+    pub(crate) checked: Vec<rows::Checked>,
+    /// How many rows the matrix has.
+    pub(crate) rows: usize,
+    /// The names of the target accounts.
+    pub(crate) targets: Vec<String>,
+    /// What CloudFormation's handlers need.
+    pub(crate) sufficiency: needs::Sufficiency,
+    /// How strong the matrix is, where that was asked.
+    pub(crate) mutation: Option<mutate::Mutation>,
+    /// What changed since another version, where that was asked.
+    pub(crate) shifts: Option<Vec<compare::Shift>>,
+    /// Where another evaluator thinks otherwise, where that was asked.
+    pub(crate) opinion: Option<opinion::Opinion>,
+    /// What is wrong with the files.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Report {
+    /// The ids of the rows that fail, in the order of the matrix.
+    pub(crate) fn failed_rows(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = Vec::new();
+        for one in self.checked.iter().filter(|one| !one.holds) {
+            if all.last() != Some(&one.id.as_str()) {
+                all.push(&one.id);
+            }
+        }
+        all
+    }
+
+    /// Mutants that survive without a reason.
+    pub(crate) fn unexplained(&self) -> impl Iterator<Item = &mutate::Mutant> {
+        self.mutation.iter().flat_map(mutate::Mutation::survivors).filter(|mutant| mutant.why.is_none())
+    }
+
+    /// How many things fail: rows, calls of handlers, problems, mutants.
+    pub(crate) fn failures(&self) -> usize {
+        self.failed_rows().len()
+            + self.sufficiency.missing.len()
+            + self.problems.len()
+            + self.unexplained().count()
+    }
+}
+
+/// The whole of `cfn/` deployed on paper, and everything that the matrix asks.
+pub(crate) struct Proof<'a, 'g> {
+    worlds: &'a ask::Worlds<'g>,
+    asked: Vec<ask::Asked<'a>>,
+    problems: Vec<Problem>,
+}
+
+/// Deploys the files on paper and lets `work` ask. A configuration of its own wins over the one in the files.
+///
+/// # Errors
+/// The matrix does not parse, or our own data does not.
+pub(crate) fn with<T>(
+    files: &Files,
+    config: &Config,
+    work: impl FnOnce(&Proof<'_, '_>) -> T,
+) -> Result<T, Problem> {
+    let text = files.get("access-matrix.toml");
+    let text = text.ok_or_else(|| Problem::new(matrix::FILE, 1, "the file is missing"))?;
+    let matrix = matrix::parse(text)?;
+    let types = types::known().map_err(|error| Problem::new("xtask/data/resource-types.toml", 1, error))?;
+    let ground = world::Ground::new(config, &matrix, types, files);
+    let worlds = ask::Worlds::build(&ground);
+    let (asked, mut problems) = rows::requests(&worlds);
+    problems.extend(worlds.problems());
+    if !ground.broken.is_empty() {
+        // Everything else would only say that what is in that template is not there.
+        problems.clone_from(&ground.broken);
+    }
+    problems.sort();
+    problems.dedup();
+    Ok(work(&Proof { worlds: &worlds, asked, problems }))
+}
+
+impl Proof<'_, '_> {
+    /// Asks every row and every call of a handler.
+    pub(crate) fn report(&self) -> Report {
+        let (checked, complaints) = rows::check(self.worlds, &self.asked);
+        let usual = self.worlds.get(ask::USUAL, "");
+        let mut sufficiency = usual.map(|world| needs::check(self.worlds.ground, world)).unwrap_or_default();
+        let mut problems = self.problems.clone();
+        problems.extend(complaints);
+        problems.append(&mut sufficiency.problems);
+        problems.sort();
+        problems.dedup();
+        Report {
+            checked,
+            rows: self.worlds.ground.matrix.rows.len(),
+            targets: self.worlds.ground.config.targets().map(ToOwned::to_owned).collect(),
+            sufficiency,
+            problems,
+            ..Report::default()
+        }
+    }
+
+    /// Weakens every statement and looks whether a row notices.
+    pub(crate) fn mutate(&self) -> mutate::Mutation {
+        mutate::run(self.worlds, &self.asked)
+    }
+
+    /// What changed since another version of the files.
+    pub(crate) fn compare(&self, older: &Proof<'_, '_>) -> Vec<compare::Shift> {
+        compare::compare(older.worlds, self.worlds, &self.asked)
+    }
+
+    /// The requests for the other evaluator, as JSON.
+    pub(crate) fn cases(&self) -> Value {
+        opinion::cases(&self.asked)
+    }
+
+    /// Holds the other evaluator's answers to ours.
+    ///
+    /// # Errors
+    /// There are not as many answers as requests.
+    pub(crate) fn opinion(&self, answers: &[String]) -> Result<opinion::Opinion, String> {
+        opinion::compare(self.worlds, &self.asked, answers)
+    }
+
+    /// The policy of whoever runs `bootstrap` in each account, by the account's name; and what could not be told.
+    ///
+    /// Resources that hang on a condition count as if it held: a setting that is turned on later needs no new rights.
+    pub(crate) fn bootstrap_policies(&self) -> (BTreeMap<String, Value>, Vec<Problem>) {
+        let ground = self.worlds.ground;
+        let world = World::build(ground, &matrix::Variant::default(), None, true);
+        let mut problems = world.problems.clone();
+        let policies = ground.config.accounts.keys().map(|account| {
+            let calls = rights::bootstrap_calls(ground, &world, account, &mut problems);
+            (account.clone(), rights::policy(calls))
+        });
+        let policies = policies.collect();
+        (policies, problems)
+    }
+}

@@ -1,0 +1,425 @@
+//! The project's own templates and matrix, edited copies of them, and the original's policies.
+
+mod original;
+mod templates;
+
+use std::collections::BTreeSet;
+
+use super::rights;
+use super::world::World;
+use super::*;
+use crate::model::config;
+use crate::model::iam::{Caller, Decision, Kind, Limit, Place, Request, Statement, decide, size};
+
+/// The files of the checkout below `cfn/`.
+pub(super) fn files() -> Files {
+    let all = [
+        ("stacks.toml", include_str!("../../../../../cfn/stacks.toml")),
+        ("access-matrix.toml", include_str!("../../../../../cfn/access-matrix.toml")),
+        ("scp-names.json", include_str!("../../../../../cfn/scp-names.json")),
+        ("build-base.yaml", include_str!("../../../../../cfn/build-base.yaml")),
+        ("target-roles.yaml", include_str!("../../../../../cfn/target-roles.yaml")),
+        ("pipeline.yaml", include_str!("../../../../../cfn/pipeline.yaml")),
+        ("app.yaml", include_str!("../../../../../cfn/app.yaml")),
+    ];
+    all.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+}
+
+pub(super) fn config_of(files: &Files) -> Config {
+    config::parse(&files["stacks.toml"]).unwrap()
+}
+
+pub(super) fn report(files: &Files) -> Report {
+    with(files, &config_of(files), |proof| proof.report()).unwrap()
+}
+
+/// A copy with one text replaced, which must be there.
+fn edited(file: &str, from: &str, to: &str) -> Files {
+    let mut files = files();
+    let text = &files[file];
+    assert!(text.contains(from), "{file} has no {from:?}");
+    let text = text.replacen(from, to, 1);
+    files.insert(file.to_owned(), text);
+    files
+}
+
+fn complaints(report: &Report) -> Vec<String> {
+    report.problems.iter().map(Problem::to_string).collect()
+}
+
+#[test]
+fn every_row_holds_and_every_handler_may_call() {
+    let report = report(&files());
+    assert_eq!(complaints(&report), Vec::<String>::new());
+    let failed: Vec<&rows::Checked> = report.checked.iter().filter(|one| !one.holds).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(report.sufficiency.missing.is_empty(), "{:#?}", report.sufficiency.missing);
+    assert!(report.checked.len() > 2_000 && report.sufficiency.asked > 1_000);
+}
+
+#[test]
+fn the_whole_access_matrix_is_there() {
+    let report = report(&files());
+    let ids: BTreeSet<&str> = report.checked.iter().map(|one| one.id.as_str()).collect();
+    for number in 1..=16 {
+        for kind in ['A', 'D'] {
+            let id = format!("{kind}{number}");
+            assert!(ids.contains(id.as_str()), "row {id} is not in cfn/access-matrix.toml");
+        }
+    }
+}
+
+#[test]
+fn nearly_every_mutant_is_caught_and_the_others_have_a_reason() {
+    let files = files();
+    let mutation = with(&files, &config_of(&files), |proof| proof.mutate()).unwrap();
+    assert!(mutation.problems.is_empty(), "{:?}", mutation.problems);
+    let unexplained: Vec<&str> = mutation
+        .survivors()
+        .filter(|mutant| mutant.why.is_none())
+        .map(|mutant| mutant.name.as_str())
+        .collect();
+    assert!(unexplained.is_empty(), "{unexplained:#?}");
+    assert!(mutation.mutants.len() >= 150, "{}", mutation.mutants.len());
+    assert!(mutation.caught() * 100 >= mutation.mutants.len() * 95, "{}", mutation.caught());
+}
+
+#[test]
+fn a_missing_decrypt_names_role_action_key_and_line() {
+    let files = edited(
+        "target-roles.yaml",
+        "Action: kms:Decrypt\n            Resource: !Ref KeyArn",
+        "Action: kms:DescribeKey\n            Resource: !Ref KeyArn",
+    );
+    let report = report(&files);
+    let row = report.checked.iter().find(|one| one.id == "A3b" && !one.holds).unwrap();
+    assert_eq!((row.who.as_str(), row.action.as_str()), ("ExecutionRole (dev)", "kms:Decrypt"));
+    assert!(row.on.contains(":kms:") && row.on.contains(":key/"), "{}", row.on);
+    let text = &files["target-roles.yaml"];
+    let line = text[..text.find("  ExecutionRole:\n").unwrap()].matches('\n').count() + 1;
+    assert!(row.by.ends_with(&format!("; the role is cfn/target-roles.yaml:{line}")), "{}", row.by);
+    let missing = report.sufficiency.missing.iter().find(|one| one.action == "kms:Decrypt").unwrap();
+    assert!(
+        missing.file == "cfn/app.yaml" && missing.line > 1 && missing.resource.contains("CheckinFunction"),
+        "{missing:?}"
+    );
+}
+
+#[test]
+fn a_build_role_that_may_approve_fails_with_that_line() {
+    let wide = "- Sid: Wide\n                Effect: Allow\n                Action: codepipeline:*\n                Resource: '*'\n              ";
+    let files = edited("pipeline.yaml", "- Sid: WriteBuildOutput", &format!("{wide}- Sid: WriteBuildOutput"));
+    let text = &files["pipeline.yaml"];
+    let line = text[..text.find("- Sid: Wide").unwrap()].matches('\n').count() + 1;
+    let report = report(&files);
+    let row = report.checked.iter().find(|one| !one.holds && one.says == "build job approves prod").unwrap();
+    assert_eq!(row.by, format!("cfn/pipeline.yaml:{line} BuildRole.Wide"));
+    assert_eq!(row.who, "BuildRole (build)");
+    assert!(report.failed_rows().contains(&"D5b"));
+}
+
+#[test]
+fn a_missing_log_delivery_is_insufficient() {
+    let files = edited("target-roles.yaml", "              - logs:CreateLogDelivery\n", "");
+    let report = report(&files);
+    let missing =
+        report.sufficiency.missing.iter().find(|one| one.action == "logs:CreateLogDelivery").unwrap();
+    assert!(
+        missing.resource.contains("HttpApiApiGatewayDefaultStage (AWS::ApiGatewayV2::Stage)"),
+        "{missing:?}"
+    );
+    assert_eq!((missing.handler, missing.who.as_str()), ("create", "ExecutionRole (dev)"));
+}
+
+#[test]
+fn what_is_wrong_is_reported_with_file_and_line() {
+    let long = format!(
+        "              - Sid: Long\n                Effect: Allow\n                Action: s3:GetObject\n                Resource: !Sub arn:${{AWS::Partition}}:s3:::{}/*\n",
+        "x".repeat(11_000)
+    );
+    let wide = |file: &str, before: &str, text: &str| {
+        let files = files();
+        let at = files[file].find(before).unwrap();
+        let start = files[file][..at].rfind('\n').unwrap() + 1;
+        let mut edited = files.clone();
+        let (head, tail) = files[file].split_at(start);
+        edited.insert(file.to_owned(), format!("{head}{text}{tail}"));
+        edited
+    };
+    let table: Vec<(Files, &str, &str)> = vec![
+        (
+            edited("pipeline.yaml", "codebuild:StartBuild", "codebuild:StartBuid"),
+            "cfn/pipeline.yaml",
+            "did you mean `StartBuild`",
+        ),
+        (
+            edited("target-roles.yaml", "- lambda:GetFunction*", "- lambda:GetFuncton*"),
+            "cfn/target-roles.yaml",
+            "IAM has no action",
+        ),
+        (
+            edited("pipeline.yaml", "Resource: !Ref ConnectionArn", "Resource: !Reff ConnectionArn"),
+            "cfn/pipeline.yaml",
+            "unknown intrinsic function `Fn::Reff`",
+        ),
+        (
+            edited("pipeline.yaml", "Resource: !Ref ConnectionArn", "Resource: !Ref ConectionArn"),
+            "cfn/pipeline.yaml",
+            "nothing is known of `ConectionArn`",
+        ),
+        (
+            edited("build-base.yaml", "              Bool:\n", "              Boole:\n"),
+            "cfn/build-base.yaml",
+            "operator `Boole` does not exist",
+        ),
+        (
+            edited("build-base.yaml", "aws:SecureTransport", "aws:SecureTransprt"),
+            "cfn/build-base.yaml",
+            "condition key `aws:SecureTransprt` does not exist",
+        ),
+        (
+            edited(
+                "target-roles.yaml",
+                "AWS: !Sub arn:${AWS::Partition}:iam::${BuildAccountId}:root",
+                "AWS: !Sub arn:aws-cn:iam::${BuildAccountId}:root",
+            ),
+            "cfn/target-roles.yaml",
+            "partition aws-cn",
+        ),
+        (
+            edited("pipeline.yaml", "    Type: AWS::SNS::Topic\n", "    Type: AWS::SQS::Queue\n"),
+            "cfn/pipeline.yaml",
+            "type AWS::SQS::Queue has no entry",
+        ),
+        (
+            edited("app.yaml", "Type: HttpApi\n", "Type: Api\n"),
+            "cfn/app.yaml",
+            "what SAM makes of a Api event is not in our table",
+        ),
+        (edited("build-base.yaml", "Resources:\n", "Resources: [\n"), "cfn/build-base.yaml", ""),
+        (
+            edited("pipeline.yaml", "Effect: Allow", "Effekt: Allow"),
+            "cfn/pipeline.yaml",
+            "did you mean `Effect`",
+        ),
+        (
+            wide("pipeline.yaml", "- Sid: UseConnection", &long),
+            "cfn/pipeline.yaml",
+            "the inline policies of a role",
+        ),
+        (
+            edited("access-matrix.toml", "s3:GetObject", "s3:GetObjekt"),
+            "cfn/access-matrix.toml",
+            "IAM has no action `s3:GetObjekt`",
+        ),
+        (
+            edited("access-matrix.toml", "\"target-roles.ActionRole\"", "\"target-roles.ActonRole\""),
+            "cfn/access-matrix.toml",
+            "no template has the role `target-roles.ActonRole`",
+        ),
+        (
+            edited("access-matrix.toml", "who = [\"action\"]", "who = [\"acton\"]"),
+            "cfn/access-matrix.toml",
+            "did you mean `action`",
+        ),
+        (
+            edited("access-matrix.toml", "on = [\"key\"]", "on = [\"bucket\"]"),
+            "cfn/access-matrix.toml",
+            "is never asked on",
+        ),
+        (
+            edited("scp-names.json", "iam:CreateRole", "iam:CreateRoll"),
+            "cfn/scp-names.json",
+            "did you mean `CreateRole`",
+        ),
+    ];
+    for (files, file, word) in table {
+        let report = report(&files);
+        let found =
+            report.problems.iter().find(|problem| problem.file == file && problem.message.contains(word));
+        let found = found.unwrap_or_else(|| panic!("{file} {word}: {:#?}", complaints(&report)));
+        assert!(found.line > 1, "{found}");
+        assert!(report.failures() > 0);
+    }
+}
+
+#[test]
+fn a_line_of_an_error_is_the_line_of_the_mistake() {
+    let files = edited("pipeline.yaml", "Resource: !Ref ConnectionArn", "Resource: !Ref ConectionArn");
+    let text = &files["pipeline.yaml"];
+    let line = text[..text.find("!Ref ConectionArn").unwrap()].matches('\n').count() + 1;
+    let report = report(&files);
+    assert!(report.problems.iter().any(|problem| problem.line == line), "{line}: {:?}", complaints(&report));
+}
+
+#[test]
+fn other_regions_and_partitions_and_targets_need_no_change() {
+    for region in ["us-gov-west-1", "cn-north-1", "ap-southeast-2"] {
+        let report = report(&edited("stacks.toml", "eu-central-1", region));
+        assert_eq!(complaints(&report), Vec::<String>::new(), "{region}");
+        let failed: Vec<&rows::Checked> = report.checked.iter().filter(|one| !one.holds).collect();
+        assert!(failed.is_empty(), "{region}: {failed:#?}");
+        assert!(report.sufficiency.missing.is_empty(), "{region}: {:#?}", report.sufficiency.missing);
+    }
+    let more = "dev = { id = \"222222222222\" }\nqa = { id = \"444444444444\" }";
+    let report = report(&edited("stacks.toml", "dev = { id = \"222222222222\" }", more));
+    let asked = report.checked.iter().filter(|one| one.who == "ExecutionRole (qa)").count();
+    assert!(asked > 50, "a further target is asked as well: {asked}");
+}
+
+#[test]
+fn a_further_function_needs_no_code() {
+    // The same function again under another name, as an engineer would copy it.
+    let text = files()["app.yaml"].clone();
+    let start = text.find("  ContactsFunction:").unwrap();
+    let start = text[..start].rfind("  # ---").unwrap();
+    let end = text.find("\nOutputs:").unwrap();
+    let copy = text[start..end].replace("Contacts", "Visits").replace("contacts", "visits");
+    let copy = copy.replace("!Ref VisitsVersion", "!Ref ContactsVersion");
+    let mut files = files();
+    files.insert("app.yaml".to_owned(), format!("{}\n{copy}{}", &text[..end], &text[end..]));
+    let report = report(&files);
+    assert!(report.sufficiency.missing.is_empty(), "{:#?}", report.sufficiency.missing);
+    assert_eq!(complaints(&report), Vec::<String>::new());
+    assert!(report.checked.iter().any(|one| one.who == "VisitsRole (prod)"), "sets of roles take it in");
+}
+
+#[test]
+fn a_role_that_sam_would_make_itself_is_refused_by_the_boundary() {
+    let files = edited("app.yaml", "        Role: !GetAtt CodeDeployRole.Arn\n", "");
+    let report = report(&files);
+    let missing = report.sufficiency.missing.iter().find(|one| one.action == "iam:CreateRole").unwrap();
+    assert!(missing.resource.starts_with("CodeDeployServiceRole (AWS::IAM::Role)"), "{missing:?}");
+}
+
+#[test]
+fn a_right_above_the_boundary_is_no_right() {
+    let files = edited(
+        "app.yaml",
+        "                  - dynamodb:Query\n",
+        "                  - dynamodb:Query\n                  - dynamodb:Scan\n",
+    );
+    let report = report(&files);
+    let missing = report.sufficiency.missing.iter().find(|one| one.action == "dynamodb:Scan").unwrap();
+    assert_eq!((missing.handler, missing.file.as_str()), ("use", "cfn/app.yaml"));
+    assert!(missing.by.contains("the permissions boundary"), "{}", missing.by);
+}
+
+#[test]
+fn a_change_is_told_in_words() {
+    let old = files();
+    let new = edited(
+        "pipeline.yaml",
+        "                  - codebuild:StopBuild\n",
+        "                  - codebuild:DeleteProject\n",
+    );
+    let shifts =
+        with(&new, &config_of(&new), |new| with(&old, &config_of(&old), |old| new.compare(old)).unwrap())
+            .unwrap();
+    let sentences: Vec<String> = shifts.iter().map(compare::Shift::sentence).collect();
+    assert_eq!(sentences.len(), 2, "{sentences:#?}");
+    assert!(
+        shifts[0].widened
+            && sentences[0]
+                .starts_with("PipelineRole (build) may now codebuild:DeleteProject on arn:aws:codebuild:")
+    );
+    assert!(sentences[1].contains("may no longer codebuild:StopBuild"), "{}", sentences[1]);
+    assert!(sentences[1].contains("PipelineRole.RunProjects"), "{}", sentences[1]);
+    let same =
+        with(&old, &config_of(&old), |new| with(&old, &config_of(&old), |old| new.compare(old)).unwrap())
+            .unwrap();
+    assert_eq!(same, []);
+}
+
+#[test]
+fn a_wide_change_is_told_in_few_words() {
+    let new = edited("target-roles.yaml", "Action: cloudformation:ValidateTemplate", "Action: '*'");
+    let old = files();
+    let shifts =
+        with(&new, &config_of(&new), |new| with(&old, &config_of(&old), |old| new.compare(old)).unwrap())
+            .unwrap();
+    assert!(
+        shifts
+            .iter()
+            .any(|shift| shift.widened && shift.who == "ActionRole (prod)" && shift.actions.len() > 100)
+    );
+    assert!(shifts.len() < 200, "{}", shifts.len());
+}
+
+#[test]
+fn bootstrap_may_do_what_it_does_and_its_policies_fit() {
+    let files = files();
+    let config = config_of(&files);
+    with(&files, &config, |proof| {
+        let (policies, problems) = proof.bootstrap_policies();
+        assert_eq!(problems, []);
+        assert_eq!(policies, proof.bootstrap_policies().0, "the same input gives the same bytes");
+        let world = World::build(proof.worlds.ground, &matrix::Variant::default(), None, true);
+        for (account, policy) in &policies {
+            assert!(size(policy) <= Limit::INLINE.most, "{account}: {}", size(policy));
+            let id = config.account_id(account).unwrap();
+            let caller = Caller::Role { arn: format!("arn:aws:iam::{id}:role/causeway-bootstrap") };
+            let place = |n: usize| Place {
+                file: "bootstrap".into(),
+                line: n,
+                of: account.clone(),
+                sid: n.to_string(),
+            };
+            let statements: Vec<Statement> = policy["Statement"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .enumerate()
+                .map(|(n, value)| Statement::parse(value, place(n), Kind::Identity, true, "aws", n).unwrap())
+                .collect();
+            let person = ask::Asker::with(&world, "person", caller, statements);
+            let calls = rights::bootstrap_calls(proof.worlds.ground, &world, account, &mut Vec::new());
+            assert!(calls.len() > 30, "{account}: {}", calls.len());
+            for wanted in calls {
+                let owner = world.owner(&wanted.on, id);
+                let request = Request::new(
+                    &person.caller,
+                    &wanted.action,
+                    &wanted.on,
+                    owner,
+                    &world.setting,
+                    &wanted.with,
+                )
+                .unwrap();
+                let bearing = person.bearing(&world, &request);
+                let verdict = decide(&request, &bearing, &mut |s, r| s.matches(r)).unwrap();
+                assert_eq!(verdict.decision, Decision::Allow, "{account}: {wanted:?}: {verdict:?}");
+            }
+        }
+        let text = policies["build"].to_string();
+        for action in [
+            "sns:Subscribe",
+            "codeconnections:CreateConnection",
+            "kms:CreateKey",
+            "codepipeline:CreatePipeline",
+        ] {
+            assert!(text.contains(action), "{action}");
+        }
+        assert!(!text.contains("\"*:*\"") && !text.contains("iam:*"));
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_other_evaluator_is_given_every_key_and_every_policy() {
+    let files = files();
+    let cases = with(&files, &config_of(&files), |proof| proof.cases()).unwrap();
+    let first = &cases["cases"][0];
+    assert_eq!(
+        first["principal"],
+        "arn:aws:sts::222222222222:assumed-role/causeway-eu-central-1-action/session"
+    );
+    assert_eq!(
+        first["keys"]["aws:principalarn"][0],
+        "arn:aws:iam::222222222222:role/causeway-eu-central-1-action"
+    );
+    let number = usize::try_from(first["resourcePolicy"].as_u64().unwrap()).unwrap();
+    assert_eq!(cases["policies"][number]["Version"], "2012-10-17");
+    let short = with(&files, &config_of(&files), |proof| proof.opinion(&["allow".to_owned()])).unwrap();
+    assert!(short.unwrap_err().contains("1 answers"));
+}

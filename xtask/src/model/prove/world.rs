@@ -1,0 +1,410 @@
+//! Every stack of `cfn/stacks.toml` deployed on paper, and the policies found in them.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::matrix::{Matrix, Variant};
+use super::policies::{check_size, policies};
+use super::stack::{Stack, Template};
+use super::types::Types;
+use super::{Files, Problem};
+use crate::model::config::{Config, DeployedBy, Instance, Parameter};
+use crate::model::iam::{Guard, Kind, Limit, Place, Setting, Statement};
+use crate::model::plan;
+use crate::model::template::{Node, Pseudo};
+
+/// CloudFormation's limit for a template in a request ("CloudFormation quotas").
+const MAX_TEMPLATE: usize = 51_200;
+
+/// A role of a template.
+#[derive(Debug)]
+pub(crate) struct Role {
+    /// Its logical id.
+    pub(crate) id: String,
+    /// The number of its stack.
+    pub(crate) stack: usize,
+    /// The ARNs of its managed policies.
+    pub(crate) managed: Vec<String>,
+    /// Its inline policies.
+    pub(crate) inline: Vec<Statement>,
+    /// The ARN of its boundary.
+    pub(crate) boundary: Option<String>,
+    /// The services that may assume it.
+    pub(crate) services: Vec<String>,
+}
+
+/// Everything that was deployed on paper.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// Region, partition, organization.
+    pub(crate) setting: Setting,
+    /// The names of the accounts by id.
+    pub(crate) accounts: BTreeMap<String, String>,
+    /// The stacks.
+    pub(crate) stacks: Vec<Stack>,
+    /// Roles by ARN.
+    pub(crate) roles: BTreeMap<String, Role>,
+    /// Managed policies by ARN.
+    pub(crate) managed: BTreeMap<String, Vec<Statement>>,
+    /// The policies of resources by ARN.
+    pub(crate) guards: BTreeMap<String, (Guard, Vec<Statement>)>,
+    /// Managed policies of groups by `(stack number, logical id)`.
+    pub(crate) groups: BTreeMap<(usize, String), Vec<String>>,
+    /// The account of each bucket, by ARN.
+    pub(crate) buckets: BTreeMap<String, String>,
+    /// Service control policies of our accounts.
+    pub(crate) scps: Vec<Vec<Statement>>,
+    /// What is wrong with the files.
+    pub(crate) problems: Vec<Problem>,
+    /// The stacks that roles deploy: the stack's number and the role's ARN.
+    pub(crate) deployed: Vec<(usize, String)>,
+}
+
+/// What worlds are made of.
+pub(crate) struct Ground<'a> {
+    /// `cfn/stacks.toml`.
+    pub(crate) config: &'a Config,
+    /// The matrix.
+    pub(crate) matrix: &'a Matrix,
+    /// The known types.
+    pub(crate) types: &'a Types,
+    /// The files below `cfn/`.
+    pub(crate) files: &'a Files,
+    /// The templates that parse, by name.
+    pub(crate) templates: BTreeMap<String, Rc<Template>>,
+    /// The templates that do not.
+    pub(crate) broken: Vec<Problem>,
+    /// The number of the next statement, in whatever world.
+    pub(crate) next: Cell<usize>,
+}
+
+impl<'a> Ground<'a> {
+    /// Reads every template that the configuration names.
+    pub(crate) fn new(config: &'a Config, matrix: &'a Matrix, types: &'a Types, files: &'a Files) -> Self {
+        let mut templates = BTreeMap::new();
+        let mut broken = Vec::new();
+        for stack in &config.stacks {
+            if templates.contains_key(&stack.template) {
+                continue;
+            }
+            let read = match files.get(&stack.template) {
+                Some(text) => Template::read(&stack.template, text),
+                None => Err(Problem::new(
+                    "cfn/stacks.toml",
+                    1,
+                    format!("there is no template cfn/{}", stack.template),
+                )),
+            };
+            match read {
+                Ok(template) => {
+                    if template.bytes >= MAX_TEMPLATE {
+                        let message = format!(
+                            "the template has {} bytes; CloudFormation takes {MAX_TEMPLATE}",
+                            template.bytes
+                        );
+                        broken.push(Problem::new(&template.file, 1, message));
+                    }
+                    templates.insert(stack.template.clone(), Rc::new(template));
+                }
+                Err(problem) => broken.push(problem),
+            }
+        }
+        Self { config, matrix, types, files, templates, broken, next: Cell::new(0) }
+    }
+
+    pub(super) fn id(&self) -> usize {
+        self.next.replace(self.next.get() + 1)
+    }
+}
+
+/// The partition of a region. Source: AWS general reference, "Amazon Resource Names (ARNs)".
+pub(crate) fn partition(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+impl World {
+    /// Deploys everything on paper. With `everything` resources exist whatever their conditions say.
+    pub(crate) fn build(
+        ground: &Ground<'_>,
+        variant: &Variant,
+        project: Option<&str>,
+        everything: bool,
+    ) -> Self {
+        let mut config = ground.config.clone();
+        if let Some(project) = project {
+            project.clone_into(&mut config.project);
+        }
+        let partition = partition(&config.region);
+        let pseudo = Pseudo {
+            account_id: String::new(),
+            region: config.region.clone(),
+            partition: partition.to_owned(),
+            stack_name: String::new(),
+            stack_id: String::new(),
+        };
+        let mut world = Self {
+            setting: Setting {
+                region: config.region.clone(),
+                partition: partition.to_owned(),
+                url_suffix: pseudo.url_suffix().to_owned(),
+                organization: variant.organization.clone(),
+                accounts: config.accounts.values().map(|account| account.id.clone()).collect(),
+            },
+            accounts: config
+                .accounts
+                .iter()
+                .map(|(name, account)| (account.id.clone(), name.clone()))
+                .collect(),
+            stacks: Vec::new(),
+            roles: BTreeMap::new(),
+            managed: BTreeMap::new(),
+            guards: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+            scps: Vec::new(),
+            problems: ground.broken.clone(),
+            deployed: Vec::new(),
+        };
+        let builder = Builder { ground, config: &config, variant, pseudo, everything };
+        builder.stacks(&mut world);
+        for index in 0..world.stacks.len() {
+            policies(&mut world, ground, index);
+        }
+        builder.scps(&mut world);
+        builder.check_references(&mut world);
+        world.problems.sort();
+        world.problems.dedup();
+        world
+    }
+
+    /// The stack of that name in an account, in its usual instance.
+    pub(crate) fn stack(&self, of: &str, account: &str) -> Option<&Stack> {
+        self.stacks.iter().find(|stack| stack.of == of && stack.account == account)
+    }
+
+    /// A stack that stands in one account only, or the one of the given account.
+    pub(crate) fn stack_for(&self, of: &str, env: &str) -> Option<&Stack> {
+        self.stack(of, env).or_else(|| {
+            self.stacks.iter().find(|stack| stack.of == of && stack.account == crate::model::config::BUILD)
+        })
+    }
+
+    /// The ARN of a role, given as `stack.LogicalId`, in an account.
+    pub(crate) fn role_arn(&self, path: &str, env: &str) -> Option<&str> {
+        let (of, id) = path.split_once('.')?;
+        let stack = self.stack_for(of, env)?;
+        let found = self.roles.iter().find(|(_, role)| {
+            role.id == id && self.stacks.get(role.stack).is_some_and(|other| std::ptr::eq(other, stack))
+        });
+        found.map(|(arn, _)| arn.as_str())
+    }
+
+    /// Every statement of every policy.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &Statement> {
+        let roles = self.roles.values().flat_map(|role| &role.inline);
+        let managed = self.managed.values().flatten();
+        let guards = self.guards.values().flat_map(|(_, statements)| statements);
+        roles.chain(managed).chain(guards).chain(self.scps.iter().flatten())
+    }
+}
+
+struct Builder<'a> {
+    ground: &'a Ground<'a>,
+    config: &'a Config,
+    variant: &'a Variant,
+    pseudo: Pseudo,
+    everything: bool,
+}
+
+impl Builder<'_> {
+    fn stacks(&self, world: &mut World) {
+        let waves = plan::waves(self.config).unwrap_or_else(|circle| {
+            world.problems.push(Problem::new("cfn/stacks.toml", 1, circle.to_string()));
+            Vec::new()
+        });
+        for instance in waves.into_iter().flatten().chain(self.config.instances(DeployedBy::Pipeline)) {
+            let name = self.config.stack_name(&instance);
+            self.stack(world, &instance, name, &BTreeMap::new());
+        }
+        for deployment in &self.ground.matrix.deployments {
+            let of = deployment.stack.get_ref();
+            let accounts = self.config.stack(of).map(|stack| stack.accounts.clone());
+            let Some(accounts) = accounts else {
+                let line = self.line(deployment.stack.span().start);
+                world.problems.push(Problem::new(
+                    super::matrix::FILE,
+                    line,
+                    format!("cfn/stacks.toml has no stack `{of}`"),
+                ));
+                continue;
+            };
+            for account in accounts {
+                let instance = Instance { stack: of.clone(), account: account.clone() };
+                let index = match &deployment.name {
+                    None => world.stacks.iter().position(|stack| stack.of == *of && stack.account == account),
+                    Some(name) => {
+                        let name = self.config.fill(name, &account).unwrap_or_else(|_| name.clone());
+                        self.stack(world, &instance, name, &deployment.parameters);
+                        world.stacks.len().checked_sub(1)
+                    }
+                };
+                // Whether the role exists is known once the policies are read; its ARN is looked up then.
+                if let Some(index) = index {
+                    world.deployed.push((index, format!("{}|{}", deployment.role, deployment.optional)));
+                }
+            }
+        }
+    }
+
+    fn line(&self, start: usize) -> usize {
+        let text = self.ground.files.get("access-matrix.toml").map(String::as_str).unwrap_or_default();
+        super::matrix::line(text, start)
+    }
+
+    fn stack(&self, world: &mut World, instance: &Instance, name: String, over: &BTreeMap<String, String>) {
+        let Some(stack) = self.config.stack(&instance.stack) else { return };
+        let Some(template) = self.ground.templates.get(&stack.template) else { return };
+        let account_id = self.config.account_id(&instance.account).unwrap_or_default().to_owned();
+        let mut given = BTreeMap::new();
+        for (key, parameter) in self.config.parameters(instance) {
+            let value = match parameter {
+                Parameter::Literal(text) => self.config.fill(&text, &instance.account).ok(),
+                Parameter::Artifact { function, .. } => Some(format!("0.1.0+{function}")),
+                Parameter::Output { stack, output, account } => {
+                    let source = self.config.output_source(&stack, account.as_deref());
+                    let found = source.and_then(|source| world.stack(&source.stack, &source.account));
+                    found.and_then(|found| found.outputs.get(&output).cloned())
+                }
+            };
+            match value {
+                Some(value) => {
+                    given.insert(key, value);
+                }
+                None => world.problems.push(Problem::new(
+                    "cfn/stacks.toml",
+                    1,
+                    format!(
+                        "parameter {key} of {}@{}: the output it takes is not there",
+                        instance.stack, instance.account
+                    ),
+                )),
+            }
+        }
+        given.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
+        if let Some(over) = self.variant.parameters.get(&instance.stack) {
+            given.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
+        }
+        let pseudo = Pseudo {
+            stack_id: format!(
+                "arn:{}:cloudformation:{}:{account_id}:stack/{name}/{}",
+                self.pseudo.partition,
+                self.pseudo.region,
+                super::names::RANDOM
+            ),
+            account_id,
+            stack_name: name,
+            ..self.pseudo.clone()
+        };
+        let stack = Stack::deploy(
+            &instance.stack,
+            &instance.account,
+            template,
+            pseudo,
+            &given,
+            self.ground.types,
+            self.everything,
+            &mut world.problems,
+        );
+        world.stacks.push(stack);
+    }
+
+    fn scps(&self, world: &mut World) {
+        for name in &self.variant.scps {
+            let (start, name) = (name.span().start, name.get_ref());
+            let file = format!("cfn/{name}");
+            let Some(text) = self.ground.files.get(name) else {
+                let line = self.line(start);
+                world.problems.push(Problem::new(
+                    super::matrix::FILE,
+                    line,
+                    format!("there is no file {file}"),
+                ));
+                continue;
+            };
+            // JSON is YAML, so the file has lines like a template.
+            let root = match crate::model::template::parse(text) {
+                Ok(root) => root,
+                Err(error) => {
+                    world.problems.push(Problem::new(&file, error.line, error.message));
+                    continue;
+                }
+            };
+            check_size(&root.to_json(), Limit::SCP, &file, 1, &mut world.problems);
+            let mut statements = Vec::new();
+            for (number, node) in
+                root.get("Statement").map(Node::items).unwrap_or_default().iter().enumerate()
+            {
+                let sid = node
+                    .get("Sid")
+                    .and_then(Node::as_str)
+                    .map_or_else(|| number.to_string(), ToOwned::to_owned);
+                let place = Place { file: file.clone(), line: node.line, of: "Scp".to_owned(), sid };
+                let parsed = Statement::parse(
+                    &node.to_json(),
+                    place,
+                    Kind::Identity,
+                    true,
+                    &world.setting.partition,
+                    self.ground.id(),
+                );
+                match parsed {
+                    Ok(statement) => statements.push(statement),
+                    Err(wrong) => {
+                        world.problems.extend(wrong.into_iter().map(|w| Problem::new(&file, node.line, w)))
+                    }
+                }
+            }
+            world.scps.push(statements);
+        }
+    }
+
+    /// Managed policies and boundaries that no template has cannot be read, so nobody could say what they allow.
+    fn check_references(&self, world: &mut World) {
+        let mut problems = Vec::new();
+        for role in world.roles.values() {
+            let Some(stack) = world.stacks.get(role.stack) else { continue };
+            let line = stack.resources.get(&role.id).map_or(1, |resource| resource.line);
+            for arn in role.managed.iter().chain(&role.boundary) {
+                if !world.managed.contains_key(arn) {
+                    let message = format!(
+                        "{} of {}: policy {arn} is in no template, so what it allows is not known",
+                        role.id,
+                        stack.name()
+                    );
+                    problems.push(Problem::new(&stack.template.file, line, message));
+                }
+            }
+        }
+        world.problems.append(&mut problems);
+        let mut deployed = Vec::new();
+        for (index, wanted) in std::mem::take(&mut world.deployed) {
+            let (path, optional) = wanted.split_once('|').unwrap_or((&wanted, "false"));
+            let account = world.stacks.get(index).map(|stack| stack.account.clone()).unwrap_or_default();
+            match world.role_arn(path, &account) {
+                Some(arn) => deployed.push((index, arn.to_owned())),
+                None if optional == "true" => {}
+                None => {
+                    let message =
+                        format!("no template has the role `{path}` in {account}, which deploys a stack");
+                    world.problems.push(Problem::new(super::matrix::FILE, 1, message));
+                }
+            }
+        }
+        world.deployed = deployed;
+    }
+}
