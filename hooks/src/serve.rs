@@ -15,7 +15,7 @@ use crate::settings::{Phase, Settings};
 /// Runs a hook until Lambda ends the process. `version` is what the build stamped into the binary.
 pub async fn run(phase: Phase, version: &'static str) -> ExitCode {
     crate::log::init();
-    let clients = Clients::new(&sdk_config().await);
+    let clients = Clients::new(&sdk_config());
     let hook = Arc::new(Hook { phase, settings: Settings::from_env(), checks: CHECKS, clients });
     tracing::info!(phase = phase.name(), version, "started");
     let served = lambda_runtime::run(service_fn(move |event: LambdaEvent<LifecycleEvent>| {
