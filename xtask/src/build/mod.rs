@@ -1,11 +1,12 @@
 //! From sources to packages: cargo, versions by content, deterministic zips.
 
 pub(crate) mod cargo;
+pub(crate) mod debian;
 pub(crate) mod git;
 mod inputs;
 pub(crate) mod tests;
 pub(crate) mod versions;
+pub(crate) mod way;
 pub(crate) mod zips;
 
-pub(crate) use versions::versions;
 pub(crate) use zips::bootstrap_zip;

@@ -72,7 +72,7 @@ fn tables(binary: &[u8]) -> object::Result<Tables> {
             if !symbol.is_undefined(endian) {
                 continue;
             }
-            let version = versions.version(versions.version_index(endian, index))?;
+            let version = versions.version(versions.version_index(endian, index).index())?;
             if let Some(number) = version.and_then(|version| glibc_version(&text(version.name()))) {
                 wanted.push((text(symbols.symbol_name(endian, symbol)?), number));
             }
