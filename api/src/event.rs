@@ -27,6 +27,9 @@ pub struct Request {
     pub query: String,
     /// The header `content-type`, if there is one.
     pub content_type: Option<String>,
+    /// It came by a route that takes whatever no other route takes (`$default`, `ANY …`). Such routes are open, so
+    /// nothing that asks for a signature may be answered through them.
+    pub catch_all: bool,
     body: Option<String>,
     body_is_base64: bool,
 }
@@ -53,6 +56,8 @@ impl Request {
         let stage = take_text(&mut event, "/requestContext/stage").unwrap_or_default();
         let raw_path = take_text(&mut event, "/rawPath").unwrap_or_default();
         let query = take_text(&mut event, "/rawQueryString").unwrap_or_default();
+        let route = take_text(&mut event, "/routeKey").unwrap_or_default();
+        let catch_all = route == "$default" || route.starts_with("ANY ");
         let body = take_text(&mut event, "/body");
         let body_is_base64 = event.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
         // A stage with a name stands in front of the path; the default stage does not show.
@@ -62,7 +67,8 @@ impl Request {
             }
             _ => (String::new(), raw_path),
         };
-        Self { method, base, path, query, content_type: content_type(&event), body, body_is_base64 }
+        let content_type = content_type(&event);
+        Self { method, base, path, query, content_type, catch_all, body, body_is_base64 }
     }
 
     /// A request as a test would write it: no stage, a body in plain text.
@@ -132,6 +138,18 @@ mod tests {
         assert_eq!((request.base.as_str(), request.query.as_str()), ("", "limit=1"));
         assert_eq!(request.content_type.as_deref(), Some("application/json"));
         assert_eq!(request.text(), Ok("{}".to_owned()));
+    }
+
+    #[test]
+    fn the_route_tells_whether_it_takes_everything() {
+        for (route, catch_all) in [
+            (json!("$default"), true),
+            (json!("ANY /api/contacts/{proxy+}"), true),
+            (json!("GET /api/contacts"), false),
+            (json!(null), false),
+        ] {
+            assert_eq!(Request::from_event(json!({"routeKey": route})).catch_all, catch_all, "{route}");
+        }
     }
 
     #[test]

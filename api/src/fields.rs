@@ -1,25 +1,38 @@
 //! The rules for what people may send. Each takes the text and gives the value or a reason that never
 //! repeats the text. The limits are ours; the original has none.
+//!
+//! Each rule can be said as a pattern, and `openapi.yaml` says it: a client can know beforehand what is taken.
+
+use std::ops::RangeInclusive;
 
 use uuid::Uuid;
 
-/// A name of a place: 1 to 100 characters.
+/// Characters of a location's name.
+pub const LOCATION_NAME: RangeInclusive<usize> = 1..=100;
+/// Characters of a person's name.
+pub const PERSON_NAME: RangeInclusive<usize> = 1..=100;
+/// Characters of a phone number.
+pub const PHONE_NUMBER: RangeInclusive<usize> = 3..=32;
+/// Characters of an e-mail address: RFC 5321 section 4.5.3.1.3, as corrected by erratum 1690.
+pub const EMAIL: RangeInclusive<usize> = 3..=254;
+
+/// A name of a place: one line of [`LOCATION_NAME`] characters.
 ///
 /// # Errors
-/// As [`line`].
+/// The reason, when it is none.
 pub fn location_name(text: &str) -> Result<String, String> {
-    line(text, 100)
+    line(text, LOCATION_NAME)
 }
 
-/// A name of a person: 1 to 100 characters.
+/// A name of a person: one line of [`PERSON_NAME`] characters.
 ///
 /// # Errors
-/// As [`line`].
+/// The reason, when it is none.
 pub fn person_name(text: &str) -> Result<String, String> {
-    line(text, 100)
+    line(text, PERSON_NAME)
 }
 
-/// A phone number: 3 to 32 of digits, space, `+ - ( ) . /`, with at least three digits.
+/// A phone number: [`PHONE_NUMBER`] of digits, space, `+ - ( ) . /`, with at least three digits.
 ///
 /// # Errors
 /// The reason, when it is none.
@@ -27,14 +40,14 @@ pub fn phone_number(text: &str) -> Result<String, String> {
     let length = text.chars().count();
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let allowed = text.bytes().all(|byte| byte.is_ascii_digit() || b" +-()./".contains(&byte));
-    if (3..=32).contains(&length) && allowed && digits >= 3 {
+    if PHONE_NUMBER.contains(&length) && allowed && digits >= 3 {
         return Ok(text.to_owned());
     }
     Err("must have 3 to 32 characters of digits, space, + - ( ) . /, three of them digits".to_owned())
 }
 
-/// An e-mail address: 3 to 254 characters (RFC 5321 section 4.5.3.1.3 as corrected by erratum 1690), one `@`, a
-/// local part of at most 64 and a domain of labels. Whether it is delivered only a message can tell.
+/// An e-mail address: [`EMAIL`] characters, one `@`, a local part of at most 64 and a domain of labels. Whether it
+/// is delivered only a message can tell.
 ///
 /// # Errors
 /// The reason, when it is none.
@@ -45,7 +58,7 @@ pub fn email(text: &str) -> Result<String, String> {
             && local.chars().all(is_local)
             && domain.split('.').all(is_label)
     });
-    if (3..=254).contains(&length) && sane {
+    if EMAIL.contains(&length) && sane {
         return Ok(text.to_owned());
     }
     Err("must be an e-mail address of 3 to 254 characters".to_owned())
@@ -60,14 +73,21 @@ pub fn uuid(text: &str) -> Result<Uuid, String> {
     parsed.ok_or_else(|| "must be a UUID as 8-4-4-4-12 hexadecimal digits".to_owned())
 }
 
-/// One line of text: 1 to `most` characters, not blank at either end, and nothing in it that moves the cursor
-/// or turns the reading direction (controls, line separators, bidirectional overrides).
+/// A whole number within a range, without a sign and without leading zeros.
 ///
 /// # Errors
 /// The reason, when it is none.
-fn line(text: &str, most: usize) -> Result<String, String> {
-    if text.is_empty() || text.chars().count() > most {
-        return Err(format!("must have 1 to {most} characters"));
+pub fn whole_number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| plain && range.contains(number));
+    number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+}
+
+/// One line of text: so many characters, not blank at either end, and nothing in it that moves the cursor
+/// or turns the reading direction (controls, line separators, bidirectional overrides).
+fn line(text: &str, length: RangeInclusive<usize>) -> Result<String, String> {
+    if !length.contains(&text.chars().count()) {
+        return Err(format!("must have {} to {} characters", length.start(), length.end()));
     }
     if text.chars().any(is_unprintable) {
         return Err("must not hold control characters".to_owned());
@@ -79,8 +99,10 @@ fn line(text: &str, most: usize) -> Result<String, String> {
 }
 
 fn is_unprintable(character: char) -> bool {
-    let turns =
-        matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
     character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
@@ -88,11 +110,19 @@ fn is_local(character: char) -> bool {
     !character.is_whitespace() && !is_unprintable(character) && !"@<>()[],;:\\\"".contains(character)
 }
 
+/// Letters and digits of ASCII, the hyphen, and whatever can be seen beyond ASCII: internationalized domains.
+fn is_domain(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric() || character == '-';
+    }
+    !character.is_whitespace() && !is_unprintable(character)
+}
+
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.chars().count())
         && !label.starts_with('-')
         && !label.ends_with('-')
-        && label.chars().all(|character| character.is_alphanumeric() || character == '-')
+        && label.chars().all(is_domain)
 }
 
 #[cfg(test)]
@@ -119,6 +149,7 @@ mod tests {
             "\u{7f}",
             "a\u{202e}b",
             "a\u{2028}b",
+            "a\u{61c}b",
             too_long.as_str(),
         ] {
             assert!(location_name(text).is_err() && person_name(text).is_err(), "{text:?}");
@@ -150,8 +181,30 @@ mod tests {
         let label = format!("a@{}.c", "b".repeat(64));
         let too_long = format!("a{longest}");
         for text in [
-            "", "a", "ab", "@b", "a@", "a@@b", "a@b@c", "a b@c", "a@b c", "a@b..c", "a@.b", "a@b.", "a@-b",
-            "a@b-", "a@b_c", "<a@b>", "a@b\n", "a\0@b", "a,b@c", &local, &label, &too_long,
+            "",
+            "a",
+            "ab",
+            "@b",
+            "a@",
+            "a@@b",
+            "a@b@c",
+            "a b@c",
+            "a@b c",
+            "a@b..c",
+            "a@.b",
+            "a@b.",
+            "a@-b",
+            "a@b-",
+            "a@b_c",
+            "<a@b>",
+            "a@b\n",
+            "a\0@b",
+            "a,b@c",
+            "a@b\u{a0}c",
+            "a@\u{202e}b",
+            &local,
+            &label,
+            &too_long,
         ] {
             assert!(email(text).is_err(), "{text:?}");
         }
@@ -178,6 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_are_plain() {
+        for (text, number) in [
+            ("1", Some(1)),
+            ("9", Some(9)),
+            ("10", Some(10)),
+            ("0", None),
+            ("11", None),
+            ("", None),
+            ("01", None),
+            ("+1", None),
+            ("-1", None),
+            ("1.0", None),
+            (" 1", None),
+            ("\u{661}", None),
+            ("99999999999999999999999", None),
+        ] {
+            let reason = "must be a whole number from 1 to 10".to_owned();
+            assert_eq!(whole_number(text, 1..=10), number.ok_or(reason), "{text}");
+        }
+    }
+
+    #[test]
     fn ten_thousand_texts_never_panic() {
         let mut random = fastrand::Rng::with_seed(13);
         for _ in 0..10_000 {
@@ -187,7 +262,8 @@ mod tests {
             for reason in [location_name(&text).err(), phone_number(&text).err(), email(&text).err()] {
                 assert!(reason.is_none_or(|reason| text.len() < 4 || !reason.contains(&text)));
             }
-            let _ = (uuid(&text), text.parse::<crate::model::Day>(), text.parse::<crate::model::Moment>());
+            let _ = (uuid(&text), whole_number(&text, 1..=720));
+            let _ = (text.parse::<crate::model::Day>(), text.parse::<crate::model::Moment>());
         }
     }
 }

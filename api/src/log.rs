@@ -5,10 +5,12 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts the log on standard output, where Lambda takes it from. A second call does nothing.
+use crate::serve::Identity;
+
+/// Starts the log of a function on standard output, where Lambda takes it from. A second call does nothing.
 ///
 /// Libraries may only warn: at finer levels the SDK prints requests, and those hold people.
-pub fn init() {
+pub fn init(identity: Identity) {
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -17,10 +19,10 @@ pub fn init() {
     let levels = Targets::new().with_default(LevelFilter::WARN).with_target("api", LevelFilter::INFO);
     let started = tracing_subscriber::registry().with(lines).with(levels).try_init();
     if started.is_ok() {
-        std::panic::set_hook(Box::new(|panic| {
+        std::panic::set_hook(Box::new(move |panic| {
             // The message is left out: it can quote the text that a slice went wrong on.
             let at = panic.location().map(ToString::to_string);
-            tracing::error!(at, "a panic");
+            tracing::error!(function = identity.function, version = identity.version, at, "a panic");
         }));
     }
 }

@@ -16,6 +16,16 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Day(Date);
 
+impl Day {
+    /// Its first moment.
+    #[must_use]
+    pub fn start(&self) -> Moment {
+        // Times end some hours before the calendar does. Nobody checks in then, but somebody can ask for it.
+        let midnight = self.0.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp());
+        Moment(midnight.unwrap_or(Timestamp::MAX))
+    }
+}
+
 impl FromStr for Day {
     type Err = &'static str;
 
@@ -66,6 +76,23 @@ impl Moment {
     #[must_use]
     pub fn seconds(&self) -> i64 {
         self.0.as_second()
+    }
+
+    /// So many microseconds later, or earlier when there are less than none; the end of time where there is no later.
+    #[must_use]
+    pub fn plus_micros(&self, micros: i64) -> Self {
+        let at = self.0.as_microsecond().saturating_add(micros);
+        Self(Timestamp::from_microsecond(at).unwrap_or(if micros < 0 {
+            Timestamp::MIN
+        } else {
+            Timestamp::MAX
+        }))
+    }
+
+    /// Microseconds from `earlier` to here; less than none when it is the later one.
+    #[must_use]
+    pub fn micros_since(&self, earlier: Self) -> i64 {
+        self.0.as_microsecond().saturating_sub(earlier.0.as_microsecond())
     }
 }
 
@@ -129,8 +156,14 @@ impl Registration {
     /// The sort key: time, then id. No two registrations share one.
     #[must_use]
     pub fn sort_key(&self) -> String {
-        format!("{}#{}", self.timestamp, self.id)
+        sort_key(self.timestamp, self.id)
     }
+}
+
+/// The sort key of the registration with this time and id.
+#[must_use]
+pub fn sort_key(timestamp: Moment, id: Uuid) -> String {
+    format!("{timestamp}#{id}")
 }
 
 /// Takes a registration's sort key apart; `None` for any other text.
@@ -231,6 +264,25 @@ mod tests {
             assert!(text.parse::<Moment>().is_err(), "{text}");
         }
         assert_eq!(Moment::now().to_string().len(), 27);
+    }
+
+    #[test]
+    fn moments_are_counted_in_microseconds() {
+        let day: Day = "2024-02-29".parse().unwrap();
+        let moment: Moment = "2024-02-29T00:00:01.000002Z".parse().unwrap();
+        assert_eq!(day.start().to_string(), "2024-02-29T00:00:00.000000Z");
+        assert_eq!(
+            (moment.micros_since(day.start()), day.start().micros_since(moment)),
+            (1_000_002, -1_000_002)
+        );
+        assert_eq!(day.start().plus_micros(1_000_002), moment);
+        assert_eq!(day.start().plus_micros(-1).day().to_string(), "2024-02-28");
+        for (day, micros) in [("9999-12-30", i64::MAX), ("0001-01-01", i64::MIN)] {
+            let start = day.parse::<Day>().unwrap().start();
+            assert_eq!(start.to_string(), format!("{day}T00:00:00.000000Z"));
+            assert_eq!(start.plus_micros(micros) > start, micros > 0, "{day}");
+        }
+        assert!("9999-12-31".parse::<Day>().unwrap().start() > moment);
     }
 
     #[test]

@@ -130,6 +130,7 @@ impl Failure {
                 tracing::error!(
                     request_id = context.request_id,
                     function = context.function,
+                    version = context.version,
                     operation = error.operation,
                     code = error.code,
                     service_request_id = error.service_request_id,

@@ -54,6 +54,20 @@ pub(crate) fn percent_decoded(text: &str, plus_is_space: bool) -> Option<String>
     String::from_utf8(bytes).ok()
 }
 
+/// A value as it may stand in a query: all but the unreserved characters of RFC 3986 escaped.
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
@@ -86,6 +100,16 @@ mod tests {
             ["x=1", "=1", "dt=1&dt=1", "dt=1&%64t=2", "dt=%", "dt=%4", "dt=%zz", "dt=%ff", "%ff=1", "DT=1"]
         {
             assert_eq!(Query::parse(raw, &["dt"]).map_err(|problem| problem.status()), Err(400), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_again() {
+        assert_eq!(percent_encoded("jane+x@example.com"), "jane%2Bx%40example.com");
+        for text in ["", "a-b._~", "é & = % + #", "\u{0}>;\r\n"] {
+            let encoded = percent_encoded(text);
+            assert_eq!(percent_decoded(&encoded, true).as_deref(), Some(text));
+            assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)));
         }
     }
 

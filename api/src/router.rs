@@ -1,7 +1,9 @@
 //! Which operation answers a request: a table, and one function that reads it.
 //!
 //! The table is data so that it can be held against an OpenAPI document and against the template's
-//! routes. The server of an HTTP API matches the same way: exactly, with no trailing slash.
+//! routes. The server of an HTTP API matches the same way: exactly, with no trailing slash. What it does not match
+//! comes by a catch-all route, which is open to everybody. So a request that came by one is refused even where this
+//! table would know it: were the two ever to read a path differently, nobody gets around a signature by that.
 
 use crate::event::Request;
 use crate::problem::Problem;
@@ -57,6 +59,9 @@ pub fn find<O: Copy>(routes: &'static [Route<O>], request: &Request) -> Result<C
             allowed.push(row.method);
             continue;
         }
+        if request.catch_all {
+            return Err(Miss { route: row.path, problem: nothing_here() });
+        }
         let read =
             if row.query.is_empty() { Ok(Query::default()) } else { Query::parse(&request.query, row.query) };
         return match read {
@@ -64,12 +69,13 @@ pub fn find<O: Copy>(routes: &'static [Route<O>], request: &Request) -> Result<C
             Err(problem) => Err(Miss { route: row.path, problem }),
         };
     }
-    let problem = if allowed.is_empty() {
-        Problem::new(404, "there is nothing at this path")
-    } else {
-        Problem::method_not_allowed(allowed.join(", "))
-    };
+    let problem =
+        if allowed.is_empty() { nothing_here() } else { Problem::method_not_allowed(allowed.join(", ")) };
     Err(Miss { route: known, problem })
+}
+
+fn nothing_here() -> Problem {
+    Problem::new(404, "there is nothing at this path")
 }
 
 /// The segment under `{name}` (empty without one) when the whole path fits the template.
@@ -136,6 +142,18 @@ mod tests {
             };
             assert_eq!((miss.problem.status(), miss.route), (status, route), "{method} {path}");
             assert_eq!(miss.problem.into_response().header("allow"), allow, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_catch_all_route_leads_to_no_operation() {
+        for (method, path, status) in
+            [("GET", "/api/things", 404), ("PUT", "/api/things", 405), ("GET", "/api/other", 404)]
+        {
+            let mut request = Request::new(method, path, "");
+            request.catch_all = true;
+            let found = find(TABLE, &request).map_err(|miss| miss.problem.status());
+            assert_eq!(found.map(|call| call.operation), Err(status), "{method} {path}");
         }
     }
 

@@ -91,7 +91,16 @@ where
 async fn guarded(answer: Pin<Box<dyn Future<Output = Response> + Send>>, context: &Context) -> Response {
     match tokio::spawn(answer).await {
         Ok(response) => response,
-        Err(_) => Problem::internal(context).into_response().signed("panic", context),
+        Err(_) => {
+            // The panic's own line says where, this one whose request it was.
+            tracing::error!(
+                request_id = context.request_id,
+                function = context.function,
+                version = context.version,
+                "the handler panicked"
+            );
+            Problem::internal(context).into_response().signed("panic", context)
+        }
     }
 }
 

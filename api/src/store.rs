@@ -1,4 +1,4 @@
-//! What the handlers ask of the table: six questions, so that they can be tested without one.
+//! What the handlers ask of the table: a few questions, so that they can be tested without one.
 
 mod dynamo;
 
@@ -7,7 +7,7 @@ use std::future::Future;
 use uuid::Uuid;
 
 use crate::cursor::Page;
-use crate::model::{Day, Location, Registration};
+use crate::model::{Day, Location, Moment, Registration};
 
 pub use dynamo::DynamoStore;
 
@@ -18,6 +18,53 @@ pub struct Listing<T> {
     pub items: Vec<T>,
     /// The sort key to go on behind; `None` at the end.
     pub next: Option<String>,
+}
+
+/// A part of a day, for a single read of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// The day.
+    pub day: Day,
+    /// The first sort key that is wanted, or where one would stand.
+    pub from: String,
+    /// The last one, likewise.
+    pub to: String,
+    /// Only registrations at one of these places; all when there is none. At most [`Stretch::MAX_PLACES`].
+    pub places: Vec<Uuid>,
+    /// Only registrations that expire after this (seconds since 1970).
+    pub now: i64,
+}
+
+impl Stretch {
+    /// DynamoDB compares with at most a hundred values ("Condition and filter expressions", `IN`).
+    pub const MAX_PLACES: usize = 100;
+
+    /// The whole day.
+    #[must_use]
+    pub fn whole(day: Day, now: i64) -> Self {
+        // Every sort key of a day is its text, a T and more.
+        Self { day, from: day.to_string(), to: format!("{day}U"), places: Vec::new(), now }
+    }
+
+    /// From one moment to another of the day, both included.
+    #[must_use]
+    pub fn between(day: Day, from: Moment, to: Moment, now: i64) -> Self {
+        // A dollar sign sorts right behind the number sign that ends the time in a sort key.
+        Self { from: from.to_string(), to: format!("{to}$"), ..Self::whole(day, now) }
+    }
+
+    /// What stands behind a sort key, to the same end.
+    #[must_use]
+    pub fn behind(self, sort_key: &str) -> Self {
+        // All sort keys of a day are equally long, so nothing sorts between one and its longer form.
+        Self { from: format!("{sort_key}!"), ..self }
+    }
+
+    /// One sort key alone.
+    #[must_use]
+    pub fn single(day: Day, sort_key: &str, now: i64) -> Self {
+        Self { from: sort_key.to_owned(), to: sort_key.to_owned(), ..Self::whole(day, now) }
+    }
 }
 
 /// The store did not do what it was asked. Nothing in here comes from a client.
@@ -70,4 +117,51 @@ pub trait Store: Send + Sync + 'static {
         now: i64,
         page: &Page,
     ) -> impl Future<Output = Result<Listing<Registration>, StoreError>> + Send;
+
+    /// One read of a stretch, which the service ends after 1 MB: `next` is then the last sort key it looked at,
+    /// though it may have found nothing. For who counts the reads of a request.
+    fn stretch(
+        &self,
+        stretch: &Stretch,
+    ) -> impl Future<Output = Result<Listing<Registration>, StoreError>> + Send;
+
+    /// Removes a registration, and has done so when it returns; says whether there was one.
+    fn remove_registration(
+        &self,
+        day: Day,
+        sort_key: &str,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_holds_the_keys_it_should() {
+        let day: Day = "2024-02-29".parse().unwrap();
+        let at = |time: &str| -> Moment { format!("2024-02-29T{time}Z").parse().unwrap() };
+        let key = |time: &str| crate::model::sort_key(at(time), Uuid::max());
+        let holds =
+            |stretch: &Stretch, key: &str| (stretch.from.as_str()..=stretch.to.as_str()).contains(&key);
+        let hour = Stretch::between(day, at("08:00:00.000000"), at("09:00:00.000000"), 0);
+        let behind = hour.clone().behind(&key("08:30:00.000000"));
+        let single = Stretch::single(day, &key("08:00:00.000000"), 0);
+        for (time, in_hour, in_rest, alone) in [
+            ("07:59:59.999999", false, false, false),
+            ("08:00:00.000000", true, false, true),
+            ("08:30:00.000000", true, false, false),
+            ("08:30:00.000001", true, true, false),
+            ("09:00:00.000000", true, true, false),
+            ("09:00:00.000001", false, false, false),
+        ] {
+            let key = key(time);
+            assert!(holds(&Stretch::whole(day, 0), &key), "{time}");
+            assert_eq!((holds(&hour, &key), holds(&behind, &key)), (in_hour, in_rest), "{time}");
+            assert_eq!(holds(&single, &key), alone, "{time}");
+        }
+        for other in ["2024-02-28T23:59:59.999999Z#x", "2024-03-01T00:00:00.000000Z#x"] {
+            assert!(!holds(&Stretch::whole(day, 0), other), "{other}");
+        }
+    }
 }

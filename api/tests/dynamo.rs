@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use api::cursor::Page;
 use api::model::{Location, Partition, Registration};
-use api::store::{DynamoStore, Store};
+use api::store::{DynamoStore, Store, Stretch};
 use serde_json::{Value, json};
 use server::Seen;
 use uuid::Uuid;
@@ -160,6 +160,46 @@ async fn a_filter_that_fits_nobody_does_not_read_for_ever() {
     assert_eq!(log.len(), 8);
     assert_eq!(log[0].body["FilterExpression"], "expiresAt > :now AND locationId = :location");
     assert_eq!(log[0].body["Limit"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_stretch_is_one_read_between_two_keys() {
+    let row = registration();
+    let (day, places) = (row.timestamp.day(), vec![row.location_id, Uuid::from_u128(1)]);
+    let whole = (200, json!({"Items": [item(&row)]}));
+    let part = (200, json!({"Items": [], "LastEvaluatedKey": key(&item(&row))}));
+    let (store, log) = scripted(vec![whole, part]).await;
+    let read = store.stretch(&Stretch::whole(day, 7)).await.unwrap();
+    assert_eq!((read.items, read.next), (vec![row.clone()], None));
+    let stretch = Stretch { places, ..Stretch::between(day, row.timestamp, row.timestamp, 7) };
+    let read = store.stretch(&stretch.behind(&row.sort_key())).await.unwrap();
+    assert_eq!((read.items, read.next), (vec![], Some(row.sort_key())));
+    let log = log.lock().unwrap();
+    let values = |at: usize| log[at].body["ExpressionAttributeValues"].clone();
+    let (pk, now) = (json!({"S": "Reg_2024-02-29"}), json!({"N": "7"}));
+    assert_eq!(log[0].body["KeyConditionExpression"], "pk = :pk AND sk BETWEEN :from AND :to");
+    assert_eq!(log[0].body["FilterExpression"], "expiresAt > :now");
+    assert_eq!(log[0].body["ConsistentRead"], true);
+    let days = json!({":pk": pk, ":now": now, ":from": {"S": "2024-02-29"}, ":to": {"S": "2024-02-29U"}});
+    assert_eq!(values(0), days);
+    assert_eq!(log[1].body["FilterExpression"], "expiresAt > :now AND locationId IN (:place0, :place1)");
+    assert_eq!(values(1)[":from"]["S"], format!("{}!", row.sort_key()));
+    assert_eq!(values(1)[":to"]["S"], format!("{}$", row.timestamp));
+    assert_eq!(values(1)[":place1"]["S"], Uuid::from_u128(1).to_string());
+}
+
+#[tokio::test]
+async fn a_deletion_tells_whether_there_was_anything() {
+    let row = registration();
+    let (store, log) =
+        scripted(vec![(200, json!({})), (400, error("ConditionalCheckFailedException"))]).await;
+    for was_there in [true, false] {
+        assert_eq!(store.remove_registration(row.timestamp.day(), &row.sort_key()).await, Ok(was_there));
+    }
+    let sent = log.lock().unwrap()[0].clone();
+    assert_eq!(sent.line, "POST / DynamoDB_20120810.DeleteItem");
+    assert_eq!(sent.body["Key"], key(&item(&row)));
+    assert_eq!(sent.body["ConditionExpression"], "attribute_exists(pk)");
 }
 
 #[tokio::test]

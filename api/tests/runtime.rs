@@ -1,4 +1,4 @@
-//! The real binary, started as Lambda starts it.
+//! The real binaries, started as Lambda starts them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,7 +12,11 @@ use std::time::Duration;
 use runtime::Function;
 use serde_json::{Value, json};
 
-const CHECKIN: &str = env!("CARGO_BIN_EXE_checkin");
+/// Each function's binary, its name, and its routes' own beginning.
+const FUNCTIONS: [(&str, &str, &str); 2] = [
+    ("checkin", env!("CARGO_BIN_EXE_checkin"), "/api"),
+    ("contacts", env!("CARGO_BIN_EXE_contacts"), "/api/contacts"),
+];
 
 fn event(method: &str, path: &str, query: &str) -> Value {
     json!({
@@ -22,16 +26,22 @@ fn event(method: &str, path: &str, query: &str) -> Value {
     })
 }
 
-async fn start(variables: &[(&str, &str)], events: Vec<Value>) -> Function {
-    Function::start(CHECKIN, variables, events, Duration::from_secs(10)).await
+async fn start(binary: &str, variables: &[(&str, &str)], events: Vec<Value>) -> Function {
+    Function::start(binary, variables, events, Duration::from_secs(10)).await
 }
 
 #[tokio::test]
-async fn it_answers_and_logs_one_line() {
-    let hostile = event("GET", "/api/version", "name=<\"Jane\">&x=%zz");
+async fn each_answers_and_logs_one_line() {
+    for (name, binary, base) in FUNCTIONS {
+        answers_and_logs_one_line(name, binary, &format!("{base}/version")).await;
+    }
+}
+
+async fn answers_and_logs_one_line(name: &str, binary: &str, path: &str) {
+    let hostile = event("GET", path, "name=<\"Jane\">&x=%zz");
     let variables = [("TABLE_NAME", "table"), ("CAUSEWAY_ENV", "dev")];
-    let mut function = start(&variables, vec![event("GET", "/api/version", ""), hostile, json!({})]).await;
-    for (status, route) in [(200, "/api/version"), (200, "/api/version"), (404, "none")] {
+    let mut function = start(binary, &variables, vec![event("GET", path, ""), hostile, json!({})]).await;
+    for (status, route) in [(200, path), (200, path), (404, "none")] {
         let posted = function.answer().await;
         assert_eq!(posted.line, "POST /2018-06-01/runtime/invocation/request-1/response");
         assert_eq!(posted.body["statusCode"], status);
@@ -40,13 +50,13 @@ async fn it_answers_and_logs_one_line() {
         assert!(version.starts_with(concat!(env!("CARGO_PKG_VERSION"), "+")), "{version}");
         if status == 200 {
             let body: Value = serde_json::from_str(posted.body["body"].as_str().unwrap()).unwrap();
-            assert_eq!(body, json!({"version": version, "function": "checkin"}));
+            assert_eq!(body, json!({"version": version, "function": name}));
         }
         let line = function.log().await;
         for (field, value) in [
             ("level", json!("INFO")),
             ("request_id", json!("request-1")),
-            ("function", json!("checkin")),
+            ("function", json!(name)),
             ("version", json!(version)),
             ("env", json!("dev")),
             ("route", json!(route)),
@@ -64,20 +74,38 @@ async fn a_store_out_of_reach_is_a_500_and_its_log_names_the_code() {
     let closed = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let endpoint = format!("http://{closed}");
     let variables = [("TABLE_NAME", "table"), ("AWS_ENDPOINT_URL", endpoint.as_str())];
-    let mut function = start(&variables, vec![event("GET", "/api/locations", "")]).await;
-    let posted = function.answer().await;
-    assert_eq!(posted.body["statusCode"], 500);
-    assert!(posted.body["body"].as_str().unwrap().contains("request-1"), "{posted:?}");
-    let line = function.log().await;
-    assert_eq!((&line["operation"], &line["code"]), (&json!("Query"), &json!("DispatchFailure")), "{line}");
+    let asked = [
+        event("GET", "/api/registrations", "dt=2024-02-29"),
+        event("GET", "/api/contacts", "dt=2024-02-29&email=jane@example.com"),
+    ];
+    for ((name, binary, _), asked) in FUNCTIONS.into_iter().zip(asked) {
+        let mut function = start(binary, &variables, vec![asked]).await;
+        let posted = function.answer().await;
+        assert_eq!(posted.body["statusCode"], 500);
+        assert!(posted.body["body"].as_str().unwrap().contains("request-1"), "{posted:?}");
+        let line = function.log().await;
+        for (field, value) in [
+            ("operation", "Query"),
+            ("code", "DispatchFailure"),
+            ("function", name),
+            ("request_id", "request-1"),
+        ] {
+            assert_eq!(line[field], value, "{line}");
+        }
+        assert!(line["version"].is_string() && !line.to_string().contains("jane"), "{line}");
+        let line = function.log().await;
+        assert!(line["status"] == 500 && !line.to_string().contains("jane"), "{line}");
+    }
 }
 
 #[tokio::test]
-async fn without_a_table_it_does_not_start() {
-    let mut function = start(&[], vec![event("GET", "/api/version", "")]).await;
-    let line = function.log().await;
-    assert_eq!((&line["level"], &line["function"]), (&json!("ERROR"), &json!("checkin")), "{line}");
-    assert_eq!(line["error"], "the environment variable TABLE_NAME is not set");
-    assert_eq!(function.log().await, "", "it has ended");
-    assert_eq!(function.finish().await, Some(1));
+async fn without_a_table_none_starts() {
+    for (name, binary, _) in FUNCTIONS {
+        let mut function = start(binary, &[], vec![event("GET", "/api/version", "")]).await;
+        let line = function.log().await;
+        assert_eq!((&line["level"], &line["function"]), (&json!("ERROR"), &json!(name)), "{line}");
+        assert_eq!(line["error"], "the environment variable TABLE_NAME is not set");
+        assert_eq!(function.log().await, "", "it has ended");
+        assert_eq!(function.finish().await, Some(1));
+    }
 }

@@ -9,7 +9,7 @@ use std::io::Write;
 
 use api::cursor::Page;
 use api::model::{Day, Location, Moment, Registration};
-use api::store::{DynamoStore, Store};
+use api::store::{DynamoStore, Store, Stretch};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -38,6 +38,7 @@ async fn the_store_keeps_its_promises() {
         locations_come_in_pages(&store).await;
         registrations_of_one_microsecond_are_both_kept(&store).await;
         what_has_expired_is_hidden(&store).await;
+        a_registration_is_removed(&store).await;
         more_than_a_megabyte_is_read_whole(&store).await;
     })
     .await;
@@ -171,6 +172,27 @@ async fn what_has_expired_is_hidden(store: &DynamoStore) {
     assert_eq!(all(store, gone.timestamp.day(), Some(gone.location_id), 1000).await.0, []);
 }
 
+async fn a_registration_is_removed(store: &DynamoStore) {
+    let row = registration("2024-01-02T12:00:00.000000Z", Uuid::new_v4(), "Jane");
+    let day = row.timestamp.day();
+    assert_eq!(store.remove_registration(day, &row.sort_key()).await, Ok(false));
+    store.add_registration(&row, LATE).await.unwrap();
+    assert_eq!(store.remove_registration(day, &row.sort_key()).await, Ok(true));
+    assert_eq!(all(store, day, None, 1000).await.0, []);
+}
+
+/// All of a stretch, and in how many reads.
+async fn stretched(store: &DynamoStore, mut stretch: Stretch) -> (Vec<Registration>, usize) {
+    let (mut rows, mut reads) = (Vec::new(), 0);
+    loop {
+        let read = store.stretch(&stretch).await.unwrap();
+        rows.extend(read.items);
+        reads += 1;
+        let Some(next) = read.next else { return (rows, reads) };
+        stretch = stretch.behind(&next);
+    }
+}
+
 async fn more_than_a_megabyte_is_read_whole(store: &DynamoStore) {
     // About 1.3 kB each: 2 MB in all, of which the service reads 1 MB at a time.
     const COUNT: usize = 1600;
@@ -207,6 +229,17 @@ async fn more_than_a_megabyte_is_read_whole(store: &DynamoStore) {
         let (found, _) = all(store, day, Some(rare), limit).await;
         assert!(found == few && few.len() == 4, "a filter in pages of {limit}");
     }
+    let (found, reads) = stretched(store, Stretch::whole(day, EARLY)).await;
+    assert!(found == expected && reads > 1, "{} of {COUNT} in {reads} reads", found.len());
+    let only = Stretch { places: vec![rare, Uuid::new_v4()], ..Stretch::whole(day, EARLY) };
+    assert!(stretched(store, only).await.0 == few, "a place");
+    let (from, to) = (expected[10].timestamp, expected[20].timestamp);
+    let middle = Stretch::between(day, from, to, EARLY);
+    assert!(stretched(store, middle.clone()).await.0 == expected[10..=20], "both ends are included");
+    assert!(stretched(store, middle.behind(&expected[19].sort_key())).await.0 == expected[20..=20]);
+    let single = Stretch::single(day, &expected[7].sort_key(), EARLY);
+    assert!(stretched(store, single).await.0 == expected[7..=7]);
+    assert!(stretched(store, Stretch::whole(day, LATE)).await.0.is_empty(), "what has expired is hidden");
     let behind = Page { limit: 1000, after: Some(expected[COUNT - 2].sort_key()) };
     let last = store.registrations(day, None, EARLY, &behind).await.unwrap();
     assert!(last.items == expected[COUNT - 1..] && last.next.is_none());

@@ -1,4 +1,4 @@
-//! The checks, as data: what is asked, and what a good version answers.
+//! What a check is, as data, and the rules that answers are held to. Which checks there are is in [`crate::suites`].
 
 use std::time::Duration;
 
@@ -11,6 +11,24 @@ pub struct Check {
     pub name: &'static str,
     /// What is asked, in this order.
     pub steps: &'static [Step],
+    /// What is cleared away at the end, whatever became of the steps.
+    pub sweep: Option<Sweep>,
+}
+
+/// Clears away what a check may have left: every item of a list that carries its mark. A step that cleans up knows
+/// an id only when the answer that named it arrived; the mark is there in any case, also after a hook that was killed.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweep {
+    /// The list's path.
+    pub list: &'static str,
+    /// The field that holds the mark.
+    pub field: &'static str,
+    /// The mark. Nobody else writes it.
+    pub mark: &'static str,
+    /// The field that holds the id.
+    pub id: &'static str,
+    /// The path to delete, where `{id}` stands for the id.
+    pub remove: &'static str,
 }
 
 /// One request and what must come back.
@@ -42,6 +60,8 @@ pub struct Step {
 pub struct Expected {
     /// The version that was stamped into the new code. Without one any version will do, but there must be one.
     pub version: Option<String>,
+    /// The function that should answer, by its short name.
+    pub function: Option<String>,
 }
 
 /// What a function answered.
@@ -51,16 +71,9 @@ pub struct Answer {
     pub status: u16,
     /// The body; empty when there was none.
     pub body: String,
+    /// The cursor of a list's next page.
+    pub next: Option<String>,
 }
-
-/// What every version must be able to do. The first step pays for the cold start.
-pub const CHECKS: &[Check] = &[
-    Check {
-        name: "health",
-        steps: &[Step { path: "/api/health", rule: healthy, within: Duration::from_secs(5), ..GET }],
-    },
-    Check { name: "version", steps: &[Step { path: "/api/version", rule: right_version, ..GET }] },
-];
 
 /// A plain `GET` that must succeed within two seconds.
 pub const GET: Step = Step {
@@ -118,6 +131,52 @@ pub fn right_version(body: &Value, expected: &Expected) -> Result<(), String> {
     }
 }
 
+/// The rule for a version route: the right version of the right function.
+///
+/// # Errors
+/// The reason, when it is not so.
+pub fn right_function(body: &Value, expected: &Expected) -> Result<(), String> {
+    let function = body["function"].as_str().unwrap_or_default();
+    match &expected.function {
+        Some(wanted) if wanted != function => {
+            Err(format!("expected function {wanted}, got {}", word(function)))
+        }
+        _ => right_version(body, expected),
+    }
+}
+
+/// The rule for a list: it is one.
+///
+/// # Errors
+/// The reason, when it is not so.
+pub fn a_list(body: &Value, _: &Expected) -> Result<(), String> {
+    if body.is_array() { Ok(()) } else { Err("the body is not a list".to_owned()) }
+}
+
+/// The rule for a list that nothing can be in.
+///
+/// # Errors
+/// The reason, when it is not so.
+pub fn an_empty_list(body: &Value, _: &Expected) -> Result<(), String> {
+    match body.as_array() {
+        Some(items) if items.is_empty() => Ok(()),
+        Some(items) => Err(format!("expected an empty list, got {} items", items.len())),
+        None => Err("the body is not a list".to_owned()),
+    }
+}
+
+/// The rule for a refusal: a problem document that names what is wrong.
+///
+/// # Errors
+/// The reason, when it is not so.
+pub fn a_problem(body: &Value, _: &Expected) -> Result<(), String> {
+    let named = body["errors"].as_array().is_some_and(|errors| !errors.is_empty());
+    if body["type"] == "about:blank" && named {
+        return Ok(());
+    }
+    Err("the refusal does not say what is wrong".to_owned())
+}
+
 /// A short word of a function's answer, fit for a log: what is not plain becomes `?`, what is long is cut.
 #[must_use]
 pub fn word(text: &str) -> String {
@@ -131,7 +190,8 @@ mod tests {
 
     #[test]
     fn answers_are_judged() {
-        let (health, version) = (CHECKS[0].steps[0], CHECKS[1].steps[0]);
+        let health = Step { path: "/api/health", rule: healthy, ..GET };
+        let version = Step { path: "/api/version", rule: right_version, ..GET };
         let good = r#"{"status":"ok","version":"1+a"}"#;
         for (step, expected, status, body, reason) in [
             (health, Some("1+a"), 200, good, None),
@@ -157,10 +217,37 @@ mod tests {
             (version, None, 500, good, Some("expected status 200, got 500")),
             (version, None, 201, good, Some("expected status 200, got 201")),
         ] {
-            let answer = Answer { status, body: body.to_owned() };
-            let expected = Expected { version: expected.map(str::to_owned) };
+            let answer = Answer { status, body: body.to_owned(), next: None };
+            let expected = Expected { version: expected.map(str::to_owned), ..Expected::default() };
             let judged = judge(&step, &answer, &expected).err();
             assert_eq!(judged.as_deref(), reason, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_held_to_their_rule() {
+        type Rule = fn(&Value, &Expected) -> Result<(), String>;
+        let expected = Expected { version: None, function: Some("checkin".to_owned()) };
+        let problem = r#"{"type":"about:blank","errors":[{"field":"dt","reason":"is required"}]}"#;
+        for (rule, body, good) in [
+            (right_function as Rule, r#"{"version":"1","function":"checkin"}"#, true),
+            (right_function, r#"{"version":"1","function":"contacts"}"#, false),
+            (right_function, r#"{"version":"1"}"#, false),
+            (right_function, r#"{"function":"checkin"}"#, false),
+            (a_list, "[]", true),
+            (a_list, r#"[{"a":1}]"#, true),
+            (a_list, "{}", false),
+            (a_list, "null", false),
+            (an_empty_list, "[]", true),
+            (an_empty_list, "[1]", false),
+            (an_empty_list, "{}", false),
+            (a_problem, problem, true),
+            (a_problem, r#"{"type":"about:blank","errors":[]}"#, false),
+            (a_problem, r#"{"type":"about:blank"}"#, false),
+            (a_problem, r#"{"message":"no"}"#, false),
+        ] {
+            let value = serde_json::from_str(body).unwrap();
+            assert_eq!(rule(&value, &expected).is_ok(), good, "{body}");
         }
     }
 
@@ -192,9 +279,11 @@ mod tests {
         ];
         for _ in 0..10_000 {
             let body: String = (0..random.usize(0..12)).filter_map(|_| random.choice(pieces)).collect();
-            for check in CHECKS {
-                let _ =
-                    judge(&check.steps[0], &Answer { status: 200, body: body.clone() }, &Expected::default());
+            for suite in crate::suites::SUITES {
+                for step in suite.pre.iter().chain(suite.post).flat_map(|check| check.steps) {
+                    let answer = Answer { status: step.status, body: body.clone(), next: None };
+                    let _ = judge(step, &answer, &Expected::default());
+                }
             }
         }
     }

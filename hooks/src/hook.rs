@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::check::Check;
 use crate::clients::Clients;
 use crate::report::{LifecycleEvent, ReportError, report};
 use crate::runner::{Finding, Outcome, run};
 use crate::settings::{Phase, Settings};
+use crate::suites::Suite;
 
 /// What the checks leave for the report, unless a third of the time there is is less.
 const RESERVE: Duration = Duration::from_secs(3);
@@ -24,8 +24,8 @@ pub struct Hook {
     pub phase: Phase,
     /// What the template told it.
     pub settings: Settings,
-    /// What it checks.
-    pub checks: &'static [Check],
+    /// What there is to check, of which the template chooses.
+    pub suites: &'static [Suite],
     /// Whom it talks to.
     pub clients: Clients,
 }
@@ -56,6 +56,7 @@ impl Hook {
                 deployment_id = event.deployment_id,
                 phase = self.phase.name(),
                 env = self.settings.environment,
+                function = self.settings.expected.function,
                 check = finding.name,
                 outcome = finding.outcome.word(),
                 ms = finding.ms,
@@ -68,6 +69,7 @@ impl Hook {
             deployment_id = event.deployment_id,
             phase = self.phase.name(),
             env = self.settings.environment,
+            function = self.settings.expected.function,
             status,
             "reported"
         );
@@ -75,11 +77,13 @@ impl Hook {
     }
 
     async fn findings(&self, until: Instant) -> Vec<Finding> {
+        let checks = match self.settings.checks(self.phase, self.suites) {
+            Ok(checks) => checks,
+            Err(reason) => return vec![Finding::not_run("checks", &reason)],
+        };
         match self.settings.target(self.phase) {
-            Ok(target) => {
-                run(self.checks, &self.clients.lambda, &target, &self.settings.expected, until).await
-            }
-            Err(reason) => self.checks.iter().map(|check| Finding::not_run(check.name, &reason)).collect(),
+            Ok(target) => run(checks, &self.clients.lambda, &target, &self.settings.expected, until).await,
+            Err(reason) => checks.iter().map(|check| Finding::not_run(check.name, &reason)).collect(),
         }
     }
 }

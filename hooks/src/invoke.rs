@@ -10,16 +10,29 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::check::{Answer, Step, word};
+use crate::check::{Answer, word};
 use crate::settings::Target;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The method in capitals.
+    pub method: &'a str,
+    /// The path.
+    pub path: &'a str,
+    /// The query without its question mark.
+    pub query: &'a str,
+    /// A JSON body.
+    pub body: Option<&'a str>,
+}
 
 /// Asks the target, and gives what it answered.
 ///
 /// # Errors
 /// The reason, as a lowercase fragment: the call was refused, the function failed, another version answered, or
 /// the answer is no HTTP answer.
-pub async fn invoke(client: &Client, target: &Target, step: &Step, path: &str) -> Result<Answer, String> {
-    let event = event(step, path).to_string();
+pub async fn invoke(client: &Client, target: &Target, ask: &Ask<'_>) -> Result<Answer, String> {
+    let event = event(ask).to_string();
     let output = client
         .invoke()
         .function_name(&target.function)
@@ -30,14 +43,15 @@ pub async fn invoke(client: &Client, target: &Target, step: &Step, path: &str) -
     read(&output, target)
 }
 
-/// The event that API Gateway would send for this step. No address of a person or a client is in it.
-fn event(step: &Step, path: &str) -> Value {
-    let route = format!("{} {path}", step.method);
+/// The event that API Gateway would send. No address of a person or a client is in it.
+fn event(ask: &Ask<'_>) -> Value {
+    let Ask { method, path, query, body } = ask;
+    let route = format!("{method} {path}");
     json!({
         "version": "2.0",
         "routeKey": route,
         "rawPath": path,
-        "rawQueryString": step.query,
+        "rawQueryString": query,
         "headers": {"host": "hook.invalid", "user-agent": "causeway-hook", "content-type": "application/json"},
         "requestContext": {
             "accountId": "anonymous",
@@ -45,7 +59,7 @@ fn event(step: &Step, path: &str) -> Value {
             "domainName": "hook.invalid",
             "domainPrefix": "hook",
             "http": {
-                "method": step.method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1",
+                "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1",
                 "userAgent": "causeway-hook"
             },
             "requestId": "causeway-hook",
@@ -54,7 +68,7 @@ fn event(step: &Step, path: &str) -> Value {
             "time": "01/Jan/1970:00:00:00 +0000",
             "timeEpoch": 0
         },
-        "body": step.body,
+        "body": body,
         "isBase64Encoded": false
     })
 }
@@ -82,7 +96,10 @@ fn read(output: &InvokeOutput, target: &Target) -> Result<Answer, String> {
     } else {
         body.to_owned()
     };
-    Ok(Answer { status, body })
+    // A cursor goes into a query as it is, so it must look like one.
+    let plain = |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let next = payload["headers"]["x-next"].as_str().filter(|text| !text.is_empty()).filter(plain);
+    Ok(Answer { status, body, next: next.map(str::to_owned) })
 }
 
 /// The code of an SDK error; its message can quote what was sent.
@@ -99,7 +116,6 @@ pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::GET;
 
     fn target() -> Target {
         Target { function: "checkin:7".to_owned(), number: Some("7".to_owned()) }
@@ -131,8 +147,19 @@ mod tests {
                 .payload(Blob::new(payload))
                 .set_executed_version(version.map(str::to_owned));
             let answer = read(&output.build(), &target());
-            let expected = expected.map(|(status, body)| Answer { status, body: body.to_owned() });
+            let expected =
+                expected.map(|(status, body)| Answer { status, body: body.to_owned(), next: None });
             assert_eq!(answer, expected.map_err(str::to_owned), "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_taken_when_it_looks_like_one() {
+        for (sent, taken) in [("MTox-_9", Some("MTox-_9")), ("", None), ("a&b=c", None), ("a b", None)] {
+            let payload = json!({"statusCode": 200, "headers": {"x-next": sent}}).to_string();
+            let output = InvokeOutput::builder().payload(Blob::new(payload)).build();
+            let answer = read(&output, &target()).unwrap();
+            assert_eq!(answer.next.as_deref(), taken, "{sent}");
         }
     }
 
@@ -150,8 +177,7 @@ mod tests {
 
     #[test]
     fn an_event_is_one_of_api_gateway() {
-        let step = crate::check::Step { method: "POST", query: "a=b", body: Some("{}"), ..GET };
-        let event = event(&step, "/api/x");
+        let event = event(&Ask { method: "POST", path: "/api/x", query: "a=b", body: Some("{}") });
         for (pointer, value) in [
             ("/version", "2.0"),
             ("/rawPath", "/api/x"),

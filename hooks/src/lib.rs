@@ -15,3 +15,5 @@ pub mod report;
 pub mod runner;
 pub mod serve;
 pub mod settings;
+pub mod suites;
+mod sweep;

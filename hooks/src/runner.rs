@@ -3,6 +3,8 @@
 //! Tasks of one runtime would not do: a check that never yields can hold what the report needs, be it a worker,
 //! the I/O driver or a connection.
 
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
@@ -12,8 +14,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::check::{Check, Expected, Step, judge};
-use crate::invoke::invoke;
+use crate::invoke::{Ask, invoke};
 use crate::settings::Target;
+use crate::sweep::sweep;
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -117,37 +120,53 @@ async fn run_all(
 ) {
     for check in checks {
         let begin = Instant::now();
-        // A task of its own: a panic ends there.
-        let (client, target, expected) = (client.clone(), target.clone(), expected.clone());
-        let task = tokio::spawn(async move { run_check(check, &client, &target, &expected).await });
-        let result = task.await.unwrap_or_else(|_| Err("the check panicked".to_owned()));
+        let result = run_check(check, &client, &target, &expected).await;
         if sender.send(Finding::ended(check.name, begin, result)).is_err() {
             return;
         }
     }
 }
 
-/// Runs the steps of one check up to the first that fails; after it only those that clean up.
+/// What a step kept: a name and its value.
+type Kept = (&'static str, String);
+
+/// Everything that was kept, in reach of the task that keeps it: an id must outlive the step that learned it, even
+/// when the rest of the answer is no good.
+type Memory = Arc<Mutex<Vec<Kept>>>;
+
+/// Runs the steps of one check up to the first that fails; after it only those that clean up, and the sweep.
 async fn run_check(
-    check: &Check,
+    check: &'static Check,
     client: &Client,
     target: &Target,
     expected: &Expected,
 ) -> Result<(), String> {
-    let mut kept: Vec<(&str, String)> = Vec::new();
+    let memory = Memory::default();
     let mut outcome = Ok(());
     for (at, step) in check.steps.iter().enumerate() {
         if outcome.is_err() && !step.cleanup {
             continue;
         }
-        let result = run_step(step, client, target, expected, &mut kept).await;
+        let (client, target, expected) = (client.clone(), target.clone(), expected.clone());
+        let memory = memory.clone();
+        let result = guarded(async move { run_step(step, &client, &target, &expected, &memory).await }).await;
         // Where there are several, the reason says which; the first one counts.
         let several = check.steps.len() > 1;
         let result =
             result.map_err(|reason| if several { format!("step {}: {reason}", at + 1) } else { reason });
         outcome = outcome.and(result);
     }
+    if let Some(marked) = check.sweep {
+        let (client, target) = (client.clone(), target.clone());
+        let swept = guarded(async move { sweep(marked, &client, &target).await }).await;
+        outcome = outcome.and(swept.map_err(|reason| format!("cleaning up: {reason}")));
+    }
     outcome
+}
+
+/// Runs a part of a check in a task of its own: a panic ends there, and what cleans up comes after it.
+async fn guarded(part: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
+    tokio::spawn(part).await.unwrap_or_else(|_| Err("the check panicked".to_owned()))
 }
 
 async fn run_step(
@@ -155,22 +174,23 @@ async fn run_step(
     client: &Client,
     target: &Target,
     expected: &Expected,
-    kept: &mut Vec<(&str, String)>,
+    memory: &Memory,
 ) -> Result<(), String> {
-    let path = filled(step.path, kept)?;
-    let answer = timeout(step.within, invoke(client, target, step, &path))
+    let path = filled(step.path, &memory.lock().unwrap_or_else(PoisonError::into_inner))?;
+    let ask = Ask { method: step.method, path: &path, query: step.query, body: step.body };
+    let answer = timeout(step.within, invoke(client, target, &ask))
         .await
         .map_err(|_| format!("no answer within {}", milliseconds(step.within)))??;
-    let body = judge(step, &answer, expected)?;
     if let Some((name, pointer)) = step.keep {
+        let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let value = body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        kept.push((name, value.to_owned()));
+        memory.lock().unwrap_or_else(PoisonError::into_inner).push((name, value.to_owned()));
     }
-    Ok(())
+    judge(step, &answer, expected).map(|_| ())
 }
 
 /// The path with what was kept. Only ids may be kept: anything else would make another path of it.
-fn filled(template: &str, kept: &[(&str, String)]) -> Result<String, String> {
+pub(crate) fn filled(template: &str, kept: &[Kept]) -> Result<String, String> {
     let mut path = template.to_owned();
     for (name, value) in kept {
         let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -181,7 +201,7 @@ fn filled(template: &str, kept: &[(&str, String)]) -> Result<String, String> {
     if path.contains('{') { Err("an earlier step gave no id to go on with".to_owned()) } else { Ok(path) }
 }
 
-fn milliseconds(time: Duration) -> String {
+pub(crate) fn milliseconds(time: Duration) -> String {
     format!("{} ms", time.as_millis())
 }
 

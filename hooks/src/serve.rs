@@ -6,17 +6,18 @@ use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 
-use crate::check::CHECKS;
 use crate::clients::{Clients, sdk_config};
 use crate::hook::Hook;
 use crate::report::LifecycleEvent;
 use crate::settings::{Phase, Settings};
+use crate::suites::Suite;
 
-/// Runs a hook until Lambda ends the process. `version` is what the build stamped into the binary.
-pub async fn run(phase: Phase, version: &'static str) -> ExitCode {
+/// Runs a hook until Lambda ends the process. `version` is what the build stamped into the binary; `suites` are the
+/// checks that the template chooses from.
+pub async fn run(phase: Phase, version: &'static str, suites: &'static [Suite]) -> ExitCode {
     crate::log::init();
     let clients = Clients::new(&sdk_config());
-    let hook = Arc::new(Hook { phase, settings: Settings::from_env(), checks: CHECKS, clients });
+    let hook = Arc::new(Hook { phase, settings: Settings::from_env(), suites, clients });
     tracing::info!(phase = phase.name(), version, "started");
     let served = lambda_runtime::run(service_fn(move |event: LambdaEvent<LifecycleEvent>| {
         let hook = hook.clone();

@@ -1,6 +1,7 @@
 //! What the template tells a hook. The event itself names neither the function nor the version.
 
-use crate::check::Expected;
+use crate::check::{Check, Expected, word};
+use crate::suites::Suite;
 
 /// Which of the two hooks this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub struct Settings {
     pub target_version: Option<String>,
     /// `TARGET_ALIAS`: `name:live`.
     pub target_alias: Option<String>,
-    /// `EXPECTED_VERSION`: the version stamped into the new code, if the template knows it.
+    /// `CHECKS`: the function's short name, which names its checks; also `EXPECTED_VERSION`, the version stamped into
+    /// the new code, if the template knows it.
     pub expected: Expected,
 }
 
@@ -54,7 +56,7 @@ impl Settings {
             environment: value("CAUSEWAY_ENV").unwrap_or_else(|| "unknown".to_owned()),
             target_version: value("TARGET_VERSION"),
             target_alias: value("TARGET_ALIAS"),
-            expected: Expected { version: value("EXPECTED_VERSION") },
+            expected: Expected { version: value("EXPECTED_VERSION"), function: value("CHECKS") },
         }
     }
 
@@ -62,6 +64,18 @@ impl Settings {
     #[must_use]
     pub fn from_env() -> Self {
         Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// What this phase checks.
+    ///
+    /// # Errors
+    /// The reason, when the template did not say, or named a function that has no checks.
+    pub fn checks(&self, phase: Phase, suites: &'static [Suite]) -> Result<&'static [Check], String> {
+        let function =
+            self.expected.function.as_deref().ok_or("the environment variable CHECKS is not set")?;
+        let suite = suites.iter().find(|suite| suite.function == function);
+        let checks = suite.map(|suite| suite.checks(phase)).filter(|checks| !checks.is_empty());
+        checks.ok_or_else(|| format!("there are no checks for {}", word(function)))
     }
 
     /// Whom this phase asks.
@@ -103,6 +117,27 @@ mod tests {
         assert_eq!((settings.expected.version, settings.environment.as_str()), (None, "unknown"));
         let named = read(&[("TARGET_VERSION", "checkin:$LATEST")]).target(Phase::PreTraffic);
         assert_eq!(named.map(|target| target.number), Ok(None));
+    }
+
+    #[test]
+    fn the_checks_are_chosen_by_function_and_phase() {
+        use crate::suites::SUITES;
+        for (function, phase, count) in [
+            ("checkin", Phase::PreTraffic, 4),
+            ("checkin", Phase::PostTraffic, 5),
+            ("contacts", Phase::PreTraffic, 4),
+            ("contacts", Phase::PostTraffic, 4),
+        ] {
+            let checks = read(&[("CHECKS", function)]).checks(phase, SUITES);
+            assert_eq!(checks.map(<[Check]>::len), Ok(count), "{function} {phase:?}");
+        }
+        for (variables, reason) in [
+            (&[][..], "the environment variable CHECKS is not set"),
+            (&[("CHECKS", "chec<in")], "there are no checks for chec?in"),
+        ] {
+            let checks = read(variables).checks(Phase::PreTraffic, SUITES).map(<[Check]>::len);
+            assert_eq!(checks, Err(reason.to_owned()));
+        }
     }
 
     #[test]

@@ -1,132 +1,36 @@
 //! The whole hook against a scripted Lambda and a scripted CodeDeploy.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/script.rs"]
+mod script;
 #[path = "../../api/tests/support/server.rs"]
 mod server;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_lambda::config::Credentials;
 use axum::response::Response;
-use hooks::check::{CHECKS, Check, GET, Step};
-use hooks::clients::{Clients, https_client};
-use hooks::hook::{Hook, Summary};
-use hooks::report::{LifecycleEvent, ReportError};
+use hooks::check::{Check, GET, Step, healthy, right_version};
 use hooks::runner::Outcome;
-use hooks::settings::{Phase, Settings};
+use hooks::settings::Phase;
+use script::{ARN, Answers, Script, VERSION, event, http, reason, seconds, variables};
 use serde_json::{Value, json};
-use server::Seen;
 
-const ARN: &str = "arn:aws:lambda:eu-central-1:222222222222:function:checkin:7";
-const VERSION: &str = "0.1.0+0123456789ab";
-
-/// What a function answers to an event; `None`: never anything.
-type Answers = fn(&Value) -> Option<Response>;
-
-/// Services that answer by script, and all that they were asked.
-#[derive(Clone)]
-struct Script {
-    function: Answers,
-    reports: Arc<Mutex<VecDeque<Option<Response>>>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl Script {
-    /// A function that answers events so (`None`: never), and a CodeDeploy that takes every report.
-    fn new(function: Answers) -> Self {
-        Self { function, reports: Arc::default(), seen: Arc::default() }
-    }
-
-    /// CodeDeploy's next answers (`None`: never).
-    fn reporting(self, answers: Vec<Option<Response>>) -> Self {
-        self.reports.lock().unwrap().extend(answers);
-        self
-    }
-
-    fn answer(&self, seen: Seen) -> Option<Response> {
-        self.seen.lock().unwrap().push(seen.clone());
-        if seen.line.ends_with("/invocations") {
-            return (self.function)(&seen.body);
-        }
-        self.reports.lock().unwrap().pop_front().unwrap_or_else(|| Some(server::json(200, &[], &seen.body)))
-    }
-
-    async fn hook(&self, phase: Phase, variables: &[(&str, &str)], checks: &'static [Check]) -> Hook {
-        let script = self.clone();
-        let address = server::start(move |seen| {
-            let answer = script.answer(seen);
-            async move {
-                match answer {
-                    Some(answer) => answer,
-                    None => std::future::pending().await,
-                }
-            }
-        })
-        .await;
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new("222222222222", "secret", None, None, "test"))
-            .endpoint_url(format!("http://{address}"))
-            .http_client(https_client());
-        let settings = Settings::read(|name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        });
-        Hook { phase, settings, checks, clients: Clients::new(&config.load().await) }
-    }
-
-    /// Runs a hook that has all it needs.
-    async fn run(&self, checks: &'static [Check], time_left: Duration) -> Result<Summary, ReportError> {
-        self.hook(Phase::PreTraffic, &variables(), checks).await.handle(&event(), time_left).await
-    }
-
-    /// What CodeDeploy was told, in order.
-    fn told(&self) -> Vec<String> {
-        let seen = self.seen.lock().unwrap();
-        let reports = seen
-            .iter()
-            .filter(|seen| seen.line == "POST / CodeDeploy_20141006.PutLifecycleEventHookExecutionStatus");
-        reports
-            .map(|seen| {
-                assert_eq!(
-                    (&seen.body["deploymentId"], &seen.body["lifecycleEventHookExecutionId"]),
-                    (&json!("d-1"), &json!("h-1"))
-                );
-                seen.body["status"].as_str().unwrap().to_owned()
-            })
-            .collect()
-    }
-
-    /// What the function was asked, in order.
-    fn asked(&self) -> Vec<String> {
-        let seen = self.seen.lock().unwrap();
-        let asked = seen.iter().filter(|seen| seen.line.ends_with("/invocations"));
-        asked.map(|seen| seen.body["routeKey"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-fn variables() -> [(&'static str, &'static str); 3] {
-    [("TARGET_VERSION", ARN), ("TARGET_ALIAS", "checkin:live"), ("EXPECTED_VERSION", VERSION)]
-}
-
-fn event() -> LifecycleEvent {
-    serde_json::from_value(json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "h-1"})).unwrap()
-}
+/// Two checks that every good function passes.
+const CHECKS: &[Check] = &[
+    Check {
+        name: "health",
+        steps: &[Step { path: "/api/health", rule: healthy, within: seconds(5), ..GET }],
+        sweep: None,
+    },
+    Check {
+        name: "version",
+        steps: &[Step { path: "/api/version", rule: right_version, ..GET }],
+        sweep: None,
+    },
+];
 
 /// The time left for an invocation that is to run out of it.
 const SHORT: Duration = Duration::from_millis(2_400);
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-/// A function's HTTP answer, as Lambda hands it over.
-fn http(status: u16, body: &Value) -> Option<Response> {
-    let payload = json!({"statusCode": status, "body": body.to_string(), "isBase64Encoded": false});
-    Some(server::json(200, &[("x-amz-executed-version", "7")], &payload))
-}
 
 /// A good function.
 fn good(event: &Value) -> Option<Response> {
@@ -141,10 +45,11 @@ fn refusal(status: u16, code: &str) -> Option<Response> {
     Some(server::json(status, &[("x-amzn-errortype", code)], &json!({"__type": code, "message": "Jane"})))
 }
 
-/// The one reason why a run failed.
-fn reason(summary: &Summary) -> String {
-    assert_eq!(summary.status, "Failed");
-    summary.checks.iter().find_map(|finding| finding.reason.clone()).unwrap()
+/// A good function, and CodeDeploy's next answers (`None`: never).
+fn reporting(answers: Vec<Option<Response>>) -> Script {
+    let script = Script::new(good);
+    script.reports.lock().unwrap().extend(answers);
+    script
 }
 
 #[tokio::test]
@@ -182,8 +87,13 @@ async fn a_hook_that_is_kept_warm_works_again() {
 #[tokio::test]
 async fn without_an_expectation_any_version_will_do() {
     let script = Script::new(good);
-    let hook =
-        script.hook(Phase::PreTraffic, &[("TARGET_VERSION", ARN), ("EXPECTED_VERSION", "")], CHECKS).await;
+    let hook = script
+        .hook(
+            Phase::PreTraffic,
+            &[("TARGET_VERSION", ARN), ("EXPECTED_VERSION", ""), ("CHECKS", "checkin")],
+            CHECKS,
+        )
+        .await;
     assert_eq!(hook.handle(&event(), seconds(10)).await.unwrap().status, "Succeeded");
 }
 
@@ -232,7 +142,7 @@ async fn a_hung_function_is_reported_before_the_deadline() {
     assert!(begin.elapsed() < SHORT, "{:?}", begin.elapsed());
 
     const SLOW: &[Check] =
-        &[Check { name: "slow", steps: &[Step { within: Duration::from_millis(100), ..GET }] }];
+        &[Check { name: "slow", steps: &[Step { within: Duration::from_millis(100), ..GET }], sweep: None }];
     let summary = Script::new(|_| None).run(SLOW, seconds(10)).await.unwrap();
     assert_eq!(reason(&summary), "no answer within 100 ms");
 }
@@ -243,6 +153,7 @@ async fn a_panic_in_a_check_is_reported() {
         Check {
             name: "panicking",
             steps: &[Step { path: "/api/version", rule: |_, _| panic!("Jane"), ..GET }],
+            sweep: None,
         },
         CHECKS[1],
     ];
@@ -262,7 +173,7 @@ async fn a_check_that_never_yields_is_reported() {
         Ok(())
     }
     const STUCK: &[Check] =
-        &[Check { name: "stuck", steps: &[Step { path: "/api/version", rule: stuck, ..GET }] }];
+        &[Check { name: "stuck", steps: &[Step { path: "/api/version", rule: stuck, ..GET }], sweep: None }];
     let (script, begin) = (Script::new(good), Instant::now());
     let summary = script.run(STUCK, SHORT).await.unwrap();
     assert_eq!(
@@ -275,13 +186,15 @@ async fn a_check_that_never_yields_is_reported() {
 #[tokio::test]
 async fn a_template_that_says_too_little_is_reported() {
     for (phase, variables, missing) in [
-        (Phase::PreTraffic, &[("TARGET_ALIAS", "checkin:live")][..], "TARGET_VERSION"),
-        (Phase::PostTraffic, &[("TARGET_VERSION", ARN)], "TARGET_ALIAS"),
+        (Phase::PreTraffic, &[("TARGET_ALIAS", "checkin:live"), ("CHECKS", "checkin")][..], "TARGET_VERSION"),
+        (Phase::PostTraffic, &[("TARGET_VERSION", ARN), ("CHECKS", "checkin")], "TARGET_ALIAS"),
+        (Phase::PreTraffic, &[("TARGET_VERSION", ARN)], "CHECKS"),
     ] {
         let script = Script::new(good);
         let hook = script.hook(phase, variables, CHECKS).await;
         let summary = hook.handle(&event(), seconds(10)).await.unwrap();
         assert_eq!(reason(&summary), format!("the environment variable {missing} is not set"));
+        assert!(summary.checks.iter().all(|finding| finding.outcome == Outcome::NotRun));
         assert_eq!((script.told(), script.asked().len()), (vec!["Failed".to_owned()], 0));
     }
 }
@@ -296,12 +209,11 @@ async fn a_hook_without_checks_proves_nothing() {
 #[tokio::test]
 async fn a_report_is_sent_again_until_it_arrives() {
     let throttled = || refusal(400, "ThrottlingException");
-    let script = Script::new(good).reporting(vec![throttled(), refusal(500, "InternalFailure")]);
+    let script = reporting(vec![throttled(), refusal(500, "InternalFailure")]);
     let summary = script.run(CHECKS, seconds(10)).await.unwrap();
     assert_eq!((summary.status, script.told().len()), ("Succeeded", 3));
     // An answer that was lost: the second attempt hears that it was told.
-    let script =
-        Script::new(good).reporting(vec![None, refusal(400, "LifecycleEventAlreadyCompletedException")]);
+    let script = reporting(vec![None, refusal(400, "LifecycleEventAlreadyCompletedException")]);
     assert_eq!(script.run(CHECKS, seconds(10)).await.map(|summary| summary.status), Ok("Succeeded"));
     assert_eq!(script.told(), ["Succeeded", "Succeeded"]);
 }
@@ -309,7 +221,7 @@ async fn a_report_is_sent_again_until_it_arrives() {
 #[tokio::test]
 async fn a_report_that_never_arrives_fails_the_invocation() {
     let refusals = std::iter::repeat_with(|| refusal(403, "AccessDeniedException")).take(9).collect();
-    let script = Script::new(good).reporting(refusals);
+    let script = reporting(refusals);
     let error = script.run(CHECKS, seconds(10)).await.unwrap_err();
     let expected = "failed to report Succeeded to CodeDeploy after 5 attempts: AccessDeniedException";
     assert_eq!((error.to_string().as_str(), script.told().len()), (expected, 5));
@@ -318,61 +230,8 @@ async fn a_report_that_never_arrives_fails_the_invocation() {
 #[tokio::test]
 async fn a_report_that_is_never_answered_fails_the_invocation() {
     let silence = std::iter::repeat_with(|| None).take(9).collect();
-    let (script, begin) = (Script::new(good).reporting(silence), Instant::now());
+    let (script, begin) = (reporting(silence), Instant::now());
     let error = script.run(CHECKS, seconds(3)).await.unwrap_err();
     assert_eq!(error.code, "Timeout");
     assert!(begin.elapsed() < seconds(3), "{:?}", begin.elapsed());
-}
-
-/// A location is written, read and removed; it is removed too when it cannot be read.
-const ROUND: &[Check] = &[Check {
-    name: "write, read, delete",
-    steps: &[
-        Step {
-            method: "POST",
-            path: "/api/locations",
-            body: Some(r#"{"locationName":"hook"}"#),
-            status: 201,
-            keep: Some(("id", "/locationId")),
-            ..GET
-        },
-        Step { path: "/api/locations/{id}", ..GET },
-        Step { method: "DELETE", path: "/api/locations/{id}", status: 204, cleanup: true, ..GET },
-    ],
-}];
-
-fn gone() -> Option<Response> {
-    Some(server::json(200, &[], &json!({"statusCode": 204})))
-}
-
-#[tokio::test]
-async fn a_check_can_have_steps_that_build_on_each_other() {
-    let script = Script::new(|event| match event["routeKey"].as_str().unwrap() {
-        "POST /api/locations" => http(201, &json!({"locationId": "a-1"})),
-        "GET /api/locations/a-1" => http(200, &json!({})),
-        "DELETE /api/locations/a-1" => gone(),
-        _ => http(404, &Value::Null),
-    });
-    assert_eq!(script.run(ROUND, seconds(10)).await.map(|summary| summary.status), Ok("Succeeded"));
-    assert_eq!(
-        script.asked(),
-        ["POST /api/locations", "GET /api/locations/a-1", "DELETE /api/locations/a-1"]
-    );
-}
-
-#[tokio::test]
-async fn what_a_failed_check_left_is_cleaned_up() {
-    let script = Script::new(|event| match event["routeKey"].as_str().unwrap() {
-        "POST /api/locations" => http(201, &json!({"locationId": "a-1"})),
-        "DELETE /api/locations/a-1" => gone(),
-        _ => http(500, &Value::Null),
-    });
-    let summary = script.run(ROUND, seconds(10)).await.unwrap();
-    assert_eq!(reason(&summary), "step 2: expected status 200, got 500");
-    assert_eq!(script.asked().last().map(String::as_str), Some("DELETE /api/locations/a-1"));
-
-    let script = Script::new(|_| http(201, &json!({"locationId": "../x"})));
-    let summary = script.run(ROUND, seconds(10)).await.unwrap();
-    assert_eq!(reason(&summary), "step 2: an earlier step gave no id to go on with");
-    assert_eq!(script.asked().len(), 1);
 }

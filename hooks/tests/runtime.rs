@@ -1,4 +1,4 @@
-//! The real binaries, started as Lambda starts them.
+//! The real binaries, started as Lambda starts them, with a Lambda and a CodeDeploy of the test's own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../../api/tests/support/runtime.rs"]
@@ -6,67 +6,161 @@ mod runtime;
 #[path = "../../api/tests/support/server.rs"]
 mod server;
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hooks::suites::MARK;
 use runtime::Function;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const VERSION: &str = "0.1.0+0123456789ab";
+const PRE: &str = env!("CARGO_BIN_EXE_pre-traffic");
+const POST: &str = env!("CARGO_BIN_EXE_post-traffic");
 
-/// A function that is well, and a CodeDeploy that takes reports; gives the endpoint of both and the reports.
-async fn services(report_status: u16) -> (String, UnboundedReceiver<Value>) {
-    let (sender, reports) = unbounded_channel();
-    let address = server::start(move |seen| {
-        let body = json!({"status": "ok", "version": VERSION}).to_string();
-        let answer = if seen.line.ends_with("/invocations") {
-            server::json(200, &[], &json!({"statusCode": 200, "body": body}))
-        } else {
-            sender.send(seen.body).unwrap();
-            server::json(report_status, &[], &json!({"__type": "InvalidDeploymentIdException"}))
-        };
-        async move { answer }
-    })
-    .await;
-    (format!("http://{address}"), reports)
+/// What the function under test does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behavior {
+    /// It works.
+    Good,
+    /// It never answers.
+    Hangs,
+    /// It works, and is of another version.
+    WrongVersion,
+    /// It stores what it is told to, and then says that it failed.
+    WritesAndFails,
 }
 
-async fn start(binary: &str, endpoint: &str) -> Function {
+/// The services around a hook: a check-in function with a memory, and a CodeDeploy that takes reports.
+struct Services {
+    endpoint: String,
+    reports: UnboundedReceiver<Value>,
+    places: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+async fn services(behavior: Behavior, report_status: u16) -> Services {
+    let (sender, reports) = unbounded_channel();
+    let places = Arc::new(Mutex::new(BTreeMap::from([("desk".to_owned(), "Desk 14".to_owned())])));
+    let memory = places.clone();
+    let address = server::start(move |seen| {
+        let (sender, places) = (sender.clone(), memory.clone());
+        async move {
+            if !seen.line.ends_with("/invocations") {
+                sender.send(seen.body).unwrap();
+                return server::json(report_status, &[], &json!({"__type": "InvalidDeploymentIdException"}));
+            }
+            if behavior == Behavior::Hangs {
+                std::future::pending::<()>().await;
+            }
+            let (status, body) = function(&seen.body, behavior, &places);
+            server::json(200, &[], &json!({"statusCode": status, "body": body.to_string()}))
+        }
+    })
+    .await;
+    Services { endpoint: format!("http://{address}"), reports, places }
+}
+
+/// The check-in function and the contacts function in one, as far as the hooks ask.
+fn function(event: &Value, behavior: Behavior, places: &Mutex<BTreeMap<String, String>>) -> (u16, Value) {
+    let version = if behavior == Behavior::WrongVersion { "0.0.9+ba9876543210" } else { VERSION };
+    let problem =
+        |status: u16| (status, json!({"type": "about:blank", "errors": [{"field": "x", "reason": "y"}]}));
+    let mut places = places.lock().unwrap();
+    let path = event["rawPath"].as_str().unwrap();
+    let place = |id: &str, name: &String| json!({"locationId": id, "locationName": name});
+    match (event["requestContext"]["http"]["method"].as_str().unwrap(), path) {
+        ("GET", "/api/health" | "/api/contacts/health") => (200, json!({"status": "ok", "version": version})),
+        ("GET", "/api/version") => (200, json!({"version": version, "function": "checkin"})),
+        ("GET", "/api/contacts/version") => (200, json!({"version": version, "function": "contacts"})),
+        ("GET", "/api/locations") => (200, places.iter().map(|(id, name)| place(id, name)).collect()),
+        ("POST", "/api/locations") => {
+            let body: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+            let name = body["locationName"].as_str().unwrap().to_owned();
+            if name.is_empty() {
+                return problem(422);
+            }
+            places.insert("new-1".to_owned(), name.clone());
+            (if behavior == Behavior::WritesAndFails { 500 } else { 201 }, place("new-1", &name))
+        }
+        ("GET", "/api/contacts")
+            if event["rawQueryString"] == "dt=2000-01-01&email=hook@causeway.invalid" =>
+        {
+            (200, json!([]))
+        }
+        ("GET", "/api/registrations" | "/api/contacts") => problem(400),
+        (method, path) => {
+            let id = path.strip_prefix("/api/locations/").unwrap();
+            match (method, places.get(id).cloned()) {
+                (_, None) => (404, Value::Null),
+                ("GET", Some(name)) => (200, place(id, &name)),
+                _ => (204, places.remove(id).map(|_| Value::Null).unwrap()),
+            }
+        }
+    }
+}
+
+async fn start(binary: &Path, function: &str, services: &Services, time_left: Duration) -> Function {
+    let target = format!("arn:aws:lambda:eu-central-1:222222222222:function:{function}:7");
+    let alias = format!("{function}:live");
     let variables = [
-        ("AWS_ENDPOINT_URL", endpoint),
-        ("TARGET_VERSION", "arn:aws:lambda:eu-central-1:222222222222:function:checkin:7"),
-        ("TARGET_ALIAS", "checkin:live"),
+        ("AWS_ENDPOINT_URL", services.endpoint.as_str()),
+        ("TARGET_VERSION", &target),
+        ("TARGET_ALIAS", &alias),
+        ("CHECKS", function),
         ("EXPECTED_VERSION", VERSION),
         ("CAUSEWAY_ENV", "dev"),
     ];
     let event = json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "h-1"});
-    Function::start(binary, &variables, vec![event], Duration::from_secs(10)).await
+    Function::start(binary.to_str().unwrap(), &variables, vec![event], time_left).await
 }
 
+/// Runs a hook to its answer; the answer, and what CodeDeploy was told.
+async fn run(binary: &Path, function: &str, services: &mut Services, time_left: Duration) -> (Value, Value) {
+    let mut hook = start(binary, function, services, time_left).await;
+    let answer = hook.answer().await;
+    assert_eq!(answer.line, "POST /2018-06-01/runtime/invocation/request-1/response");
+    let report = services.reports.recv().await.unwrap();
+    assert!(services.reports.try_recv().is_err(), "one report is enough");
+    assert_eq!(report["deploymentId"], "d-1");
+    assert_eq!(report["status"], answer.body["status"]);
+    assert_eq!(hook.finish().await, None, "it was still there for more");
+    (answer.body, report["status"].clone())
+}
+
+/// Name, outcome and reason of every check.
+fn told(answer: &Value) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let checks = answer["checks"].as_array().unwrap().iter();
+    checks.map(|check| (text(&check["name"]), text(&check["outcome"]), text(&check["reason"]))).collect()
+}
+
+const ALL: [&str; 5] = ["health", "version", "read", "bad input is refused", "write, read, delete"];
+const TIME: Duration = Duration::from_secs(30);
+
 #[tokio::test]
-async fn both_hooks_report_success() {
-    let hooks = [
-        ("pre-traffic", env!("CARGO_BIN_EXE_pre-traffic")),
-        ("post-traffic", env!("CARGO_BIN_EXE_post-traffic")),
-    ];
-    for (phase, binary) in hooks {
-        let (endpoint, mut reports) = services(200).await;
-        let mut hook = start(binary, &endpoint).await;
+async fn both_hooks_of_both_functions_report_success_and_name_their_checks() {
+    for (phase, binary, function, checks) in [
+        ("pre-traffic", PRE, "checkin", &ALL[..4]),
+        ("post-traffic", POST, "checkin", &ALL[..]),
+        ("pre-traffic", PRE, "contacts", &ALL[..4]),
+        ("post-traffic", POST, "contacts", &ALL[..4]),
+    ] {
+        let mut services = services(Behavior::Good, 200).await;
+        let mut hook = start(Path::new(binary), function, &services, TIME).await;
         let answer = hook.answer().await;
-        assert_eq!(answer.line, "POST /2018-06-01/runtime/invocation/request-1/response");
         assert_eq!(answer.body["status"], "Succeeded", "{answer:?}");
-        assert_eq!(answer.body["checks"].as_array().map(Vec::len), Some(2));
-        let report = reports.recv().await.unwrap();
-        assert_eq!((&report["deploymentId"], &report["status"]), (&json!("d-1"), &json!("Succeeded")));
-        assert!(reports.try_recv().is_err(), "one report is enough");
+        assert_eq!(services.reports.recv().await.unwrap()["status"], "Succeeded");
         assert_eq!(hook.log().await["phase"], phase);
-        for check in ["health", "version"] {
+        for check in checks {
             let line = hook.log().await;
             for (field, value) in [
                 ("deployment_id", "d-1"),
                 ("phase", phase),
                 ("env", "dev"),
-                ("check", check),
+                ("function", function),
+                ("check", *check),
                 ("outcome", "passed"),
             ] {
                 assert_eq!(line[field], value, "{line}");
@@ -75,17 +169,98 @@ async fn both_hooks_report_success() {
         }
         assert_eq!(hook.log().await["status"], "Succeeded");
         assert_eq!(hook.finish().await, None, "it was still there for more");
+        assert_eq!(
+            services.places.lock().unwrap().len(),
+            1,
+            "what was written is gone, what was there is not"
+        );
     }
 }
 
 #[tokio::test]
+async fn a_hung_function_is_reported_as_failed_before_the_deadline() {
+    for binary in [PRE, POST] {
+        let mut services = services(Behavior::Hangs, 200).await;
+        let begin = std::time::Instant::now();
+        let (answer, status) = run(Path::new(binary), "checkin", &mut services, Duration::from_secs(7)).await;
+        assert!(begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
+        assert_eq!(status, "Failed");
+        let (name, outcome, reason) = told(&answer).remove(0);
+        assert_eq!((name.as_str(), outcome.as_str()), ("health", "failed"));
+        assert!(
+            ["the hook ran out of time", "no answer within 5000 ms"].contains(&reason.as_str()),
+            "{reason}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_version_is_reported_as_failed_although_it_answers_200() {
+    for (binary, function) in [(PRE, "checkin"), (POST, "checkin"), (PRE, "contacts"), (POST, "contacts")] {
+        let mut services = services(Behavior::WrongVersion, 200).await;
+        let (answer, status) = run(Path::new(binary), function, &mut services, TIME).await;
+        assert_eq!(status, "Failed", "{function}");
+        let reason = "expected version 0.1.0+0123456789ab, got 0.0.9+ba9876543210";
+        let told = told(&answer);
+        for (at, name) in ["health", "version"].into_iter().enumerate() {
+            assert_eq!(told[at], (name.to_owned(), "failed".to_owned(), reason.to_owned()));
+        }
+        assert!(told[2..].iter().all(|(_, outcome, _)| outcome == "passed"), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_failing_function_wrote_all_the_same_is_removed() {
+    let mut services = services(Behavior::WritesAndFails, 200).await;
+    let (answer, status) = run(Path::new(POST), "checkin", &mut services, TIME).await;
+    assert_eq!(status, "Failed");
+    assert_eq!(told(&answer)[4].2, "step 1: expected status 201, got 500");
+    assert!(!services.places.lock().unwrap().values().any(|name| name == MARK));
+}
+
+/// The example that panics. `cargo test` builds examples, unless it is told to build one target only.
+fn panicking() -> PathBuf {
+    let path = Path::new(PRE).with_file_name("examples").join("panicking");
+    assert!(path.is_file(), "{} is missing: run cargo test -p hooks without --test", path.display());
+    path
+}
+
+#[tokio::test]
+async fn a_panic_in_a_check_is_reported_as_failed_and_cleaned_up_after() {
+    let mut services = services(Behavior::Good, 200).await;
+    let (answer, status) = run(&panicking(), "checkin", &mut services, TIME).await;
+    assert_eq!(status, "Failed");
+    let failed = |name: &str, reason: &str| (name.to_owned(), "failed".to_owned(), reason.to_owned());
+    assert_eq!(
+        told(&answer),
+        [
+            failed("panics on purpose", "the check panicked"),
+            failed("write, read, delete", "step 2: the check panicked")
+        ]
+    );
+    assert_eq!(services.places.lock().unwrap().len(), 1, "what was written before the panic is gone");
+}
+
+#[test]
+fn no_released_hook_can_panic_on_purpose() {
+    let holds = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.windows(b"panics on purpose".len()).any(|window| window == b"panics on purpose")
+    };
+    assert!(holds(&panicking()), "the search means something");
+    assert!(!holds(Path::new(PRE)) && !holds(Path::new(POST)));
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    assert!(!std::fs::read_to_string(manifest).unwrap().contains("[features]"), "there is nothing to switch");
+}
+
+#[tokio::test]
 async fn an_undelivered_report_fails_the_invocation() {
-    let (endpoint, mut reports) = services(400).await;
-    let mut hook = start(env!("CARGO_BIN_EXE_pre-traffic"), &endpoint).await;
+    let mut services = services(Behavior::Good, 400).await;
+    let mut hook = start(Path::new(PRE), "checkin", &services, Duration::from_secs(10)).await;
     let answer = hook.answer().await;
     assert_eq!(answer.line, "POST /2018-06-01/runtime/invocation/request-1/error");
     assert_eq!(answer.body["errorType"], "ReportError");
     let message = answer.body["errorMessage"].as_str().unwrap();
     assert!(message.contains("InvalidDeploymentIdException"), "{message}");
-    assert!(reports.recv().await.is_some());
+    assert!(services.reports.recv().await.is_some());
 }

@@ -9,7 +9,9 @@ mod files;
 mod local;
 mod model;
 mod shell;
+mod sign;
 mod term;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -37,6 +39,8 @@ enum Command {
     Test(cmd::test::Args),
     /// Run the tests of the Dev stage against the API at API_URL
     IntegrationTest(cmd::integration_test::Args),
+    /// Drive traffic at an environment while it is deployed, and end with a verdict
+    TestDeployment(cmd::test_deployment::Args),
     /// List everything of the project in all accounts, then remove it
     Destroy(cmd::destroy::Args),
     /// Look at everything a release rests on, and say how to mend what is wrong
@@ -60,6 +64,9 @@ fn main() -> std::process::ExitCode {
         Command::Test(a) => cmd::run("test", common, async |c| cmd::test::run(c, a).await),
         Command::IntegrationTest(a) => {
             cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)
+        }
+        Command::TestDeployment(a) => {
+            cmd::run("test-deployment", common, async |c| cmd::test_deployment::run(c, a).await)
         }
         Command::Destroy(a) => cmd::run("destroy", common, async |c| cmd::destroy::run(c, a).await),
         Command::Doctor(a) => cmd::run("doctor", common, async |c| cmd::doctor::run(c, a).await),

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use uuid::Uuid;
 
-use super::{Listing, Store, StoreError};
+use super::{Listing, Store, StoreError, Stretch};
 use crate::cursor::Page;
 use crate::model::{Day, Location, Partition, Registration, canonical_uuid, split_sort_key};
 
@@ -55,6 +55,27 @@ impl DynamoStore {
                 Ok(())
             }
             Err(error) => Err(failed("PutItem", &error)),
+        }
+    }
+
+    /// Removes an item; says whether it was there.
+    async fn remove(&self, key: Item) -> Result<bool, StoreError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(key))
+            .condition_expression("attribute_exists(pk)")
+            .send()
+            .await;
+        match delete {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(refused))
+                if matches!(refused.err(), DeleteItemError::ConditionalCheckFailedException(_)) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(failed("DeleteItem", &error)),
         }
     }
 
@@ -138,23 +159,7 @@ impl Store for DynamoStore {
     }
 
     async fn remove_location(&self, id: Uuid) -> Result<bool, StoreError> {
-        let delete = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(key(Partition::Locations, &id.to_string())))
-            .condition_expression("attribute_exists(pk)")
-            .send()
-            .await;
-        match delete {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(refused))
-                if matches!(refused.err(), DeleteItemError::ConditionalCheckFailedException(_)) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(failed("DeleteItem", &error)),
-        }
+        self.remove(key(Partition::Locations, &id.to_string())).await
     }
 
     async fn add_registration(&self, registration: &Registration, expires_at: i64) -> Result<(), StoreError> {
@@ -191,6 +196,37 @@ impl Store for DynamoStore {
             Some((registration.sort_key(), registration))
         })
         .await
+    }
+
+    async fn stretch(&self, stretch: &Stretch) -> Result<Listing<Registration>, StoreError> {
+        let mut query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", text(Partition::Day(stretch.day).to_string()))
+            .expression_attribute_values(":from", text(stretch.from.clone()))
+            .expression_attribute_values(":to", text(stretch.to.clone()))
+            .expression_attribute_values(":now", AttributeValue::N(stretch.now.to_string()));
+        let mut filter = "expiresAt > :now".to_owned();
+        if !stretch.places.is_empty() {
+            let names: Vec<String> = (0..stretch.places.len()).map(|at| format!(":place{at}")).collect();
+            filter.push_str(&format!(" AND locationId IN ({})", names.join(", ")));
+            for (name, place) in names.into_iter().zip(&stretch.places) {
+                query = query.expression_attribute_values(name, text(place.to_string()));
+            }
+        }
+        let answer = query.filter_expression(filter).send().await.map_err(|error| failed("Query", &error))?;
+        let unreadable = || StoreError::new("Query", "UnreadableItem");
+        let items = answer.items.unwrap_or_default();
+        let items = items.iter().map(|item| registration_of(item).ok_or_else(unreadable));
+        let next = answer.last_evaluated_key.as_ref().and_then(|key| text_of(key, "sk"));
+        Ok(Listing { items: items.collect::<Result<_, _>>()?, next })
+    }
+
+    async fn remove_registration(&self, day: Day, sort_key: &str) -> Result<bool, StoreError> {
+        self.remove(key(Partition::Day(day), sort_key)).await
     }
 }
 

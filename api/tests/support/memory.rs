@@ -1,11 +1,12 @@
 //! A store in memory with the same promises as the table's, for tests of handlers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use api::cursor::Page;
 use api::model::{Day, Location, Registration};
-use api::store::{Listing, Store, StoreError};
+use api::store::{Listing, Store, StoreError, Stretch};
 use uuid::Uuid;
 
 /// The store. With `broken` every question fails.
@@ -14,6 +15,10 @@ pub(crate) struct MemoryStore {
     pub(crate) locations: Mutex<BTreeMap<String, Location>>,
     pub(crate) registrations: Mutex<BTreeMap<String, (Registration, i64)>>,
     pub(crate) broken: bool,
+    /// How many registrations one read of a stretch looks at; all when it is none. The service ends a read after 1 MB.
+    pub(crate) read_size: usize,
+    /// How many stretches were read.
+    pub(crate) reads: AtomicUsize,
 }
 
 impl MemoryStore {
@@ -85,5 +90,30 @@ impl Store for MemoryStore {
                 && location.is_none_or(|location| registration.location_id == location)
         });
         Ok(page_of(wanted.map(|(key, (registration, _))| (key, registration)), page))
+    }
+
+    async fn stretch(&self, stretch: &Stretch) -> Result<Listing<Registration>, StoreError> {
+        self.check()?;
+        assert!(stretch.places.len() <= Stretch::MAX_PLACES, "too many places for one read");
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let registrations = self.registrations.lock().unwrap_or_else(PoisonError::into_inner);
+        let range = stretch.from.clone()..=stretch.to.clone();
+        let mut rows = registrations.range(range).filter(|(_, (row, _))| row.timestamp.day() == stretch.day);
+        let size = if self.read_size == 0 { usize::MAX } else { self.read_size };
+        let looked_at: Vec<_> = rows.by_ref().take(size).collect();
+        let more = rows.next().is_some();
+        let next = looked_at.last().map(|(key, _)| (*key).clone()).filter(|_| more);
+        let wanted = looked_at.into_iter().filter(|(_, (row, expires_at))| {
+            *expires_at > stretch.now
+                && (stretch.places.is_empty() || stretch.places.contains(&row.location_id))
+        });
+        Ok(Listing { items: wanted.map(|(_, (row, _))| row.clone()).collect(), next })
+    }
+
+    async fn remove_registration(&self, day: Day, sort_key: &str) -> Result<bool, StoreError> {
+        self.check()?;
+        let mut registrations = self.registrations.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = registrations.get(sort_key).is_some_and(|(row, _)| row.timestamp.day() == day);
+        Ok(there && registrations.remove(sort_key).is_some())
     }
 }

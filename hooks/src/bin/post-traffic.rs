@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use hooks::settings::Phase;
+use hooks::suites::SUITES;
 
 /// The version is compiled in here and not into the library, so that a new one rebuilds this hook only.
 const VERSION: &str = match option_env!("CAUSEWAY_VERSION_POST_TRAFFIC") {
@@ -12,5 +13,5 @@ const VERSION: &str = match option_env!("CAUSEWAY_VERSION_POST_TRAFFIC") {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    hooks::serve::run(Phase::PostTraffic, VERSION).await
+    hooks::serve::run(Phase::PostTraffic, VERSION, SUITES).await
 }

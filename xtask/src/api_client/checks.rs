@@ -1,4 +1,8 @@
 //! The integration tests' checks, one after the other; the first that fails ends them.
+//!
+//! Everybody in them is made up, and everything about them is removed again.
+
+use std::collections::BTreeSet;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -10,20 +14,42 @@ use crate::model::fault::Fault;
 const SEEDS: usize = 18;
 /// How many people check in.
 const PEOPLE: usize = 10;
+/// So many of them, the first ones, do so at one location: they are each other's contacts in any case.
+const TOGETHER: usize = 3;
+
+/// What should answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// The version of `checkin`; any when there is none.
+    pub(crate) checkin: Option<String>,
+    /// The version of `contacts`, likewise.
+    pub(crate) contacts: Option<String>,
+}
+
+/// Somebody's check-in, as it was answered.
+#[derive(Debug, Clone)]
+struct CheckIn {
+    id: String,
+    timestamp: String,
+    location: String,
+    email: String,
+}
 
 /// A run of the checks.
 pub(crate) struct Checks {
-    api: ApiClient,
+    open: ApiClient,
+    /// Where protected routes ask for a signature: the client that has one.
+    signed: Option<ApiClient>,
     requests: usize,
     passed: Vec<String>,
     locations: Vec<String>,
-    registrations: Vec<String>,
+    people: Vec<CheckIn>,
 }
 
 impl Checks {
-    /// Against an API.
-    pub(crate) fn new(api: ApiClient) -> Self {
-        Self { api, requests: 0, passed: Vec::new(), locations: Vec::new(), registrations: Vec::new() }
+    /// Against an API; `signed` where its protected routes ask for a signature.
+    pub(crate) fn new(open: ApiClient, signed: Option<ApiClient>) -> Self {
+        Self { open, signed, requests: 0, passed: Vec::new(), locations: Vec::new(), people: Vec::new() }
     }
 
     /// The names of the checks that passed.
@@ -42,33 +68,72 @@ impl Checks {
     }
 
     /// The ids of the registrations that were made.
-    pub(crate) fn registrations(&self) -> &[String] {
-        &self.registrations
+    pub(crate) fn registrations(&self) -> Vec<&str> {
+        self.people.iter().map(|check_in| check_in.id.as_str()).collect()
     }
 
     /// Runs all of them.
     ///
     /// # Errors
     /// The first check that fails.
-    pub(crate) async fn run(&mut self, version: &str, expected: Option<&str>) -> anyhow::Result<()> {
-        if let Some(expected) = expected
-            && expected != version
-        {
-            return Err(failed(
-                "the version is the deployed one",
-                &format!("expected {expected}, {version} answered"),
-            ));
-        }
-        self.pass("the version is the deployed one");
-        let health = self.get("api/health", StatusCode::OK).await?;
-        if health.body.get("status").and_then(Value::as_str) != Some("ok") {
-            return Err(failed("health", "the status is not ok"));
-        }
-        self.pass("health");
+    pub(crate) async fn run(&mut self, wanted: &Wanted) -> anyhow::Result<()> {
+        self.functions(wanted).await?;
+        self.locked().await?;
         self.seed().await?;
         self.refusals().await?;
         self.check_in().await?;
-        self.today().await
+        self.today().await?;
+        self.contacts().await?;
+        self.remove().await
+    }
+
+    /// Each function is up and of the deployed version.
+    async fn functions(&mut self, wanted: &Wanted) -> anyhow::Result<()> {
+        for (function, base, wanted) in
+            [("checkin", "api", &wanted.checkin), ("contacts", "api/contacts", &wanted.contacts)]
+        {
+            let answer = self.get(&format!("{base}/version"), StatusCode::OK).await?;
+            let text =
+                |key: &str| answer.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let check = format!("the version of {function} is the deployed one");
+            if text("function") != function {
+                return Err(failed(&check, &format!("{} answered", text("function"))));
+            }
+            if let Some(wanted) = wanted.as_ref().filter(|wanted| **wanted != text("version")) {
+                return Err(failed(&check, &format!("expected {wanted}, {} answered", text("version"))));
+            }
+            self.pass(&check);
+            let health = self.get(&format!("{base}/health"), StatusCode::OK).await?;
+            if health.body.get("status").and_then(Value::as_str) != Some("ok") {
+                return Err(failed(&format!("{function} is up"), "the status is not ok"));
+            }
+            self.pass(&format!("{function} is up"));
+        }
+        Ok(())
+    }
+
+    /// Where protected routes ask for a signature, none of them answers without one.
+    async fn locked(&mut self) -> anyhow::Result<()> {
+        if self.signed.is_none() {
+            return Ok(());
+        }
+        let nobody = uuid::Uuid::new_v4();
+        for (method, path, body) in [
+            (Method::GET, "api/registrations?dt=2000-01-01".to_owned(), None),
+            (Method::DELETE, format!("api/registrations/{nobody}?dt=2000-01-01"), None),
+            (Method::GET, "api/contacts?dt=2000-01-01&email=nobody@example.com".to_owned(), None),
+            (Method::POST, "api/locations".to_owned(), Some(json!({"locationName": "Nowhere"}))),
+            (Method::DELETE, format!("api/locations/{nobody}"), None),
+        ] {
+            self.requests += 1;
+            let answer = self.open.send(method.clone(), &path, body.as_ref()).await?;
+            if answer.status != StatusCode::FORBIDDEN {
+                let why = format!("without a signature it answered {}", answer.status);
+                return Err(failed(&format!("{method} {path} is refused"), &why));
+            }
+        }
+        self.pass("protected routes refuse unsigned calls");
+        Ok(())
     }
 
     /// All locations are listed; where there are none, they are made.
@@ -77,8 +142,9 @@ impl Checks {
         if self.locations.is_empty() {
             for n in 1..=SEEDS {
                 let name = if n <= SEEDS / 2 { format!("Desk {n}") } else { format!("Room {n}") };
+                let body = json!({"locationName": name});
                 let made =
-                    self.post("api/locations", &json!({"locationName": name}), StatusCode::CREATED).await?;
+                    self.protected(Method::POST, "api/locations", Some(&body), StatusCode::CREATED).await?;
                 self.locations.push(text(&made.body, "locationId", "POST api/locations")?);
             }
             let listed = self.ids("api/locations", "locationId").await?;
@@ -94,21 +160,36 @@ impl Checks {
     async fn refusals(&mut self) -> anyhow::Result<()> {
         let unknown = uuid::Uuid::new_v4();
         self.get(&format!("api/locations/{unknown}"), StatusCode::NOT_FOUND).await?;
-        let person = person(&unknown.to_string(), 0);
+        let person = person(&unknown.to_string(), "nobody", 0);
         self.post("api/registrations", &person, StatusCode::NOT_FOUND).await?;
-        self.get("api/registrations?dt=2026-02-30", StatusCode::BAD_REQUEST).await?;
-        self.pass("unknown locations and bad dates are refused");
+        let get = Method::GET;
+        self.protected(get.clone(), "api/registrations?dt=2026-02-30", None, StatusCode::BAD_REQUEST).await?;
+        let window = "api/contacts?dt=2026-02-28&email=nobody@example.com&window=0";
+        self.protected(get.clone(), window, None, StatusCode::BAD_REQUEST).await?;
+        self.pass("unknown locations, bad dates and bad windows are refused");
+        self.send(Method::PUT, "api/locations", None, StatusCode::METHOD_NOT_ALLOWED).await?;
+        self.send(Method::DELETE, "api/contacts", None, StatusCode::METHOD_NOT_ALLOWED).await?;
+        self.get("api/nothing", StatusCode::NOT_FOUND).await?;
+        self.pass("what no route takes is refused by a function");
         Ok(())
     }
 
     /// People check in at locations, and each location is read back.
     async fn check_in(&mut self) -> anyhow::Result<()> {
+        let run = uuid::Uuid::new_v4().simple().to_string();
         for n in 0..PEOPLE {
-            let at =
-                usize::try_from(uuid::Uuid::new_v4().as_u128() % (self.locations.len() as u128)).unwrap_or(0);
+            let random = uuid::Uuid::new_v4().as_u128() % (self.locations.len() as u128);
+            let at = if n < TOGETHER { 0 } else { usize::try_from(random).unwrap_or(0) };
             let location = self.locations[at].clone();
-            let made = self.post("api/registrations", &person(&location, n), StatusCode::CREATED).await?;
-            self.registrations.push(text(&made.body, "id", "POST api/registrations")?);
+            let person = person(&location, &run, n);
+            let made = self.post("api/registrations", &person, StatusCode::CREATED).await?;
+            let answered = |field| text(&made.body, field, "POST api/registrations");
+            self.people.push(CheckIn {
+                id: answered("id")?,
+                timestamp: answered("timestamp")?,
+                location: location.clone(),
+                email: text(&person, "email", "a made-up person")?,
+            });
             let back = self.get(&format!("api/locations/{location}"), StatusCode::OK).await?;
             if back.body.get("locationId").and_then(Value::as_str) != Some(location.as_str()) {
                 return Err(failed("a location is read back", "another one came"));
@@ -118,25 +199,93 @@ impl Checks {
         Ok(())
     }
 
-    /// All of them are among today's registrations. At midnight today may have become yesterday.
-    async fn today(&mut self) -> anyhow::Result<()> {
-        let now = crate::clock::now();
-        let mut found = Vec::new();
-        for day in [now, now - jiff::SignedDuration::from_hours(24)] {
-            let day = day.strftime("%Y-%m-%d").to_string();
-            found.extend(self.ids(&format!("api/registrations?dt={day}"), "id").await?);
-            if self.registrations.iter().all(|id| found.contains(id)) {
-                self.pass("today's registrations hold them");
-                return Ok(());
-            }
-        }
-        let missing = self.registrations.iter().filter(|id| !found.contains(id)).count();
-        Err(failed("today's registrations hold them", &format!("{missing} of {PEOPLE} are missing")))
+    /// The days on which people checked in: today, and at midnight also the one that has just begun.
+    fn days(&self) -> BTreeSet<String> {
+        self.people.iter().filter_map(|person| person.timestamp.get(..10)).map(ToOwned::to_owned).collect()
     }
 
-    /// A field of every item of a list, all pages.
-    async fn ids(&mut self, path: &str, field: &str) -> anyhow::Result<Vec<String>> {
-        let mut ids = Vec::new();
+    /// The ids of all registrations of those days.
+    async fn registered(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for day in self.days() {
+            found.extend(self.ids(&format!("api/registrations?dt={day}"), "id").await?);
+        }
+        Ok(found)
+    }
+
+    /// All of them are among today's registrations.
+    async fn today(&mut self) -> anyhow::Result<()> {
+        let found = self.registered().await?;
+        let missing = self.people.iter().filter(|person| !found.contains(&person.id)).count();
+        if missing > 0 {
+            let why = format!("{missing} of {PEOPLE} are missing");
+            return Err(failed("today's registrations hold them", &why));
+        }
+        self.pass("today's registrations hold them");
+        Ok(())
+    }
+
+    /// The first person's contacts are those who were at the same location, and nobody else.
+    async fn contacts(&mut self) -> anyhow::Result<()> {
+        const CHECK: &str = "somebody's contacts are those at the same location";
+        let Some(first) = self.people.first().cloned() else { return Ok(()) };
+        let day = first.timestamp.get(..10).unwrap_or_default().to_owned();
+        // In capitals: an address is compared without regard to them.
+        let asked = format!("api/contacts?dt={day}&email={}&limit=2", first.email.to_uppercase());
+        let found = self.list(&asked).await?;
+        let mut emails = BTreeSet::new();
+        let mut last = String::new();
+        for contact in &found {
+            let field = |name| text(contact, name, "GET api/contacts");
+            if field("locationId")? != first.location {
+                return Err(failed(CHECK, "one was somewhere else"));
+            }
+            if field("timestamp")? < last {
+                return Err(failed(CHECK, "they are not in the order of time"));
+            }
+            last = field("timestamp")?;
+            emails.insert(field("email")?);
+        }
+        let near =
+            |person: &&CheckIn| person.location == first.location && person.timestamp.starts_with(&day);
+        let others = self.people[1..].iter().filter(near);
+        let missing = others.filter(|person| !emails.contains(&person.email)).count();
+        if missing > 0 {
+            return Err(failed(CHECK, &format!("{missing} are missing")));
+        }
+        let elsewhere = self.people.iter().filter(|person| person.location != first.location);
+        if emails.contains(&first.email) || elsewhere.into_iter().any(|person| emails.contains(&person.email))
+        {
+            return Err(failed(CHECK, "there is one too many"));
+        }
+        self.pass(CHECK);
+        Ok(())
+    }
+
+    /// Everybody is removed again, and then is not there.
+    async fn remove(&mut self) -> anyhow::Result<()> {
+        const CHECK: &str = "registrations are removed";
+        for (n, person) in self.people.clone().into_iter().enumerate() {
+            let day = person.timestamp.get(..10).unwrap_or_default();
+            let path = format!("api/registrations/{}?dt={day}", person.id);
+            // With the time and without it.
+            let path = if n % 2 == 0 { path } else { format!("{path}&timestamp={}", person.timestamp) };
+            self.protected(Method::DELETE, &path, None, StatusCode::NO_CONTENT).await?;
+            if n == 0 {
+                self.protected(Method::DELETE, &path, None, StatusCode::NOT_FOUND).await?;
+            }
+        }
+        let found = self.registered().await?;
+        if self.people.iter().any(|person| found.contains(&person.id)) {
+            return Err(failed(CHECK, "one is still there"));
+        }
+        self.pass(CHECK);
+        Ok(())
+    }
+
+    /// All items of a list, page after page.
+    async fn list(&mut self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let mut all = Vec::new();
         let mut next: Option<String> = None;
         loop {
             let join = if path.contains('?') { '&' } else { '?' };
@@ -144,16 +293,24 @@ impl Checks {
                 Some(cursor) => format!("{path}{join}next={cursor}"),
                 None => path.to_owned(),
             };
-            let answer = self.get(&page, StatusCode::OK).await?;
+            let answer = if path.starts_with("api/locations") {
+                self.get(&page, StatusCode::OK).await?
+            } else {
+                self.protected(Method::GET, &page, None, StatusCode::OK).await?
+            };
             let items = answer.body.as_array().ok_or_else(|| failed(path, "the answer is no list"))?;
-            for item in items {
-                ids.push(text(item, field, path)?);
-            }
+            all.extend(items.iter().cloned());
             match answer.next {
                 Some(cursor) if next.as_ref() != Some(&cursor) => next = Some(cursor),
-                _ => return Ok(ids),
+                _ => return Ok(all),
             }
         }
+    }
+
+    /// A field of every item of a list.
+    async fn ids(&mut self, path: &str, field: &str) -> anyhow::Result<Vec<String>> {
+        let items = self.list(path).await?;
+        items.iter().map(|item| text(item, field, path)).collect()
     }
 
     async fn get(&mut self, path: &str, status: StatusCode) -> anyhow::Result<Answer> {
@@ -171,8 +328,32 @@ impl Checks {
         body: Option<&Value>,
         status: StatusCode,
     ) -> anyhow::Result<Answer> {
+        let client = self.open.clone();
+        self.ask(&client, method, path, body, status).await
+    }
+
+    /// A call of a route that a deployment can protect: signed where this one does.
+    async fn protected(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        status: StatusCode,
+    ) -> anyhow::Result<Answer> {
+        let client = self.signed.clone().unwrap_or_else(|| self.open.clone());
+        self.ask(&client, method, path, body, status).await
+    }
+
+    async fn ask(
+        &mut self,
+        client: &ApiClient,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        status: StatusCode,
+    ) -> anyhow::Result<Answer> {
         self.requests += 1;
-        let answer = self.api.send(method.clone(), path, body).await?;
+        let answer = client.send(method.clone(), path, body).await?;
         if answer.status != status {
             return Err(failed(
                 &format!("{method} {path}"),
@@ -203,11 +384,11 @@ fn text(value: &Value, field: &str, on: &str) -> anyhow::Result<String> {
 }
 
 /// A made-up person. The numbers are of a range that is kept for fiction, the domain is reserved for examples.
-fn person(location: &str, n: usize) -> Value {
+fn person(location: &str, run: &str, n: usize) -> Value {
     json!({
         "locationId": location,
         "name": format!("Test Person {n}"),
         "phoneNumber": format!("+1 555 01{n:02}"),
-        "email": format!("person{n}@example.com"),
+        "email": format!("person{n}.{run}@example.com"),
     })
 }

@@ -9,6 +9,8 @@ use tokio::time::sleep;
 
 use crate::clock::Stopwatch;
 use crate::model::fault::Fault;
+use crate::model::keys::Keys;
+use crate::sign;
 
 /// How long one request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
@@ -20,6 +22,14 @@ const MAX_ANSWER: usize = 8 * 1024 * 1024;
 pub(crate) struct ApiClient {
     http: reqwest::Client,
     base: String,
+    signer: Option<Signer>,
+}
+
+/// What calls are signed with.
+#[derive(Clone)]
+struct Signer {
+    keys: Keys,
+    region: String,
 }
 
 /// An answer.
@@ -31,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) version: Option<String>,
     /// Lambda's number of the version, from the header.
     pub(crate) lambda_version: Option<String>,
+    /// The gateway's id of the request, from the header.
+    pub(crate) request_id: Option<String>,
     /// The link to the next page, where there is one.
     pub(crate) next: Option<String>,
     /// The body, where it is JSON.
@@ -51,7 +63,12 @@ impl ApiClient {
             builder = builder.no_proxy();
         }
         let http = builder.build().context("make an HTTP client")?;
-        Ok(Self { http, base: format!("{}/", url.trim_end_matches('/')) })
+        Ok(Self { http, base: format!("{}/", url.trim_end_matches('/')), signer: None })
+    }
+
+    /// The same client, which signs every call.
+    pub(crate) fn signing(&self, keys: Keys, region: &str) -> Self {
+        Self { signer: Some(Signer { keys, region: region.to_owned() }), ..self.clone() }
     }
 
     /// Sends a request; `path` is relative to the address.
@@ -68,7 +85,11 @@ impl ApiClient {
         if let Some(body) = body {
             call = call.json(body);
         }
-        let answer = call.send().await.map_err(|error| {
+        let mut call = call.build().with_context(|| format!("make the request {method} {path}"))?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut call)?;
+        }
+        let answer = self.http.execute(call).await.map_err(|error| {
             // The error's text repeats the URL; its causes say why.
             let cause =
                 std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
@@ -83,6 +104,7 @@ impl ApiClient {
             status: answer.status(),
             version: header("x-causeway-version"),
             lambda_version: header("x-causeway-lambda-version"),
+            request_id: header("apigw-requestid").or_else(|| header("x-amzn-requestid")),
             next: header("x-next"),
             body: Value::Null,
         };
@@ -119,6 +141,23 @@ impl ApiClient {
             }
             sleep(Duration::from_millis(500)).await;
         }
+    }
+}
+
+impl Signer {
+    /// Adds a signature to a request.
+    fn sign(&self, call: &mut reqwest::Request) -> anyhow::Result<()> {
+        let url = call.url().clone();
+        let host = match (url.host_str().unwrap_or_default(), url.port()) {
+            (host, Some(port)) => format!("{host}:{port}"),
+            (host, None) => host.to_owned(),
+        };
+        let body = call.body().and_then(reqwest::Body::as_bytes).unwrap_or_default().to_vec();
+        let (method, signed) = (call.method().clone(), [("host".to_owned(), host)]);
+        let headers =
+            sign::headers(&self.keys, "execute-api", &self.region, &method, url.as_str(), &signed, &body)?;
+        call.headers_mut().extend(headers);
+        Ok(())
     }
 }
 

@@ -3,5 +3,5 @@
 mod checks;
 mod client;
 
-pub(crate) use checks::Checks;
+pub(crate) use checks::{Checks, Wanted};
 pub(crate) use client::ApiClient;

@@ -9,13 +9,17 @@ pub(crate) mod local;
 pub(crate) mod package;
 pub(crate) mod rehearse;
 pub(crate) mod test;
+pub(crate) mod test_deployment;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::aws::OpenOptions;
 use crate::clock::Stopwatch;
@@ -94,6 +98,14 @@ pub(crate) struct Context {
     pub(crate) root: PathBuf,
     /// `--profile-prefix`.
     pub(crate) profile_prefix: Option<String>,
+    interrupts: Arc<Interrupts>,
+}
+
+/// Who ends the command at Ctrl-C.
+#[derive(Default)]
+struct Interrupts {
+    taken: AtomicBool,
+    bell: Notify,
 }
 
 /// How a command ended when it did not fail.
@@ -183,10 +195,16 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(async {
-            let context = Context { out: out.clone(), root: root()?, profile_prefix: common.profile_prefix };
+            let interrupts = Arc::new(Interrupts::default());
+            let context = Context {
+                out: out.clone(),
+                root: root()?,
+                profile_prefix: common.profile_prefix,
+                interrupts: Arc::clone(&interrupts),
+            };
             tokio::select! {
                 result = work(context) => result,
-                fault = interrupted() => Err(fault),
+                fault = interrupted(&interrupts) => Err(fault),
             }
         }),
         Err(error) => Err(error.into()),
@@ -196,15 +214,22 @@ where
 }
 
 /// Resolves at Ctrl-C or a termination signal. What is dropped then ends the processes it started.
-async fn interrupted() -> anyhow::Error {
+async fn interrupted(interrupts: &Interrupts) -> anyhow::Error {
     let fault = Fault::new(Kind::Interrupted, "run the command", "")
         .why("it was interrupted")
         .next("run it again; it begins clean");
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => fault.into(),
-                _ = terminate.recv() => fault.into(),
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                // A command that ends by itself is told once; a second signal ends it as any other.
+                if !interrupts.taken.swap(false, Ordering::Relaxed) {
+                    return fault.into();
+                }
+                interrupts.bell.notify_one();
             }
         }
         _ => std::future::pending().await,
@@ -264,6 +289,13 @@ fn root() -> anyhow::Result<PathBuf> {
 }
 
 impl Context {
+    /// From now on Ctrl-C does not end the command: what is returned resolves, and the command ends by itself.
+    pub(crate) fn take_interrupts(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.interrupts.taken.store(true, Ordering::Relaxed);
+        let interrupts = Arc::clone(&self.interrupts);
+        async move { interrupts.bell.notified().await }
+    }
+
     /// The same context, with every question answered with yes.
     pub(crate) fn answering_yes(&self) -> Self {
         Self { out: self.out.answering_yes(), ..self.clone() }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::local::duration;
@@ -25,6 +26,7 @@ use crate::local::state::{State, quoted};
 use crate::model::changeset::{Change, summary};
 use crate::model::config::Config;
 use crate::model::fault::{Fault, from_error};
+use crate::model::functions;
 use crate::model::line::{Line, Mode, Status, Step, tenths};
 use crate::model::verdict::Verdict;
 
@@ -148,6 +150,7 @@ async fn rehearse(
         (Some(commit), true) => git::archive(&context.root, commit).await?,
         _ => git::working_tree(&context.root).await?,
     };
+    let routes = version_routes(context, config)?;
     let rehearsal = Rehearsal {
         world: World {
             config: config.clone(),
@@ -161,12 +164,13 @@ async fn rehearse(
         head: head.clone(),
         source: Arc::new(source),
         about: git::subject(&context.root).await.unwrap_or_else(|| "the working tree".to_owned()),
+        probes: routes.clone(),
     };
     rehearsal.baseline(&accounts).await?;
     let ended = pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
     let mut outcome = outcome(ended);
     outcome.commit = head;
-    outcome.data = found_out(config, paths).await;
+    outcome.data = found_out(&routes, paths).await;
     outcome.data["working_tree"] = json!(!dirty.is_empty());
     Ok(outcome)
 }
@@ -193,6 +197,8 @@ struct Rehearsal {
     source: Arc<Vec<u8>>,
     /// The commit, for a person.
     about: String,
+    /// The version route of each function.
+    probes: BTreeMap<String, String>,
 }
 
 impl Rehearsal {
@@ -225,7 +231,7 @@ impl Rehearsal {
             test_environment,
             decide,
             show: Arc::new(move |line| show.tick(line)),
-            probe: true,
+            probes: self.probes.clone(),
         }
     }
 
@@ -259,7 +265,7 @@ impl Rehearsal {
         setup(&self.context, "Baseline", Status::Started, None, None);
         let mut order = self.order();
         order.decide = Arc::new(|_| Ok(true));
-        order.probe = false;
+        order.probes.clear();
         order.test_environment = common();
         let parent = self.parent().await;
         let note = match &parent {
@@ -343,18 +349,28 @@ fn outcome(ended: Ended) -> Outcome {
     }
 }
 
-/// Addresses of the deployed APIs and the versions that answer there now.
-async fn found_out(config: &Config, paths: &Paths) -> Value {
+/// Where each function of the app template says its version.
+pub(super) fn version_routes(context: &Context, config: &Config) -> anyhow::Result<BTreeMap<String, String>> {
+    let path = context.root.join("cfn").join(&app_stack(config)?.template);
+    let source = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    functions::version_routes(&source).map_err(|error| {
+        Fault::usage("read the template", path.display().to_string()).why(error).next("mend that line").into()
+    })
+}
+
+/// Addresses of the deployed APIs and the versions that answer there now, each function's by its own word.
+async fn found_out(routes: &BTreeMap<String, String>, paths: &Paths) -> Value {
     let urls = State::read(paths).map(|state| state.urls).unwrap_or_default();
-    let functions: Vec<String> =
-        app_stack(config).ok().map(|_| vec!["checkin".to_owned()]).unwrap_or_default();
     let mut versions = serde_json::Map::new();
     for (env, url) in &urls {
         let Ok(api) = ApiClient::new(url) else { continue };
-        let answer = api.send(http::Method::GET, "api/version", None).await;
-        let version = answer.ok().and_then(|answer| answer.version).unwrap_or_else(|| "unknown".to_owned());
-        let by_function: serde_json::Map<String, Value> =
-            functions.iter().map(|f| (f.clone(), version.clone().into())).collect();
+        let mut by_function = serde_json::Map::new();
+        for (function, route) in routes {
+            let answer = api.send(http::Method::GET, route, None).await.ok();
+            let version =
+                answer.filter(|answer| answer.status.is_success()).and_then(|answer| answer.version);
+            by_function.insert(function.clone(), version.unwrap_or_else(|| "unknown".to_owned()).into());
+        }
         versions.insert(env.clone(), Value::Object(by_function));
     }
     json!({"urls": urls, "versions": versions, "profile": PROFILE})

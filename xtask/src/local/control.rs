@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::happenings::Happening;
 use super::paths::Paths;
-use super::sign;
 use super::state::State;
 use crate::model::fault::Fault;
 use crate::model::keys::Keys;
+use crate::sign;
 
 /// A client of the front of a running cloud.
 #[derive(Clone)]

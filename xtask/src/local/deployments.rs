@@ -106,8 +106,10 @@ impl Deployments {
                     .flatten()
                     .filter_map(Value::as_str)
                     .collect();
+                let start = input.pointer("/createTimeRange/start").and_then(Value::as_f64);
                 let fits = |d: &Described| {
-                    (text("applicationName").is_empty() || d.application == text("applicationName"))
+                    start.is_none_or(|start| d.started >= start)
+                        && (text("applicationName").is_empty() || d.application == text("applicationName"))
                         && (text("deploymentGroupName").is_empty() || d.group == text("deploymentGroupName"))
                         && (wanted.is_empty() || wanted.contains(&d.status))
                 };

@@ -6,8 +6,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::emulator::Client;
-use super::sign;
 use crate::model::keys::Keys;
+use crate::sign;
 
 /// Whose rights a function's code is read with.
 pub(crate) enum Reader {

@@ -24,7 +24,6 @@ pub(crate) mod resident;
 mod resources;
 mod rollout;
 pub(crate) mod serve;
-mod sign;
 pub(crate) mod state;
 mod time;
 mod tls;

@@ -75,6 +75,24 @@ impl Resources {
         Ok(scope.eval(value).context("evaluate a part of the template")?.unwrap_or(Value::Null))
     }
 
+    /// Whether a condition of the stack's template holds with its parameters.
+    ///
+    /// # Errors
+    /// There is no such condition, or it cannot be evaluated.
+    pub(crate) fn condition(
+        emulator: &Client,
+        key: &StackKey,
+        record: &Record,
+        name: &str,
+    ) -> anyhow::Result<bool> {
+        let pseudo = Self::pseudo(emulator, key);
+        let parameters = Scope::parameters_of(&record.long, &record.parameters);
+        let nothing = |_: &str, _: Option<&str>| None;
+        let scope =
+            Scope { template: &record.long, parameters: &parameters, pseudo: &pseudo, resources: &nothing };
+        scope.condition(name).with_context(|| format!("evaluate the condition {name}"))
+    }
+
     /// What `Ref` and `Fn::GetAtt` give for the few types that engines ask about.
     fn resolve(&self, pseudo: &Pseudo, id: &str, attribute: Option<&str>) -> Option<String> {
         let (kind, physical) = self.0.get(id)?;

@@ -9,6 +9,9 @@ use super::paths::Paths;
 use super::process;
 use crate::files::write_private;
 
+/// The secret of every account's root here, as the profiles have it. The emulator does not look at it.
+pub(crate) const ROOT_SECRET: &str = "local";
+
 /// A running cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -81,7 +84,7 @@ impl State {
             let profile = format!("{}-{name}", self.project);
             config.push_str(&format!("[profile {profile}]\nregion = {}\noutput = json\n\n", self.region));
             credentials.push_str(&format!(
-                "[{profile}]\naws_access_key_id = {id}\naws_secret_access_key = local\n\n"
+                "[{profile}]\naws_access_key_id = {id}\naws_secret_access_key = {ROOT_SECRET}\n\n"
             ));
         }
         write_private(&paths.aws_config(), config.as_bytes())?;

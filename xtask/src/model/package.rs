@@ -36,8 +36,7 @@ pub(crate) fn code_uris(source: &str) -> Result<Vec<CodeUri>, String> {
     let mut found = Vec::new();
     visit(&root, &mut |key, node| {
         if key == "CodeUri"
-            && let Some((_, file)) = node.as_str().and_then(|text| text.split_once(FOLDER))
-            && let Some(function) = file.strip_suffix(".zip")
+            && let Some(function) = node.as_str().and_then(packaged_by)
         {
             found.push(CodeUri { function: function.to_owned(), edit: Edit::of(node, String::new()) });
         }
@@ -65,6 +64,11 @@ pub(crate) fn package_keys(template: &str) -> Result<BTreeMap<String, String>, S
         }
     });
     Ok(found)
+}
+
+/// The package that a code location names, when it is one of ours.
+pub(crate) fn packaged_by(code_uri: &str) -> Option<&str> {
+    code_uri.split_once(FOLDER)?.1.strip_suffix(".zip")
 }
 
 /// The template's text with the packages' places and the architecture in it; comments and order stay.

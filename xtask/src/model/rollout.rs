@@ -109,6 +109,19 @@ impl Shifting {
     }
 }
 
+/// The minute of a configuration's schedule at which the new version gets that share; `None` where it never does.
+pub(crate) fn minute_of(config: &str, weight: u32) -> Option<u32> {
+    let schedule = Shifting::parse(config).ok()?.schedule();
+    schedule.iter().find(|shift| shift.weight == weight).map(|shift| shift.minute)
+}
+
+/// Minutes of shift that are left when the new version has that share; `None` for a configuration of one's own.
+pub(crate) fn minutes_to_go(config: &str, weight: u32) -> Option<u32> {
+    let schedule = Shifting::parse(config).ok()?.schedule();
+    let now = schedule.iter().rfind(|shift| shift.weight <= weight).map_or(0, |shift| shift.minute);
+    schedule.last().map(|last| last.minute - now)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

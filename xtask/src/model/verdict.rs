@@ -26,6 +26,12 @@ pub(crate) enum Verdict {
     NothingToDo,
     /// A dry run found changes.
     Changes,
+    /// `test-deployment`: the deployment succeeded.
+    Healthy,
+    /// `test-deployment`: no deployment was in progress or began.
+    NothingToWatch,
+    /// `test-deployment`: the API answered nothing.
+    Unreachable,
 }
 
 /// The exit codes of every command, one table for all of them.
@@ -57,8 +63,13 @@ impl Verdict {
     /// `Changes` is 0 unless the caller asked for `--detailed-exitcode`.
     pub(crate) fn exit_code(self) -> ExitCode {
         match self {
-            Verdict::Released | Verdict::Done | Verdict::NothingToDo | Verdict::Changes => ExitCode::Ok,
-            Verdict::Rejected | Verdict::Failed => ExitCode::Failed,
+            Verdict::Released
+            | Verdict::Done
+            | Verdict::NothingToDo
+            | Verdict::Changes
+            | Verdict::Healthy
+            | Verdict::NothingToWatch => ExitCode::Ok,
+            Verdict::Rejected | Verdict::Failed | Verdict::Unreachable => ExitCode::Failed,
             Verdict::RolledBack => ExitCode::RolledBack,
             Verdict::Stuck => ExitCode::Stuck,
             Verdict::TimedOut => ExitCode::TimedOut,
@@ -84,6 +95,9 @@ impl Verdict {
             Verdict::Done => "done",
             Verdict::NothingToDo => "nothing-to-do",
             Verdict::Changes => "changes",
+            Verdict::Healthy => "healthy",
+            Verdict::NothingToWatch => "nothing-to-watch",
+            Verdict::Unreachable => "unreachable",
         }
     }
 }
@@ -105,6 +119,9 @@ mod tests {
             (Verdict::Done, "done", 0),
             (Verdict::NothingToDo, "nothing-to-do", 0),
             (Verdict::Changes, "changes", 0),
+            (Verdict::Healthy, "healthy", 0),
+            (Verdict::NothingToWatch, "nothing-to-watch", 0),
+            (Verdict::Unreachable, "unreachable", 1),
         ];
         for (verdict, word, code) in table {
             assert_eq!(serde_json::to_value(verdict).unwrap(), word);

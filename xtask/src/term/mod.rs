@@ -1,7 +1,10 @@
 //! What a person or a script sees: lines in text or JSON, progress, colors, the one question.
 
+mod chart;
 mod out;
 mod style;
 mod text;
 
+pub(crate) use chart::Chart;
 pub(crate) use out::{Options, Out};
+pub(crate) use text::{plain, watched};

@@ -60,6 +60,11 @@ impl Out {
         self.0.terminal && std::io::stdin().is_terminal()
     }
 
+    /// Whether colors are wanted.
+    pub(crate) fn has_colors(&self) -> bool {
+        self.0.paint.is_on()
+    }
+
     /// Prints a line.
     pub(crate) fn line(&self, line: &Line) {
         if self.0.options.json {

@@ -20,6 +20,11 @@ impl Paint {
         Self { on: !refused && std::io::stdout().is_terminal() }
     }
 
+    /// Whether it paints.
+    pub(crate) fn is_on(self) -> bool {
+        self.on
+    }
+
     /// Never paints.
     pub(crate) fn plain() -> Self {
         Self { on: false }

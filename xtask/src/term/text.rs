@@ -7,6 +7,7 @@ use crate::model::changeset::{Change, Op};
 use crate::model::line::{Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
 use crate::model::plan::{StackPlan, Wave};
 use crate::model::stack::Action;
+use crate::model::watch::Watched;
 
 /// The text of a line; `None` for what only a script wants to see.
 pub(crate) fn render(line: &Line, paint: Paint) -> Option<String> {
@@ -26,6 +27,31 @@ pub(crate) fn render(line: &Line, paint: Paint) -> Option<String> {
         Line::Warning { message } => Some(format!("  {} {message}", paint.warn("warning:"))),
         Line::Result(result) => Some(self::result(result, paint)),
     }
+}
+
+/// The same without colors.
+pub(crate) fn plain(line: &Line) -> Option<String> {
+    render(line, Paint::plain())
+}
+
+/// What a watcher saw, version by version.
+pub(crate) fn watched(watched: &Watched) -> String {
+    let mut text =
+        format!("\n  {:<32} {:>9} {:>7} {:>9} {:>9}", "version", "requests", "errors", "p50", "p99");
+    for (key, seen) in &watched.versions {
+        let _ = write!(
+            text,
+            "\n  {key:<32} {:>9} {:>7} {:>6.1} ms {:>6.1} ms",
+            seen.requests, seen.errors, seen.p50, seen.p99
+        );
+    }
+    for (what, count) in &watched.failures {
+        let _ = write!(text, "\n  {count} times nobody answered: {what}");
+    }
+    if let Some(error) = &watched.first_error {
+        let _ = write!(text, "\n  the first error: {error}");
+    }
+    text
 }
 
 /// A step in one row: mark, name, mode, seconds, reason.

@@ -3,7 +3,6 @@
 use api::cursor::{self, Page};
 use api::event::Request;
 use api::fields;
-use api::form::Form;
 use api::model::{Location, Partition};
 use api::problem::{Failure, Problem};
 use api::response::Response;
@@ -12,6 +11,7 @@ use api::serve::Context;
 use api::store::Store;
 use uuid::Uuid;
 
+use crate::form::Form;
 use crate::routes::Operation;
 
 /// All locations, by id, a page at a time.
@@ -23,7 +23,11 @@ pub(crate) async fn list<S: Store>(
     let page = Page::from_query(&call.query, Partition::Locations)?;
     let listing = store.locations(&page).await?;
     let path = format!("{}/api/locations?limit={}", request.base, page.limit);
-    Ok(cursor::linked(Response::json(200, &listing.items)?, &path, listing.next.as_deref()))
+    Ok(cursor::linked(
+        Response::json(200, &listing.items)?,
+        &path,
+        listing.next.as_deref().map(cursor::encode),
+    ))
 }
 
 /// One location.

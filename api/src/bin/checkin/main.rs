@@ -1,6 +1,8 @@
 //! The function `checkin`: locations, registrations, and what it says of itself.
 
-mod about;
+mod form;
+#[cfg(test)]
+mod limits;
 mod locations;
 mod registrations;
 mod routes;
@@ -25,7 +27,7 @@ const IDENTITY: Identity = Identity {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    api::log::init();
+    api::log::init(IDENTITY);
     match start().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,22 +1,25 @@
 //! Who was where on a day.
 
-use std::str::FromStr;
-
 use api::cursor::{self, Page};
 use api::event::Request;
 use api::fields;
-use api::form::Form;
-use api::model::{Day, Partition, Registration};
+use api::model::{Day, Moment, Partition, Registration, sort_key};
 use api::problem::{Failure, Problem};
 use api::response::Response;
 use api::router::Call;
 use api::serve::Context;
-use api::store::Store;
+use api::store::{Store, Stretch};
+use uuid::Uuid;
 
+use crate::form::Form;
 use crate::locations;
 use crate::routes::Operation;
 
 const SECONDS_PER_DAY: i64 = 86_400;
+
+/// A deletion without `timestamp` looks through its day for the id, 1 MB (some 3000 check-ins) a read, and reads so
+/// often at most.
+pub(crate) const MAX_READS: usize = 8;
 
 /// The registrations of a day, of one location if one is named, in the order of time, a page at a time.
 pub(crate) async fn list<S: Store>(
@@ -25,8 +28,7 @@ pub(crate) async fn list<S: Store>(
     store: &S,
     context: &Context,
 ) -> Result<Response, Failure> {
-    let given = call.query.get("dt").ok_or_else(|| Problem::parameter("dt", "is required"))?;
-    let day = Day::from_str(given).map_err(|reason| Problem::parameter("dt", reason))?;
+    let day = day(call)?;
     let location = call.query.get("locationId").map(fields::uuid).transpose();
     let location = location.map_err(|reason| Problem::parameter("locationId", reason))?;
     let page = Page::from_query(&call.query, Partition::Day(day))?;
@@ -36,7 +38,11 @@ pub(crate) async fn list<S: Store>(
         path.push_str(&format!("&locationId={location}"));
     }
     path.push_str(&format!("&limit={}", page.limit));
-    Ok(cursor::linked(Response::json(200, &listing.items)?, &path, listing.next.as_deref()))
+    Ok(cursor::linked(
+        Response::json(200, &listing.items)?,
+        &path,
+        listing.next.as_deref().map(cursor::encode),
+    ))
 }
 
 /// Registers a person at a location, now.
@@ -65,4 +71,46 @@ pub(crate) async fn create<S: Store>(
     let expires_at = context.now.seconds() + retention_days * SECONDS_PER_DAY;
     store.add_registration(&registration, expires_at).await?;
     Ok(Response::json(201, &registration)?)
+}
+
+/// Removes a registration: people can ask for that. The key begins with the time, which the id alone does not tell:
+/// `dt` names the day to look through, and `timestamp`, where it is given, the very item.
+pub(crate) async fn delete<S: Store>(call: &Call<Operation>, store: &S) -> Result<Response, Failure> {
+    let id = fields::uuid(&call.segment).map_err(|reason| Problem::parameter("id", reason))?;
+    let day = day(call)?;
+    let timestamp = call.query.get("timestamp").map(str::parse::<Moment>).transpose();
+    let timestamp = timestamp.map_err(|reason| Problem::parameter("timestamp", reason))?;
+    let sort_key = match timestamp {
+        // A time of another day is no time of this one: there is nothing to remove.
+        Some(moment) => (moment.day() == day).then(|| sort_key(moment, id)),
+        None => find(day, id, store).await?,
+    };
+    let removed = match sort_key {
+        Some(sort_key) => store.remove_registration(day, &sort_key).await?,
+        None => false,
+    };
+    if removed {
+        return Ok(Response::empty(204));
+    }
+    Err(Problem::new(404, "there is no registration with this id on that day").into())
+}
+
+/// The sort key of the registration with this id, also of one that has expired and is not yet gone.
+async fn find<S: Store>(day: Day, id: Uuid, store: &S) -> Result<Option<String>, Failure> {
+    let mut stretch = Stretch::whole(day, 0);
+    for _ in 0..MAX_READS {
+        let read = store.stretch(&stretch).await?;
+        if let Some(found) = read.items.iter().find(|registration| registration.id == id) {
+            return Ok(Some(found.sort_key()));
+        }
+        let Some(next) = read.next else { return Ok(None) };
+        stretch = stretch.behind(&next);
+    }
+    let reason = "is required too: that day holds more than one request looks through";
+    Err(Problem::parameter("timestamp", reason).into())
+}
+
+fn day(call: &Call<Operation>) -> Result<Day, Problem> {
+    let given = call.query.get("dt").ok_or_else(|| Problem::parameter("dt", "is required"))?;
+    given.parse().map_err(|reason: &str| Problem::parameter("dt", reason))
 }

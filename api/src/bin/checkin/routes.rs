@@ -1,5 +1,6 @@
 //! The routes of this function, and which handler answers each.
 
+use api::about;
 use api::cursor::PARAMETERS as PAGE;
 use api::event::Request;
 use api::problem::Failure;
@@ -8,7 +9,7 @@ use api::router::{self, Call, Route};
 use api::serve::Context;
 use api::store::Store;
 
-use crate::{about, locations, registrations};
+use crate::{locations, registrations};
 
 /// What this function can do, in the words of an OpenAPI document's operation ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub(crate) enum Operation {
     DeleteLocation,
     ListRegistrations,
     CreateRegistration,
+    DeleteRegistration,
 }
 
 /// All of its routes.
@@ -44,6 +46,12 @@ pub(crate) const ROUTES: &[Route<Operation>] = &[
         path: "/api/registrations",
         query: &[],
         operation: Operation::CreateRegistration,
+    },
+    Route {
+        method: "DELETE",
+        path: "/api/registrations/{id}",
+        query: &["dt", "timestamp"],
+        operation: Operation::DeleteRegistration,
     },
 ];
 
@@ -69,14 +77,16 @@ async fn answer<S: Store>(
     retention_days: i64,
 ) -> Result<Response, Failure> {
     match call.operation {
-        Operation::GetVersion => about::version(context),
-        Operation::GetHealth => about::health(context),
-        Operation::ListValues => about::values(),
+        Operation::GetVersion => Ok(about::version(context)?),
+        Operation::GetHealth => Ok(about::health(context)?),
+        // Two constants: the original's second probe.
+        Operation::ListValues => Ok(Response::json(200, &["value1", "value2"])?),
         Operation::ListLocations => locations::list(call, request, store).await,
         Operation::CreateLocation => locations::create(request, store, context).await,
         Operation::GetLocation => locations::get(call, store).await,
         Operation::DeleteLocation => locations::delete(call, store).await,
         Operation::ListRegistrations => registrations::list(call, request, store, context).await,
         Operation::CreateRegistration => registrations::create(request, store, context, retention_days).await,
+        Operation::DeleteRegistration => registrations::delete(call, store).await,
     }
 }

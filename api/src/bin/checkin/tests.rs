@@ -1,12 +1,16 @@
-//! The function as a client sees it, over a store in memory.
+//! The function as a client sees it, over a store in memory. What it takes at its limits is in [`crate::limits`].
 
+#[path = "../../../tests/support/document.rs"]
+pub(crate) mod document;
 #[path = "../../../tests/support/memory.rs"]
 mod memory;
+#[path = "../../../tests/support/yaml.rs"]
+mod yaml;
 
 use api::event::Request;
 use api::response::Response;
 use api::serve::Context;
-use memory::MemoryStore;
+pub(crate) use memory::MemoryStore;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -26,7 +30,7 @@ fn context() -> Context {
     }
 }
 
-async fn send(store: &MemoryStore, request: &Request) -> Response {
+pub(crate) async fn send(store: &MemoryStore, request: &Request) -> Response {
     let response = handle(request, store, &context(), 28).await;
     assert_eq!(response.header("x-causeway-version"), Some("0.1.0+0123456789ab"), "{request:?}");
     assert_eq!(response.header("x-causeway-lambda-version"), Some("7"), "{request:?}");
@@ -39,32 +43,49 @@ async fn send(store: &MemoryStore, request: &Request) -> Response {
     response
 }
 
-async fn get(store: &MemoryStore, path: &str) -> Response {
+pub(crate) async fn get(store: &MemoryStore, path: &str) -> Response {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     send(store, &Request::new("GET", path, query)).await
 }
 
-async fn post(store: &MemoryStore, path: &str, body: &str) -> Response {
+pub(crate) async fn post(store: &MemoryStore, path: &str, body: &str) -> Response {
     send(store, &Request::new("POST", path, "").with_body("application/json; charset=utf-8", body)).await
 }
 
-fn body(response: &Response) -> Value {
+pub(crate) fn body(response: &Response) -> Value {
     serde_json::from_str(response.body.as_deref().unwrap_or("null")).unwrap()
 }
 
-async fn new_location(store: &MemoryStore, name: &str) -> String {
+pub(crate) async fn new_location(store: &MemoryStore, name: &str) -> String {
     let response = post(store, "/api/locations", &json!({"locationName": name}).to_string()).await;
     assert_eq!(response.status, 201);
     body(&response)["locationId"].as_str().unwrap().to_owned()
 }
 
 #[test]
-fn no_route_stands_twice() {
-    for (at, route) in ROUTES.iter().enumerate() {
-        let same = |other: &&api::router::Route<_>| (other.method, other.path) == (route.method, route.path);
-        assert_eq!(ROUTES.iter().position(|other| same(&other)), Some(at), "{route:?}");
-        assert_eq!(ROUTES.iter().filter(|other| other.operation == route.operation).count(), 1, "{route:?}");
-    }
+fn the_routes_are_those_of_the_contract() {
+    let all = document::operations(&document::document()).into_iter();
+    let mut expected: Vec<_> = all.filter(|operation| operation.function == "checkin").collect();
+    let mut found: Vec<_> = ROUTES
+        .iter()
+        .map(|route| {
+            let name = format!("{:?}", route.operation);
+            let id = format!("{}{}", name[..1].to_lowercase(), &name[1..]);
+            let known = expected.iter().find(|operation| operation.id == id);
+            document::Operation {
+                method: route.method.to_owned(),
+                path: route.path.to_owned(),
+                id,
+                function: "checkin".to_owned(),
+                query: route.query.iter().map(|name| (*name).to_owned()).collect(),
+                // The table does not know about signatures: API Gateway asks for them.
+                protected: known.is_some_and(|operation| operation.protected),
+            }
+        })
+        .collect();
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]
@@ -72,7 +93,7 @@ async fn it_says_what_it_is() {
     let store = MemoryStore { broken: true, ..MemoryStore::default() };
     for (path, expected) in [
         ("/api/version", json!({"version": "0.1.0+0123456789ab", "function": "checkin"})),
-        ("/api/health", json!({"status": "ok", "version": "0.1.0+0123456789ab"})),
+        ("/api/health", json!({"status": "ok", "version": "0.1.0+0123456789ab", "function": "checkin"})),
         ("/api/values", json!(["value1", "value2"])),
         ("/api/values?a=<\"&%zz", json!(["value1", "value2"])),
     ] {
@@ -130,6 +151,117 @@ async fn a_person_checks_in() {
     let expires_at =
         store.registrations.lock().unwrap().values().map(|(_, expires_at)| *expires_at).collect::<Vec<_>>();
     assert_eq!(expires_at, [1_709_194_500 + 28 * 86_400]);
+}
+
+#[tokio::test]
+async fn two_check_ins_of_one_microsecond_are_both_kept() {
+    let store = MemoryStore::default();
+    let id = new_location(&store, "Desk 14").await;
+    let jane = format!("{{\"locationId\":\"{id}\",{JANE}}}");
+    // The clock of these tests stands still: the two have everything in common but their ids.
+    let (one, two) =
+        (post(&store, "/api/registrations", &jane).await, post(&store, "/api/registrations", &jane).await);
+    let (mut one, mut two) = (body(&one), body(&two));
+    assert_eq!(
+        body(&get(&store, "/api/registrations?dt=2024-02-29").await).as_array().map(Vec::len),
+        Some(2)
+    );
+    assert_ne!(one["id"].take(), two["id"].take());
+    assert_eq!(one, two);
+}
+
+/// Three people check in on the day; the ids of their registrations.
+async fn three_check_ins(store: &MemoryStore) -> Vec<String> {
+    let id = new_location(store, "Desk 14").await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let made = post(store, "/api/registrations", &format!("{{\"locationId\":\"{id}\",{JANE}}}")).await;
+        ids.push(body(&made)["id"].as_str().unwrap().to_owned());
+    }
+    ids.sort();
+    ids
+}
+
+async fn delete(store: &MemoryStore, path: &str) -> Response {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    send(store, &Request::new("DELETE", path, query)).await
+}
+
+#[tokio::test]
+async fn a_registration_is_deleted() {
+    const TIME: &str = "2024-02-29T08:15:00.000001Z";
+    let store = MemoryStore::default();
+    let ids = three_check_ins(&store).await;
+    for (path, status) in [
+        (format!("/api/registrations/{}?dt=2024-03-01", ids[0]), 404),
+        (format!("/api/registrations/{NOBODY}?dt=2024-02-29"), 404),
+        (format!("/api/registrations/{}?dt=2024-02-29&timestamp=2024-02-29T08:15:00.000002Z", ids[0]), 404),
+        (format!("/api/registrations/{}?dt=2024-02-28&timestamp={TIME}", ids[0]), 404),
+        (format!("/api/registrations/{}", ids[0]), 400),
+        (format!("/api/registrations/{}?timestamp={TIME}", ids[0]), 400),
+        (format!("/api/registrations/{}?dt=2024-02-29&email=x", ids[0]), 400),
+        ("/api/registrations/x?dt=2024-02-29".to_owned(), 400),
+    ] {
+        assert_eq!(delete(&store, &path).await.status, status, "{path}");
+        assert_eq!(store.registrations.lock().unwrap().len(), 3, "{path}");
+    }
+    let gone = delete(&store, &format!("/api/registrations/{}?dt=2024-02-29", ids[0])).await;
+    assert_eq!((gone.status, gone.body), (204, None));
+    let exact = format!("/api/registrations/{}?timestamp={TIME}&dt=2024-02-29", ids[1].to_uppercase());
+    let before = store.reads.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(delete(&store, &exact).await.status, 204);
+    assert_eq!(
+        store.reads.load(std::sync::atomic::Ordering::Relaxed),
+        before,
+        "nothing had to be looked for"
+    );
+    assert_eq!(delete(&store, &exact).await.status, 404);
+    let left = body(&get(&store, "/api/registrations?dt=2024-02-29").await);
+    assert_eq!((left.as_array().map(Vec::len), &left[0]["id"]), (Some(1), &json!(ids[2])));
+}
+
+#[tokio::test]
+async fn a_deletion_looks_through_so_much_and_no_more() {
+    let store = MemoryStore { read_size: 1, ..MemoryStore::default() };
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.extend(three_check_ins(&store).await);
+    }
+    ids.sort();
+    let path = |id: &str| format!("/api/registrations/{id}?dt=2024-02-29");
+    let last = delete(&store, &path(&ids[8])).await;
+    assert_eq!(last.status, 400, "it stands behind what is looked through");
+    assert!(last.body.unwrap().contains("timestamp"));
+    assert_eq!(delete(&store, &path(&ids[7])).await.status, 204);
+    let exact = format!("{}&timestamp=2024-02-29T08:15:00.000001Z", path(&ids[8]));
+    assert_eq!(delete(&store, &exact).await.status, 204);
+    assert_eq!(store.registrations.lock().unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn a_registration_that_has_expired_can_still_be_deleted() {
+    let store = MemoryStore::default();
+    let ids = three_check_ins(&store).await;
+    store.registrations.lock().unwrap().values_mut().for_each(|(_, expires_at)| *expires_at = 1);
+    assert_eq!(body(&get(&store, "/api/registrations?dt=2024-02-29").await), json!([]));
+    assert_eq!(delete(&store, &format!("/api/registrations/{}?dt=2024-02-29", ids[0])).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_catch_all_route_leads_to_no_operation() {
+    let store = MemoryStore::default();
+    for (method, path, status) in [
+        ("GET", "/api/registrations", 404),
+        ("DELETE", "/api/locations/x", 404),
+        ("PUT", "/api/registrations", 405),
+        ("GET", "/api/nothing", 404),
+    ] {
+        let event = json!({
+            "routeKey": "$default", "rawPath": path, "rawQueryString": "dt=2024-02-29",
+            "requestContext": {"http": {"method": method}}
+        });
+        assert_eq!(send(&store, &Request::from_event(event)).await.status, status, "{method} {path}");
+    }
 }
 
 #[tokio::test]
@@ -253,8 +385,16 @@ async fn what_breaks_a_rule_is_refused() {
 #[tokio::test]
 async fn a_broken_store_is_a_plain_500() {
     let store = MemoryStore { broken: true, ..MemoryStore::default() };
-    for path in ["/api/locations", &format!("/api/locations/{NOBODY}"), "/api/registrations?dt=2024-02-29"] {
-        let response = get(&store, path).await;
+    let deletion = format!("/api/registrations/{NOBODY}?dt=2024-02-29");
+    for (method, path) in [
+        ("GET", "/api/locations"),
+        ("GET", &format!("/api/locations/{NOBODY}")),
+        ("GET", "/api/registrations?dt=2024-02-29"),
+        ("DELETE", &deletion),
+        ("DELETE", &format!("{deletion}&timestamp=2024-02-29T08:15:00.000001Z")),
+    ] {
+        let (plain, query) = path.split_once('?').unwrap_or((path, ""));
+        let response = send(&store, &Request::new(method, plain, query)).await;
         let problem = body(&response);
         assert_eq!((response.status, &problem["requestId"]), (500, &json!("request-1")), "{path}");
         assert!(!problem.to_string().contains("Throughput"), "{problem}");
@@ -274,6 +414,7 @@ async fn ten_thousand_events_are_answered() {
         "dt",
         "limit=2",
         "limit=-1",
+        "timestamp=2024-02-29T08:15:00.000001Z",
         "next=MTo",
         "&",
         "=",

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::access::Caller;
 use super::routes::Found;
 use super::{LAMBDA_VERSION_HEADER, VERSION_HEADER, gateway};
 
@@ -20,11 +21,12 @@ pub(super) struct Answer {
     pub(super) payload: Vec<u8>,
 }
 
-/// The event for a request.
+/// The event for a request; `caller` is who signed it, where its route asks for that.
 pub(super) fn request(
     account: &str,
     api: &str,
     found: &Found,
+    caller: Option<&Caller>,
     parts: &http::request::Parts,
     body: &[u8],
 ) -> Value {
@@ -91,6 +93,9 @@ pub(super) fn request(
         },
         "isBase64Encoded": false,
     });
+    if let Some(caller) = caller {
+        event["requestContext"]["authorizer"] = json!({"iam": caller.to_event()});
+    }
     let Some(map) = event.as_object_mut() else { return event };
     if !cookies.is_empty() {
         map.insert("cookies".into(), Value::Array(cookies));
@@ -197,7 +202,7 @@ fn from_value(value: Value) -> Response {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::routes::Integration;
+    use super::super::routes::{Integration, Lock};
     use super::*;
 
     fn found() -> Found {
@@ -205,6 +210,7 @@ mod tests {
             key: "GET /a/{id}".into(),
             parameters: BTreeMap::from([("id".to_owned(), "x".to_owned())]),
             integration: Integration { function: "f".into(), alias: None },
+            lock: Lock::Open,
         }
     }
 
@@ -222,7 +228,7 @@ mod tests {
             .unwrap()
             .into_parts()
             .0;
-        let event = request("222222222222", "api1", &found(), &request_parts, b"{}");
+        let event = request("222222222222", "api1", &found(), None, &request_parts, b"{}");
         assert_eq!(event["version"], "2.0");
         assert_eq!(event["rawPath"], "/a/x y");
         assert_eq!(event["rawQueryString"], "q=1&q=2&z=");
@@ -232,7 +238,8 @@ mod tests {
         assert_eq!(event["pathParameters"], json!({"id": "x"}));
         assert_eq!(event["requestContext"]["http"]["method"], "POST");
         assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("{}"), &json!(false)));
-        let event = request("222222222222", "api1", &found(), &request_parts, &[0xff, 0xfe]);
+        assert_eq!(event["requestContext"].get("authorizer"), None);
+        let event = request("222222222222", "api1", &found(), None, &request_parts, &[0xff, 0xfe]);
         assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("//4="), &json!(true)));
     }
 

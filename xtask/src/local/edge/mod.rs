@@ -1,8 +1,10 @@
 //! The edge: a small HTTP front for each deployed HTTP API.
 //!
-//! It takes plain HTTP requests, finds the route, builds the event that API Gateway would, picks a version by the
-//! rollout's current weights, invokes that version, and answers as the function said. Every answer names the version.
+//! It takes plain HTTP requests, finds the route, asks for a signature where the route does, builds the event that API
+//! Gateway would, picks a version by the rollout's current weights, invokes that version, and answers as the function
+//! said. Every answer names the version.
 
+mod access;
 mod event;
 mod routes;
 mod split;
@@ -26,7 +28,8 @@ use super::metrics::Invocation;
 use super::operation::alias_version;
 use super::resources::Resources;
 use crate::clock::Stopwatch;
-use routes::{Found, Integration, Routes};
+use access::Caller;
+use routes::{Found, Integration, Lock, Routes};
 use split::Split;
 
 /// API Gateway's limit for a payload ("Quotas for HTTP APIs").
@@ -114,7 +117,8 @@ pub(crate) async fn deployed(cloud: &Arc<Cloud>, key: &StackKey, record: &Record
     let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(()) };
     let Some((logical_id, api)) = resources.of_type("AWS::ApiGatewayV2::Api").next() else { return Ok(()) };
     let expanded = expanded_template(cloud, key).await?;
-    let routes = Arc::new(Routes::of(&expanded, logical_id, &resources));
+    let holds = |name: &str| Resources::condition(&cloud.emulator, key, record, name);
+    let routes = Arc::new(Routes::of(&expanded, logical_id, &resources, &holds)?);
     if let Some(edge) = cloud.edges.edges().get(key) {
         *edge.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes;
         return Ok(());
@@ -177,8 +181,17 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
     let Some(found) = routes.find(&parts.method, parts.uri.path()) else {
         return gateway(StatusCode::NOT_FOUND, "Not Found");
     };
+    let caller = match app.admit(&found, &parts, &body).await {
+        Ok(Admission::Open) => None,
+        Ok(Admission::Caller(caller)) => Some(caller),
+        Ok(Admission::Refused(status, message)) => return gateway(status, message),
+        Err(error) => {
+            tracing::error!(stack = app.key.1, "ask about a caller: {error:#}");
+            return gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+        }
+    };
     let integration = found.integration.clone();
-    match app.invoke(&integration, &found, &parts, &body).await {
+    match app.invoke(&integration, &found, caller.as_ref(), &parts, &body).await {
         Ok((version, answer, millis)) => {
             let response = event::response(&answer, &version);
             app.cloud.metrics.record(
@@ -203,12 +216,41 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
     }
 }
 
+/// What becomes of a request at its route's lock.
+enum Admission {
+    /// The route has none.
+    Open,
+    /// Somebody who may.
+    Caller(Caller),
+    /// What API Gateway answers to all others.
+    Refused(StatusCode, &'static str),
+}
+
 impl App {
+    /// Lets a request in, or does not. Whatever is wrong with a signature, API Gateway says the same.
+    async fn admit(
+        &self,
+        found: &Found,
+        parts: &http::request::Parts,
+        body: &[u8],
+    ) -> anyhow::Result<Admission> {
+        match found.lock {
+            Lock::Open => Ok(Admission::Open),
+            Lock::Unknown => Ok(Admission::Refused(StatusCode::UNAUTHORIZED, "Unauthorized")),
+            Lock::Iam => {
+                let caller = access::caller(&self.cloud, &self.key.0, &self.api, parts, body).await?;
+                let forbidden = Admission::Refused(StatusCode::FORBIDDEN, "Forbidden");
+                Ok(caller.map_or(forbidden, Admission::Caller))
+            }
+        }
+    }
+
     /// Invokes a version of the route's function; the version's number and the raw answer.
     async fn invoke(
         &self,
         integration: &Integration,
         found: &Found,
+        caller: Option<&Caller>,
         parts: &http::request::Parts,
         body: &[u8],
     ) -> anyhow::Result<(String, event::Answer, f64)> {
@@ -224,7 +266,7 @@ impl App {
                 None => "$LATEST".to_owned(),
             },
         };
-        let event = event::request(account, &self.api, found, parts, body);
+        let event = event::request(account, &self.api, found, caller, parts, body);
         let path = format!("/2015-03-31/functions/{function}/invocations?Qualifier={version}");
         let bytes = event.to_string().into_bytes();
         let watch = Stopwatch::start();

@@ -1,4 +1,4 @@
-//! The routes of an HTTP API, read from its OpenAPI body as SAM expands it.
+//! The routes of an HTTP API, read from its OpenAPI body as SAM expands it: where each leads, and who may use it.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,17 @@ pub(super) struct Integration {
     pub(super) alias: Option<String>,
 }
 
+/// What a route asks of its callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// Nothing.
+    Open,
+    /// An AWS signature.
+    Iam,
+    /// Something that the edge does not know, such as a token: nobody gets in.
+    Unknown,
+}
+
 /// A route that was found for a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -25,6 +36,8 @@ pub(super) struct Found {
     pub(super) parameters: BTreeMap<String, String>,
     /// What it leads to.
     pub(super) integration: Integration,
+    /// What it asks for.
+    pub(super) lock: Lock,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +55,7 @@ struct Route {
     path: String,
     segments: Vec<Segment>,
     integration: Integration,
+    lock: Lock,
 }
 
 /// All routes of an API.
@@ -49,13 +63,22 @@ struct Route {
 pub(super) struct Routes(Vec<Route>);
 
 impl Routes {
-    /// From the expanded template. A route whose integration is no function of the stack is left out.
-    pub(super) fn of(template: &Value, api: &str, resources: &Resources) -> Self {
-        let paths =
-            template.pointer(&format!("/Resources/{api}/Properties/Body/paths")).and_then(Value::as_object);
+    /// From the expanded template; `holds` says whether a condition of it does. A route whose integration is no
+    /// function of the stack is left out.
+    ///
+    /// # Errors
+    /// A condition cannot be evaluated.
+    pub(super) fn of(
+        template: &Value,
+        api: &str,
+        resources: &Resources,
+        holds: &dyn Fn(&str) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Self> {
+        let body = template.pointer(&format!("/Resources/{api}/Properties/Body")).unwrap_or(&Value::Null);
         let mut routes = Vec::new();
-        for (path, methods) in paths.into_iter().flatten() {
-            for (method, operation) in methods.as_object().into_iter().flatten() {
+        for (path, methods) in body.get("paths").and_then(Value::as_object).into_iter().flatten() {
+            for (method, operation) in chosen(methods, holds)?.as_object().into_iter().flatten() {
+                let operation = chosen(operation, holds)?;
                 let uri = operation.pointer("/x-amazon-apigateway-integration/uri").unwrap_or(&Value::Null);
                 let Some(integration) = integration(template, uri, resources) else { continue };
                 let method = if method.starts_with("x-amazon") {
@@ -63,10 +86,17 @@ impl Routes {
                 } else {
                     method.to_ascii_uppercase()
                 };
-                routes.push(Route { method, path: path.clone(), segments: segments(path), integration });
+                let lock = lock(body, operation, holds)?;
+                routes.push(Route {
+                    method,
+                    path: path.clone(),
+                    segments: segments(path),
+                    integration,
+                    lock,
+                });
             }
         }
-        Self(routes)
+        Ok(Self(routes))
     }
 
     /// The route of a request: a full match before parameters before `{proxy+}`, a method before ANY
@@ -81,20 +111,65 @@ impl Routes {
             let Some((score, parameters)) = matched(&route.segments, &parts) else { continue };
             let score = score * 2 + u32::from(route.method != "ANY");
             if best.as_ref().is_none_or(|(found, _)| score > *found) {
-                let key = if route.path == "/$default" {
+                let key = if is_default(&route.path) {
                     "$default".to_owned()
                 } else {
                     format!("{} {}", route.method, route.path)
                 };
-                best = Some((score, Found { key, parameters, integration: route.integration.clone() }));
+                let integration = route.integration.clone();
+                best = Some((score, Found { key, parameters, integration, lock: route.lock }));
             }
         }
         best.map(|(_, found)| found)
     }
 }
 
+/// A value, or the branch that counts where it is an `Fn::If`; nothing for `AWS::NoValue`.
+fn chosen<'v>(value: &'v Value, holds: &dyn Fn(&str) -> anyhow::Result<bool>) -> anyhow::Result<&'v Value> {
+    let mut value = value;
+    while let Some([Value::String(condition), yes, no]) =
+        value.get("Fn::If").and_then(Value::as_array).map(Vec::as_slice)
+    {
+        value = if holds(condition)? { yes } else { no };
+    }
+    let nothing = value.get("Ref").is_some_and(|name| name == "AWS::NoValue");
+    Ok(if nothing { &Value::Null } else { value })
+}
+
+/// What an operation asks for: its own `security`, else the document's. One that can be met in several ways is taken by
+/// its strictest, which is on the safe side.
+fn lock(
+    body: &Value,
+    operation: &Value,
+    holds: &dyn Fn(&str) -> anyhow::Result<bool>,
+) -> anyhow::Result<Lock> {
+    let own = operation.get("security").map(|security| chosen(security, holds)).transpose()?;
+    let security = match own.filter(|own| !own.is_null()) {
+        Some(own) => own,
+        None => chosen(body.get("security").unwrap_or(&Value::Null), holds)?,
+    };
+    let mut lock = Lock::Open;
+    for requirement in security.as_array().into_iter().flatten() {
+        for scheme in chosen(requirement, holds)?.as_object().into_iter().flat_map(|schemes| schemes.keys()) {
+            let kind = body
+                .pointer(&format!("/components/securitySchemes/{scheme}/x-amazon-apigateway-authtype"))
+                .and_then(Value::as_str);
+            if kind != Some("awsSigv4") {
+                return Ok(Lock::Unknown);
+            }
+            lock = Lock::Iam;
+        }
+    }
+    Ok(lock)
+}
+
+/// SAM writes the default route with and without a slash.
+fn is_default(path: &str) -> bool {
+    path.trim_start_matches('/') == "$default"
+}
+
 fn segments(path: &str) -> Vec<Segment> {
-    if path == "/$default" {
+    if is_default(path) {
         return vec![Segment::Rest("proxy".to_owned())];
     }
     path.trim_start_matches('/')
@@ -164,6 +239,8 @@ fn integration(template: &Value, uri: &Value, resources: &Resources) -> Option<I
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn routes(list: &[(&str, &str)]) -> Routes {
@@ -175,6 +252,7 @@ mod tests {
                     path: (*path).into(),
                     segments: segments(path),
                     integration: integration.clone(),
+                    lock: Lock::Open,
                 })
                 .collect(),
         )
@@ -200,6 +278,45 @@ mod tests {
             assert_eq!(routes.find(&method, path).unwrap().key, expected, "{method} {path}");
         }
         assert_eq!(routes.find(&Method::GET, "/a/x%20y").unwrap().parameters["id"], "x y");
+    }
+
+    #[test]
+    fn locks_follow_the_stacks_parameters() {
+        let lambda = |security: Value| {
+            let uri = "arn:aws:apigateway:r:lambda:path/2015-03-31/functions/arn:aws:lambda:r:1:function:f:live/invocations";
+            let mut operation = json!({"x-amazon-apigateway-integration": {"uri": uri}});
+            if !security.is_null() {
+                operation["security"] = security;
+            }
+            operation
+        };
+        let iam = json!([{"AWS_IAM": []}]);
+        let template = json!({"Resources": {"Api": {"Properties": {"Body": {
+            "components": {"securitySchemes": {"AWS_IAM": {"x-amazon-apigateway-authtype": "awsSigv4"}, "Token": {"type": "oauth2"}}},
+            "paths": {
+                "/if": {"get": lambda(json!({"Fn::If": ["Locked", iam, {"Ref": "AWS::NoValue"}]}))},
+                "/nested": {"get": {"Fn::If": ["Never", lambda(iam.clone()), lambda(json!({"Fn::If": ["Locked", iam, []]}))]}},
+                "/open": {"get": lambda(Value::Null)},
+                "/token": {"get": lambda(json!([{"Token": []}, {"AWS_IAM": []}]))},
+                "$default": {"x-amazon-apigateway-any-method": lambda(Value::Null)},
+            }
+        }}}}});
+        for (locked, expected) in [(true, Lock::Iam), (false, Lock::Open)] {
+            let holds = |name: &str| Ok(name == "Locked" && locked);
+            let routes = Routes::of(&template, "Api", &Resources::default(), &holds).unwrap();
+            for (path, expected) in
+                [("/if", expected), ("/nested", expected), ("/open", Lock::Open), ("/token", Lock::Unknown)]
+            {
+                assert_eq!(routes.find(&Method::GET, path).unwrap().lock, expected, "{path} {locked}");
+            }
+            let default = routes.find(&Method::PUT, "/if").unwrap();
+            assert_eq!((default.key.as_str(), default.lock), ("$default", Lock::Open));
+        }
+        let broken = |_: &str| anyhow::bail!("nothing is known of it");
+        assert!(
+            Routes::of(&template, "Api", &Resources::default(), &broken).is_err(),
+            "in doubt there is no API"
+        );
     }
 
     #[test]

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::Call;
-use crate::local::sign;
+use crate::local::state::ROOT_SECRET;
 use crate::local::xml::Element;
 use crate::model::fault::Fault;
 use crate::model::keys::Keys;
+use crate::sign;
 
 /// Keys that STS handed out through the front. They live in memory only.
 #[derive(Default)]
@@ -19,7 +20,22 @@ pub(crate) struct Identities(Mutex<HashMap<String, Known>>);
 #[derive(Clone)]
 struct Known {
     account: String,
+    /// The session's ARN, `…:assumed-role/<role>/<session>`.
+    arn: String,
     keys: Keys,
+}
+
+/// Who signed a call of a deployed API.
+#[derive(Clone)]
+pub(crate) struct Signer {
+    /// The caller's account.
+    pub(crate) account: String,
+    /// The caller's ARN.
+    pub(crate) arn: String,
+    /// The ARN of the role behind a session; `None` for an account's root.
+    pub(crate) role: Option<String>,
+    /// What the call must be signed with.
+    pub(crate) keys: Keys,
 }
 
 /// The access key id and the service of a call's signature, from its header or its query.
@@ -65,7 +81,7 @@ impl Identities {
             secret: text(&["Credentials", "SecretAccessKey"]),
             token: Some(text(&["Credentials", "SessionToken"])),
         };
-        let known = Known { account: account.to_owned(), keys };
+        let known = Known { account: account.to_owned(), arn: arn.clone(), keys };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, known);
     }
 
@@ -84,6 +100,18 @@ impl Identities {
     /// The keys of a session that began here.
     pub(crate) fn keys(&self, access_key: &str) -> Option<Keys> {
         self.get(access_key).map(|known| known.keys)
+    }
+
+    /// Who an access key belongs to: a root, or a session that began here.
+    pub(crate) fn signer(&self, access_key: &str) -> Option<Signer> {
+        if is_root(access_key) {
+            let keys = Keys { id: access_key.to_owned(), secret: ROOT_SECRET.to_owned(), token: None };
+            let arn = format!("arn:aws:iam::{access_key}:root");
+            return Some(Signer { account: access_key.to_owned(), arn, role: None, keys });
+        }
+        let Known { account, arn, keys } = self.get(access_key)?;
+        let role = arn.split('/').nth(1).map(|role| format!("arn:aws:iam::{account}:role/{role}"));
+        Some(Signer { account, arn, role, keys })
     }
 
     /// The headers of a call with another body, signed anew by the call's own signer.
@@ -155,6 +183,11 @@ mod tests {
         assert_eq!(identities.account("ASIA1").as_deref(), Some("222222222222"));
         assert_eq!(identities.account("333333333333").as_deref(), Some("333333333333"));
         assert_eq!(identities.account("ASIA9"), None);
+        let signer = identities.signer("ASIA1").unwrap();
+        assert_eq!(signer.role.as_deref(), Some("arn:aws:iam::222222222222:role/r"));
+        assert_eq!((signer.keys.secret.as_str(), signer.account.as_str()), ("s", "222222222222"));
+        assert_eq!(identities.signer("333333333333").map(|signer| signer.role), Some(None));
+        assert!(identities.signer("ASIA9").is_none());
         identities.learn("<garbage");
     }
 }

@@ -32,7 +32,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::cloud::Cloud;
 use super::tls::Leaf;
-pub(crate) use identity::Identities;
+pub(crate) use identity::{Identities, Signer};
 
 /// The largest body that is taken: Lambda's zip limit is 50 MB, an artifact may be larger.
 const MAX_BODY: usize = 256 * 1024 * 1024;

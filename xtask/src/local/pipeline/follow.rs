@@ -1,6 +1,6 @@
 //! Follows what the rollout engine does to a stack while an action deploys it: parts of the action, weights, probes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::local::state::State;
 use crate::model::line::{Line, Mode, Probe, Step, Weight};
 use crate::model::pipeline::Action;
 
-/// How many requests are sent at each weight. The emulator answers some fifteen a second.
+/// How many requests are sent to a function at each weight. The emulator answers some fifteen a second.
 const REQUESTS: u32 = 10;
 
 /// A follower at work.
@@ -37,13 +37,13 @@ impl Following {
         let before = run.world.control.happenings(0).await.unwrap_or_default();
         let seen = before.last().map_or(0, |last| last.seq);
         let (done, stop) = watch::channel(false);
-        let follower = Follower {
+        let follower = Arc::new(Follower {
             run: Arc::clone(run),
             stage: stage.to_owned(),
             action: action.name.clone(),
             account: account.to_owned(),
             stack: stack.to_owned(),
-        };
+        });
         Self { done, task: tokio::spawn(follower.follow(stop, seen)) }
     }
 
@@ -54,6 +54,9 @@ impl Following {
     }
 }
 
+/// The last probe of each function.
+type Probes = HashMap<String, JoinHandle<()>>;
+
 struct Follower {
     run: Arc<Run>,
     stage: String,
@@ -63,26 +66,30 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow(self, stop: watch::Receiver<bool>, mut seen: u64) {
+    async fn follow(self: Arc<Self>, stop: watch::Receiver<bool>, mut seen: u64) {
         let control = &self.run.world.control;
+        let mut probes = Probes::default();
         loop {
             // Looked at first: what comes in afterwards is fetched once more.
             let last_round = *stop.borrow();
-            let Ok(list) = control.happenings(seen).await else { return };
+            let Ok(list) = control.happenings(seen).await else { break };
             let nothing_new = list.is_empty();
             for happening in list {
                 seen = happening.seq;
                 if happening.account == self.account && happening.stack == self.stack {
-                    self.tell(happening).await;
+                    self.tell(happening, &mut probes).await;
                 }
             }
             if last_round && nothing_new {
-                return;
+                break;
             }
+        }
+        for (_, probe) in probes.drain() {
+            let _ = probe.await;
         }
     }
 
-    async fn tell(&self, happening: Happening) {
+    async fn tell(self: &Arc<Self>, happening: Happening, probes: &mut Probes) {
         let emit = &self.run.emit;
         let env = self.run.world.config.account_named_by_id(&self.account).unwrap_or_default().to_owned();
         match happening.what {
@@ -112,15 +119,25 @@ impl Follower {
                     new,
                     new_weight,
                 }));
-                if self.run.order.probe {
-                    emit(Line::Probe(self.probe(&env, &function, new_weight).await));
-                }
+                let Some(route) = self.run.order.probes.get(&function).cloned() else { return };
+                // Functions shift side by side, so they are asked side by side; each one's probes come in order.
+                let before = probes.remove(&function);
+                let follower = Arc::clone(self);
+                let name = function.clone();
+                let task = tokio::spawn(async move {
+                    if let Some(before) = before {
+                        let _ = before.await;
+                    }
+                    let probe = follower.probe(&env, &name, &route, new_weight).await;
+                    (follower.run.emit)(Line::Probe(probe));
+                });
+                probes.insert(function, task);
             }
         }
     }
 
-    /// Sends a few requests and counts who answered.
-    async fn probe(&self, env: &str, function: &str, new_weight: u32) -> Probe {
+    /// Sends a few requests to a function's version route and counts who answered.
+    async fn probe(&self, env: &str, function: &str, route: &str, new_weight: u32) -> Probe {
         let mut probe = Probe {
             env: env.to_owned(),
             function: function.to_owned(),
@@ -133,9 +150,7 @@ impl Follower {
         let Some(api) = url.and_then(|url| ApiClient::new(&url).ok()) else { return probe };
         for _ in 0..REQUESTS {
             probe.sent += 1;
-            match tokio::time::timeout(Duration::from_secs(5), api.send(Method::GET, "api/version", None))
-                .await
-            {
+            match tokio::time::timeout(Duration::from_secs(5), api.send(Method::GET, route, None)).await {
                 Ok(Ok(answer)) if answer.status.is_success() => {
                     *probe.by_version.entry(answer.lambda_version.unwrap_or_default()).or_default() += 1;
                 }

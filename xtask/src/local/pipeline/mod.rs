@@ -53,8 +53,8 @@ pub(crate) struct Order {
     pub(crate) decide: Decide,
     /// Whether builds are shown as they run.
     pub(crate) show: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Whether requests are sent while traffic shifts.
-    pub(crate) probe: bool,
+    /// The version route of each function that is asked while its traffic shifts.
+    pub(crate) probes: BTreeMap<String, String>,
 }
 
 /// How a run ended.

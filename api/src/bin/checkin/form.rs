@@ -5,12 +5,12 @@
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::event::{BodyError, Request};
-use crate::problem::{FieldError, Problem};
+use api::event::{BodyError, Request};
+use api::problem::{FieldError, Problem};
 
 /// The fields of a body, taken one by one. Only after [`Form::finish`] may their values be used.
 #[derive(Debug)]
-pub struct Form {
+pub(crate) struct Form {
     given: Vec<(String, Json)>,
     errors: Vec<FieldError>,
     names: Vec<&'static str>,
@@ -30,7 +30,7 @@ impl Form {
     /// # Errors
     /// 415 when the media type is not `application/json`, 413 when the body is too large, 400 when it is
     /// not JSON, 422 when it is not an object.
-    pub fn read(request: &Request) -> Result<Self, Problem> {
+    pub(crate) fn read(request: &Request) -> Result<Self, Problem> {
         if !is_json(request.content_type.as_deref().unwrap_or_default()) {
             return Err(Problem::new(415, "the body must be application/json"));
         }
@@ -50,7 +50,11 @@ impl Form {
 
     /// Takes one required text and applies its rule. On a mistake the value is empty, and
     /// [`Form::finish`] refuses the whole.
-    pub fn take<T: Default>(&mut self, name: &'static str, rule: impl Fn(&str) -> Result<T, String>) -> T {
+    pub(crate) fn take<T: Default>(
+        &mut self,
+        name: &'static str,
+        rule: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
         self.names.push(name);
         let mut values = self.given.extract_if(.., |(key, _)| key == name).map(|(_, value)| value);
         let taken = match (values.next(), values.next()) {
@@ -70,7 +74,7 @@ impl Form {
     ///
     /// # Errors
     /// 422 with every mistake.
-    pub fn finish(mut self) -> Result<(), Problem> {
+    pub(crate) fn finish(mut self) -> Result<(), Problem> {
         self.given.retain(|(key, _)| !self.names.contains(&key.as_str()));
         if !self.given.is_empty() {
             let reason = format!("holds a field that is not known; known are {}", self.names.join(", "));
@@ -150,7 +154,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::MAX_BODY_BYTES;
+    use api::event::MAX_BODY_BYTES;
 
     fn post(body: &str) -> Request {
         Request::new("POST", "/", "").with_body("application/json", body)

@@ -1,0 +1,48 @@
+//! The function `contacts`: who shared a place with somebody, and what it says of itself. It only reads.
+
+mod cursor;
+mod question;
+mod routes;
+mod search;
+#[cfg(test)]
+mod tests;
+mod visits;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use api::serve::Identity;
+use api::settings::Settings;
+use api::store::DynamoStore;
+
+/// The version is compiled in here and not into the library, so that a new one rebuilds this function only.
+const IDENTITY: Identity = Identity {
+    function: "contacts",
+    version: match option_env!("CAUSEWAY_VERSION_CONTACTS") {
+        Some(stamped) => stamped,
+        None => concat!(env!("CARGO_PKG_VERSION"), "+unstamped"),
+    },
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    api::log::init(IDENTITY);
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(function = IDENTITY.function, version = IDENTITY.version, %error, "the function cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), lambda_runtime::Error> {
+    let settings = Settings::from_env()?;
+    let client = aws_sdk_dynamodb::Client::new(&api::clients::sdk_config());
+    let store = Arc::new(DynamoStore::new(client, settings.table_name.clone()));
+    api::serve::run(IDENTITY, &settings, move |request, context| {
+        let store = store.clone();
+        async move { routes::handle(&request, store.as_ref(), &context).await }
+    })
+    .await
+}

@@ -1,0 +1,208 @@
+//! The released checks, and how a check that writes is cleaned up after, against a scripted Lambda.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "support/script.rs"]
+mod script;
+#[path = "../../api/tests/support/server.rs"]
+mod server;
+
+use axum::response::Response;
+use hooks::check::{Check, GET, Step, Sweep};
+use hooks::settings::Phase;
+use hooks::suites::{MARK, SUITES};
+use script::{Script, VERSION, event, http, reason, seconds, variables};
+use serde_json::{Value, json};
+
+/// The checks of the function that was built, against answers like its own.
+fn checkin(event: &Value) -> Option<Response> {
+    let problem = |status: u16| {
+        http(
+            status,
+            &json!({"type": "about:blank", "status": status, "errors": [{"field": "x", "reason": "y"}]}),
+        )
+    };
+    let place = json!({"locationId": "a-1", "locationName": MARK});
+    match event["routeKey"].as_str().unwrap() {
+        "POST /api/locations" if event["body"].as_str().unwrap().contains(MARK) => http(201, &place),
+        "POST /api/locations" => problem(422),
+        "GET /api/locations" => http(200, &json!([])),
+        "GET /api/locations/a-1" => http(200, &place),
+        "DELETE /api/locations/a-1" => gone(),
+        "GET /api/registrations" | "GET /api/contacts" if event["rawQueryString"] != CONTACTS_READ => {
+            problem(400)
+        }
+        "GET /api/contacts" => http(200, &json!([])),
+        "GET /api/contacts/version" => http(200, &json!({"version": VERSION, "function": "contacts"})),
+        "GET /api/contacts/health" => http(200, &json!({"status": "ok", "version": VERSION})),
+        "GET /api/health" => http(200, &json!({"status": "ok", "version": VERSION})),
+        "GET /api/version" => http(200, &json!({"version": VERSION, "function": "checkin"})),
+        _ => http(404, &Value::Null),
+    }
+}
+
+const CONTACTS_READ: &str = "dt=2000-01-01&email=hook@causeway.invalid";
+
+#[tokio::test]
+async fn each_function_has_its_own_checks() {
+    for (function, phase, asked) in [
+        ("checkin", Phase::PreTraffic, 5),
+        ("contacts", Phase::PreTraffic, 5),
+        ("contacts", Phase::PostTraffic, 5),
+    ] {
+        let script = Script::new(checkin);
+        let mut variables = variables();
+        variables[3].1 = function;
+        let summary =
+            script.hook_of(phase, &variables, SUITES).await.handle(&event(), seconds(30)).await.unwrap();
+        assert_eq!(summary.status, "Succeeded", "{summary:?}");
+        assert_eq!(script.asked().len(), asked, "{function} {phase:?}");
+        assert!(script.asked().iter().all(|asked| (function == "contacts") == asked.contains("/contacts")));
+    }
+    // A function that answers for another one is the wrong one.
+    let script = Script::new(|event| match event["rawPath"].as_str().unwrap() {
+        "/api/version" => http(200, &json!({"version": VERSION, "function": "contacts"})),
+        _ => checkin(event),
+    });
+    let hook = script.hook_of(Phase::PreTraffic, &variables(), SUITES).await;
+    let summary = hook.handle(&event(), seconds(30)).await.unwrap();
+    assert_eq!(reason(&summary), "expected function checkin, got contacts");
+}
+
+#[tokio::test]
+async fn checks_that_nobody_knows_are_reported() {
+    let script = Script::new(checkin);
+    let mut variables = variables();
+    variables[3].1 = "checkout";
+    let hook = script.hook_of(Phase::PreTraffic, &variables, SUITES).await;
+    let summary = hook.handle(&event(), seconds(30)).await.unwrap();
+    assert_eq!((reason(&summary).as_str(), script.asked().len()), ("there are no checks for checkout", 0));
+    assert_eq!(script.told(), ["Failed"]);
+}
+
+/// A location is written, read and removed; it is removed too when it cannot be read.
+const ROUND: &[Check] = &[Check {
+    name: "write, read, delete",
+    steps: &[
+        Step {
+            method: "POST",
+            path: "/api/locations",
+            body: Some(r#"{"locationName":"hook"}"#),
+            status: 201,
+            keep: Some(("id", "/locationId")),
+            ..GET
+        },
+        Step { path: "/api/locations/{id}", ..GET },
+        Step { method: "DELETE", path: "/api/locations/{id}", status: 204, cleanup: true, ..GET },
+    ],
+    sweep: Some(Sweep {
+        list: "/api/locations",
+        field: "locationName",
+        mark: "hook",
+        id: "locationId",
+        remove: "/api/locations/{id}",
+    }),
+}];
+
+fn gone() -> Option<Response> {
+    Some(server::json(200, &[], &json!({"statusCode": 204})))
+}
+
+#[tokio::test]
+async fn a_check_can_have_steps_that_build_on_each_other() {
+    let script = Script::new(|event| match event["routeKey"].as_str().unwrap() {
+        "POST /api/locations" => http(201, &json!({"locationId": "a-1"})),
+        "GET /api/locations/a-1" => http(200, &json!({})),
+        "DELETE /api/locations/a-1" => gone(),
+        "GET /api/locations" => http(200, &json!([])),
+        _ => http(404, &Value::Null),
+    });
+    assert_eq!(script.run(ROUND, seconds(10)).await.map(|summary| summary.status), Ok("Succeeded"));
+    assert_eq!(
+        script.asked(),
+        ["POST /api/locations", "GET /api/locations/a-1", "DELETE /api/locations/a-1", "GET /api/locations"]
+    );
+}
+
+/// What the function was asked to delete.
+fn deleted(script: &Script) -> Vec<String> {
+    script.asked().into_iter().filter(|asked| asked.starts_with("DELETE")).collect()
+}
+
+#[tokio::test]
+async fn what_a_failed_check_left_is_cleaned_up() {
+    let script = Script::new(|event| match event["routeKey"].as_str().unwrap() {
+        "POST /api/locations" => http(201, &json!({"locationId": "a-1"})),
+        "DELETE /api/locations/a-1" => gone(),
+        "GET /api/locations" => http(200, &json!([])),
+        _ => http(500, &Value::Null),
+    });
+    let summary = script.run(ROUND, seconds(10)).await.unwrap();
+    assert_eq!(reason(&summary), "step 2: expected status 200, got 500");
+    assert_eq!(deleted(&script), ["DELETE /api/locations/a-1"]);
+
+    let script = Script::new(|event| match event["routeKey"].as_str().unwrap() {
+        "GET /api/locations" => http(200, &json!([])),
+        _ => http(201, &json!({"locationId": "../x"})),
+    });
+    let summary = script.run(ROUND, seconds(10)).await.unwrap();
+    assert_eq!(reason(&summary), "step 2: an earlier step gave no id to go on with");
+    assert_eq!(script.asked(), ["POST /api/locations", "GET /api/locations"]);
+}
+
+#[tokio::test]
+async fn what_a_panic_left_is_cleaned_up() {
+    const PANICKING: &[Check] = &[Check {
+        steps: &[
+            // The id is known although the answer's own rule panics.
+            Step { rule: |_, _| panic!("Jane"), ..ROUND[0].steps[0] },
+            ROUND[0].steps[1],
+            ROUND[0].steps[2],
+        ],
+        ..ROUND[0]
+    }];
+    let script = Script::new(|event| match event["routeKey"].as_str().unwrap() {
+        "POST /api/locations" => http(201, &json!({"locationId": "a-1"})),
+        "DELETE /api/locations/a-1" => gone(),
+        _ => http(200, &json!([])),
+    });
+    let summary = script.run(PANICKING, seconds(10)).await.unwrap();
+    assert_eq!(
+        (reason(&summary).as_str(), script.told()),
+        ("step 1: the check panicked", vec!["Failed".to_owned()])
+    );
+    assert_eq!(deleted(&script), ["DELETE /api/locations/a-1"]);
+}
+
+#[tokio::test]
+async fn what_was_written_though_no_answer_came_is_swept() {
+    let script = Script::new(|event| match event["routeKey"].as_str().unwrap() {
+        "GET /api/locations" if event["rawQueryString"] == "limit=1000" => Some(server::json(
+            200,
+            &[],
+            &json!({"statusCode": 200, "headers": {"x-next": "MTo"}, "body": json!([
+                {"locationId": "a-1", "locationName": "Desk 14"},
+                {"locationId": "a-2", "locationName": "hook"},
+            ]).to_string()}),
+        )),
+        "GET /api/locations" => http(200, &json!([{"locationId": "a-3", "locationName": "hook"}])),
+        "DELETE /api/locations/a-2" => gone(),
+        // Another hook was quicker.
+        "DELETE /api/locations/a-3" => http(404, &Value::Null),
+        _ => None,
+    });
+    let summary = script.run(ROUND, seconds(10)).await.unwrap();
+    assert_eq!(reason(&summary), "step 1: no answer within 2000 ms");
+    assert_eq!(deleted(&script), ["DELETE /api/locations/a-2", "DELETE /api/locations/a-3"]);
+}
+
+#[tokio::test]
+async fn a_sweep_that_fails_fails_the_check() {
+    let script = Script::new(|event| match event["routeKey"].as_str().unwrap() {
+        "POST /api/locations" => http(201, &json!({"locationId": "a-1"})),
+        "GET /api/locations/a-1" => http(200, &json!({})),
+        "DELETE /api/locations/a-1" => gone(),
+        _ => http(500, &Value::Null),
+    });
+    let summary = script.run(ROUND, seconds(10)).await.unwrap();
+    assert_eq!(reason(&summary), "cleaning up: the list could not be read: status 500");
+}

@@ -1,0 +1,148 @@
+//! A Lambda and a CodeDeploy that answer by script, and a hook between them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_lambda::config::Credentials;
+use axum::response::Response;
+use hooks::check::Check;
+use hooks::clients::{Clients, https_client};
+use hooks::hook::{Hook, Summary};
+use hooks::report::{LifecycleEvent, ReportError};
+use hooks::settings::{Phase, Settings};
+use hooks::suites::Suite;
+use serde_json::{Value, json};
+
+use super::server::{self, Seen};
+
+pub(crate) const ARN: &str = "arn:aws:lambda:eu-central-1:222222222222:function:checkin:7";
+pub(crate) const VERSION: &str = "0.1.0+0123456789ab";
+
+/// What a function answers to an event; `None`: never anything.
+pub(crate) type Answers = fn(&Value) -> Option<Response>;
+
+/// Services that answer by script, and all that they were asked.
+#[derive(Clone)]
+pub(crate) struct Script {
+    pub(crate) function: Answers,
+    pub(crate) reports: Arc<Mutex<VecDeque<Option<Response>>>>,
+    pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Script {
+    /// A function that answers events so (`None`: never), and a CodeDeploy that takes every report.
+    pub(crate) fn new(function: Answers) -> Self {
+        Self { function, reports: Arc::default(), seen: Arc::default() }
+    }
+
+    pub(crate) fn answer(&self, seen: Seen) -> Option<Response> {
+        self.seen.lock().unwrap().push(seen.clone());
+        if seen.line.ends_with("/invocations") {
+            return (self.function)(&seen.body);
+        }
+        self.reports.lock().unwrap().pop_front().unwrap_or_else(|| Some(server::json(200, &[], &seen.body)))
+    }
+
+    /// A hook with these checks.
+    pub(crate) async fn hook(
+        &self,
+        phase: Phase,
+        variables: &[(&str, &str)],
+        checks: &'static [Check],
+    ) -> Hook {
+        let suite = Suite { function: "checkin", pre: checks, post: checks };
+        self.hook_of(phase, variables, Box::leak(Box::new([suite]))).await
+    }
+
+    pub(crate) async fn hook_of(
+        &self,
+        phase: Phase,
+        variables: &[(&str, &str)],
+        suites: &'static [Suite],
+    ) -> Hook {
+        let script = self.clone();
+        let address = server::start(move |seen| {
+            let answer = script.answer(seen);
+            async move {
+                match answer {
+                    Some(answer) => answer,
+                    None => std::future::pending().await,
+                }
+            }
+        })
+        .await;
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("222222222222", "secret", None, None, "test"))
+            .endpoint_url(format!("http://{address}"))
+            .http_client(https_client());
+        let settings = Settings::read(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        });
+        Hook { phase, settings, suites, clients: Clients::new(&config.load().await) }
+    }
+
+    /// Runs a hook that has all it needs.
+    pub(crate) async fn run(
+        &self,
+        checks: &'static [Check],
+        time_left: Duration,
+    ) -> Result<Summary, ReportError> {
+        self.hook(Phase::PreTraffic, &variables(), checks).await.handle(&event(), time_left).await
+    }
+
+    /// What CodeDeploy was told, in order.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        let reports = seen
+            .iter()
+            .filter(|seen| seen.line == "POST / CodeDeploy_20141006.PutLifecycleEventHookExecutionStatus");
+        reports
+            .map(|seen| {
+                assert_eq!(
+                    (&seen.body["deploymentId"], &seen.body["lifecycleEventHookExecutionId"]),
+                    (&json!("d-1"), &json!("h-1"))
+                );
+                seen.body["status"].as_str().unwrap().to_owned()
+            })
+            .collect()
+    }
+
+    /// What the function was asked, in order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        let asked = seen.iter().filter(|seen| seen.line.ends_with("/invocations"));
+        asked.map(|seen| seen.body["routeKey"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+pub(crate) fn variables() -> [(&'static str, &'static str); 4] {
+    [
+        ("TARGET_VERSION", ARN),
+        ("TARGET_ALIAS", "checkin:live"),
+        ("EXPECTED_VERSION", VERSION),
+        ("CHECKS", "checkin"),
+    ]
+}
+
+pub(crate) fn event() -> LifecycleEvent {
+    serde_json::from_value(json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "h-1"})).unwrap()
+}
+
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A function's HTTP answer, as Lambda hands it over.
+pub(crate) fn http(status: u16, body: &Value) -> Option<Response> {
+    let payload = json!({"statusCode": status, "body": body.to_string(), "isBase64Encoded": false});
+    Some(server::json(200, &[("x-amz-executed-version", "7")], &payload))
+}
+
+/// The one reason why a run failed.
+pub(crate) fn reason(summary: &Summary) -> String {
+    assert_eq!(summary.status, "Failed");
+    summary.checks.iter().find_map(|finding| finding.reason.clone()).unwrap()
+}

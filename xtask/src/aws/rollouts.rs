@@ -1,0 +1,271 @@
+//! CodeDeploy's deployments and CloudWatch's alarms, as a watcher looks at them. Changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_cloudwatch::types::AlarmType;
+use aws_sdk_codedeploy::types::{DeploymentStatus, LambdaTarget, TimeRange};
+use aws_smithy_types::DateTime;
+
+use super::error::explain;
+use super::session::Account;
+use crate::model::watch::Deploying;
+
+/// How many alarms one call may name ("DescribeAlarms" in the CloudWatch API reference).
+const ALARMS_A_CALL: usize = 100;
+
+/// A group of deployments: one shifting function of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// CodeDeploy's application.
+    pub(crate) application: String,
+    /// The group's name.
+    pub(crate) name: String,
+}
+
+/// Reads deployments and alarms of an account.
+#[derive(Clone)]
+pub(crate) struct Rollouts {
+    codedeploy: aws_sdk_codedeploy::Client,
+    cloudwatch: aws_sdk_cloudwatch::Client,
+}
+
+impl Rollouts {
+    /// For an account.
+    pub(crate) fn new(account: &Account) -> Self {
+        Self {
+            codedeploy: aws_sdk_codedeploy::Client::new(account.sdk()),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(account.sdk()),
+        }
+    }
+
+    /// Ids of a group's deployments that are not over, and of those that began since a time (seconds since 1970).
+    ///
+    /// # Errors
+    /// The call is refused, or throttled for longer than its retries last.
+    pub(crate) async fn deployments(&self, group: &Group, since: i64) -> anyhow::Result<BTreeSet<String>> {
+        let list = || {
+            self.codedeploy
+                .list_deployments()
+                .application_name(&group.application)
+                .deployment_group_name(&group.name)
+        };
+        let mut running = list();
+        for status in [
+            DeploymentStatus::Created,
+            DeploymentStatus::Queued,
+            DeploymentStatus::InProgress,
+            DeploymentStatus::Baking,
+            DeploymentStatus::Ready,
+        ] {
+            running = running.include_only_statuses(status);
+        }
+        let range = TimeRange::builder().start(DateTime::from_secs(since)).build();
+        let recent = list().create_time_range(range);
+        let (running, recent) = tokio::join!(running.send(), recent.send());
+        let mut ids = BTreeSet::new();
+        for answer in [running, recent] {
+            let answer = answer.map_err(|error| explain(error, "list the deployments", &group.name))?;
+            ids.extend(answer.deployments().iter().cloned());
+        }
+        Ok(ids)
+    }
+
+    /// How a deployment stands.
+    ///
+    /// # Errors
+    /// The call is refused or throttled, or the deployment is none of a Lambda function.
+    pub(crate) async fn look(&self, id: &str) -> anyhow::Result<Deploying> {
+        let deployment = self.codedeploy.get_deployment().deployment_id(id).send();
+        let targets = self.codedeploy.list_deployment_targets().deployment_id(id).send();
+        let (deployment, targets) = tokio::join!(deployment, targets);
+        let deployment = deployment.map_err(|error| explain(error, "look at the deployment", id))?;
+        let targets = targets.map_err(|error| explain(error, "look at the deployment", id))?;
+        let info = deployment.deployment_info();
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        let mut deploying = Deploying {
+            id: id.to_owned(),
+            function: String::new(),
+            status: text(info.and_then(|info| info.status()).map(DeploymentStatus::as_str)),
+            old: String::new(),
+            new: String::new(),
+            weight: 0.0,
+            events: Vec::new(),
+            error: info.and_then(|info| info.error_information()).map(|error| {
+                let code = error.code().map_or("unknown", |code| code.as_str());
+                format!("{code}: {}", error.message().unwrap_or("no message"))
+            }),
+            config: text(info.and_then(|info| info.deployment_config_name())),
+        };
+        // A deployment that has only just been created has no target yet.
+        if targets.target_ids().is_empty() {
+            return Ok(deploying);
+        }
+        let found = self
+            .codedeploy
+            .batch_get_deployment_targets()
+            .deployment_id(id)
+            .set_target_ids(Some(targets.target_ids().to_vec()))
+            .send()
+            .await
+            .map_err(|error| explain(error, "look at the deployment's target", id))?;
+        if let Some(target) = found.deployment_targets().iter().find_map(|target| target.lambda_target()) {
+            add_target(&mut deploying, target);
+        }
+        Ok(deploying)
+    }
+
+    /// The state of each of these alarms; one that does not exist is left out.
+    ///
+    /// # Errors
+    /// The call is refused or throttled.
+    pub(crate) async fn alarms(&self, names: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut all = BTreeMap::new();
+        for names in names.chunks(ALARMS_A_CALL) {
+            let answer = self
+                .cloudwatch
+                .describe_alarms()
+                .set_alarm_names(Some(names.to_vec()))
+                .alarm_types(AlarmType::MetricAlarm)
+                .alarm_types(AlarmType::CompositeAlarm)
+                .send()
+                .await
+                .map_err(|error| explain(error, "look at the alarms", names.first().map_or("", |n| n)))?;
+            let state = |value: Option<&aws_sdk_cloudwatch::types::StateValue>| {
+                value.map_or("unknown", |value| value.as_str()).to_owned()
+            };
+            all.extend(
+                answer
+                    .metric_alarms()
+                    .iter()
+                    .filter_map(|a| Some((a.alarm_name()?.to_owned(), state(a.state_value())))),
+            );
+            all.extend(
+                answer
+                    .composite_alarms()
+                    .iter()
+                    .filter_map(|a| Some((a.alarm_name()?.to_owned(), state(a.state_value())))),
+            );
+        }
+        Ok(all)
+    }
+}
+
+fn add_target(deploying: &mut Deploying, target: &LambdaTarget) {
+    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+    if let Some(info) = target.lambda_function_info() {
+        deploying.function = text(info.function_name());
+        deploying.old = text(info.current_version());
+        deploying.new = text(info.target_version());
+        deploying.weight = info.target_version_weight();
+    }
+    deploying.events = target
+        .lifecycle_events()
+        .iter()
+        .filter_map(|event| {
+            Some((
+                event.lifecycle_event_name()?.to_owned(),
+                event.status().map_or("Unknown", |status| status.as_str()).to_owned(),
+            ))
+        })
+        .collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::aws::scripted::{Reply, Script};
+
+    fn reply(body: &serde_json::Value) -> Reply {
+        (200, body.to_string())
+    }
+
+    fn target(weight: f64, events: [&str; 3]) -> Reply {
+        let names = ["BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic"];
+        let events: Vec<_> = names
+            .iter()
+            .zip(events)
+            .map(|(name, status)| json!({"lifecycleEventName": name, "status": status}))
+            .collect();
+        reply(&json!({"deploymentTargets": [{"deploymentTargetType": "LambdaTarget", "lambdaTarget": {
+            "lifecycleEvents": events, "lambdaFunctionInfo": {"functionName": "f", "functionAlias": "live",
+            "currentVersion": "3", "targetVersion": "4", "targetVersionWeight": weight}}}]}))
+    }
+
+    /// The three calls of one look run two and then one; the first two come in either order, so both say all.
+    fn stands(status: &str, error: Option<(&str, &str)>) -> Reply {
+        let mut info = json!({"status": status, "deploymentConfigName": "CodeDeployDefault.LambdaAllAtOnce"});
+        if let Some((code, message)) = error {
+            info["errorInformation"] = json!({"code": code, "message": message});
+        }
+        reply(&json!({"deploymentInfo": info, "targetIds": ["f:live"]}))
+    }
+
+    #[tokio::test]
+    async fn every_lifecycle_is_read() {
+        let table = [
+            ("InProgress", None, 0.0, ["InProgress", "Pending", "Pending"], Some("BeforeAllowTraffic"), None),
+            ("InProgress", None, 30.0, ["Succeeded", "InProgress", "Pending"], Some("AllowTraffic"), None),
+            (
+                "InProgress",
+                None,
+                100.0,
+                ["Succeeded", "Succeeded", "InProgress"],
+                Some("AfterAllowTraffic"),
+                None,
+            ),
+            ("Succeeded", None, 100.0, ["Succeeded", "Succeeded", "Succeeded"], None, None),
+            (
+                "Failed",
+                Some(("HEALTH_CONSTRAINTS", "the hook")),
+                0.0,
+                ["Failed", "Skipped", "Skipped"],
+                None,
+                Some("BeforeAllowTraffic"),
+            ),
+            (
+                "Stopped",
+                Some(("ALARM_ACTIVE", "one")),
+                20.0,
+                ["Succeeded", "Failed", "Skipped"],
+                None,
+                Some("AllowTraffic"),
+            ),
+            ("NewWord", None, 0.0, ["Unheard", "Pending", "Pending"], None, None),
+        ];
+        for (status, error, weight, events, at_work, failed_at) in table {
+            let (_, account) =
+                Script::start(vec![stands(status, error), stands(status, error), target(weight, events)])
+                    .await;
+            let seen = Rollouts::new(&account).look("d-1").await.unwrap();
+            assert_eq!(
+                (seen.status.as_str(), seen.weight, seen.at_work()),
+                (status, weight, at_work),
+                "{status}"
+            );
+            assert_eq!((seen.failed_at(), seen.old.as_str(), seen.new.as_str()), (failed_at, "3", "4"));
+            let expected = error.map(|(code, message)| format!("{code}: {message}"));
+            assert_eq!(seen.error, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deployment_without_a_target_is_one_that_has_only_begun() {
+        let created = reply(&json!({"deploymentInfo": {"status": "Created"}, "targetIds": []}));
+        let (_, account) = Script::start(vec![created.clone(), created]).await;
+        let seen = Rollouts::new(&account).look("d-1").await.unwrap();
+        assert_eq!((seen.status.as_str(), seen.events.len(), seen.is_over()), ("Created", 0, false));
+    }
+
+    #[tokio::test]
+    async fn refusals_and_throttling_name_the_group() {
+        for code in ["ThrottlingException", "AccessDeniedException"] {
+            let refusal = (400, json!({"__type": code, "message": "no"}).to_string());
+            let (_, account) = Script::start(vec![refusal; 12]).await;
+            let group = Group { application: "a".into(), name: "g".into() };
+            let error = Rollouts::new(&account).deployments(&group, 0).await.unwrap_err().to_string();
+            assert!(error.contains('g') && error.contains(code), "{error}");
+        }
+    }
+}

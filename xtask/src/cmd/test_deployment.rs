@@ -1,0 +1,363 @@
+//! `test-deployment`: drives traffic at an environment while it is deployed, and ends with a verdict.
+//!
+//! It changes nothing: it reads a stack, its deployments and its alarms, and sends GET requests to its API.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::to_value;
+
+use super::local::duration;
+use super::{Context, Outcome};
+use crate::api_client::ApiClient;
+use crate::aws::cloudformation::{Physical, Stacks};
+use crate::aws::rollouts::{Group, Rollouts};
+use crate::aws::{Account, Accounts};
+use crate::model::config::Config;
+use crate::model::fault::{Fault, Kind};
+use crate::model::line::{Line, Mode, Probe, Status, Step, Weight};
+use crate::model::rollout::minute_of;
+use crate::model::tally::Tally;
+use crate::model::verdict::Verdict;
+use crate::model::watch::{Asked, Deploying};
+use crate::term::{Chart, Out};
+use crate::watch::traffic::Route;
+use crate::watch::{self, News, Plan, Until};
+
+/// The longest watch, unless `--for` says otherwise.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// How often plain output says how the traffic goes.
+const EVERY: u32 = 5;
+
+/// Arguments of `test-deployment`.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct Args {
+    /// The environment, for instance dev or prod
+    #[arg(long, value_name = "ENV")]
+    env: String,
+    /// A developer's own stack in place of the pipeline's
+    #[arg(long, value_name = "NAME")]
+    isolated: Option<String>,
+    /// Requests a second
+    #[arg(long, default_value_t = 10.0, value_name = "RATE")]
+    rate: f64,
+    /// Watch for so long, whatever is deployed
+    #[arg(long = "for", value_parser = duration, value_name = "TIME", conflicts_with = "until_done")]
+    time: Option<Duration>,
+    /// Watch until every deployment is over; this is what happens without --for
+    #[arg(long)]
+    until_done: bool,
+}
+
+/// Runs `test-deployment`.
+///
+/// # Errors
+/// The stack or its API cannot be found. A deployment that fails is no error but a verdict.
+pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    if !(0.1..=1_000.0).contains(&args.rate) {
+        return Err(Fault::usage("read the command line", format!("--rate {}", args.rate))
+            .why("it is not between 0.1 and 1000 requests a second")
+            .next("10 is a good start")
+            .into());
+    }
+    let config = context.config()?;
+    if !config.targets().any(|env| env == args.env) {
+        return Err(Fault::usage("read the command line", format!("--env {}", args.env))
+            .why(format!(
+                "cfn/stacks.toml has the environments {}",
+                config.targets().collect::<Vec<_>>().join(", ")
+            ))
+            .into());
+    }
+    let accounts = Accounts::open(&config, &context.open_options()?).await?;
+    accounts.verify(&config, std::slice::from_ref(&args.env)).await?;
+    let account = accounts.get(&args.env)?;
+    let interrupt = context.take_interrupts();
+    let plan = plan(&context, &config, account, &args).await?;
+    if account.loopback {
+        context
+            .out
+            .note("the local cloud splits traffic evenly; AWS's own split is random, so shares vary there");
+    }
+    let teller = Teller::new(&context.out, &plan);
+    let rollouts = Rollouts::new(account);
+    let (watched, verdict, cause) = watch::run(&plan, &rollouts, interrupt, |news| teller.tell(news)).await;
+    teller.end();
+    let mut outcome = Outcome::of(verdict);
+    outcome.error = fault(verdict, &plan, cause);
+    context.out.say(crate::term::watched(&watched));
+    outcome.data = to_value(&watched)?;
+    Ok(outcome)
+}
+
+fn fault(verdict: Verdict, plan: &Plan, cause: Option<String>) -> Option<Fault> {
+    let (kind, next) = match verdict {
+        Verdict::RolledBack => {
+            (Kind::RolledBack, "the old version serves; mend the new one and release again")
+        }
+        Verdict::Unreachable => (Kind::Failed, "see that the API is deployed and this machine may reach it"),
+        Verdict::TimedOut => (Kind::TimedOut, "the deployment goes on; run the command again to follow it"),
+        Verdict::Interrupted => (Kind::Interrupted, "run the command again to go on watching"),
+        _ => return None,
+    };
+    let what = if verdict == Verdict::RolledBack { "deploy" } else { "watch the deployment of" };
+    Some(Fault::new(kind, what, plan.stack.as_str()).why(cause.unwrap_or_default()).next(next))
+}
+
+/// Finds the stack's API, deployments and alarms, and sees that the API is ours.
+async fn plan(context: &Context, config: &Config, account: &Account, args: &Args) -> anyhow::Result<Plan> {
+    let stack = match &args.isolated {
+        Some(name) => format!("{}-isolated-{name}", config.project),
+        None => config.names().app_stack(&args.env),
+    };
+    let stacks = Stacks::new(account);
+    let Some(info) = stacks.describe(&stack).await? else {
+        return Err(Fault::failed("find the stack", stack)
+            .why(format!("the account {} has no stack of that name", account.name))
+            .next("release something first; the watcher follows what is deployed there")
+            .into());
+    };
+    let Some(url) = info.outputs.get("ApiURL").filter(|url| url.starts_with("http")) else {
+        return Err(Fault::failed("find the API", stack)
+            .why("the stack has no output ApiURL")
+            .next("wait until its first release is over; see its outputs in the console")
+            .into());
+    };
+    let resources = stacks.resources(&stack).await?;
+    let routes: Vec<Route> = super::rehearse::version_routes(context, config)?
+        .into_iter()
+        .map(|(function, path)| Route { function, path })
+        .collect();
+    let api = ApiClient::new(url)?;
+    ours(&api, &routes, url).await?;
+    Ok(Plan {
+        env: args.env.clone(),
+        api,
+        routes,
+        rate: args.rate,
+        groups: groups(&resources),
+        alarms: of_type(&resources, "AWS::CloudWatch::Alarm").map(|found| found.id.clone()).collect(),
+        pace: if account.loopback { Duration::from_millis(300) } else { Duration::from_secs(5) },
+        until: args.time.map_or(Until::Done(LONGEST), Until::For),
+        expecting: !info.status.is_settled(),
+        stack,
+    })
+}
+
+/// Sees that an answer, if one comes, is one of ours: anybody may listen at an address.
+async fn ours(api: &ApiClient, routes: &[Route], url: &str) -> anyhow::Result<()> {
+    let Some(route) = routes.first() else {
+        return Err(Fault::failed("find the API", url).why("no function has a version route").into());
+    };
+    // One that does not answer at all is the watch's to tell.
+    let Ok(answer) = api.send(http::Method::GET, &route.path, None).await else { return Ok(()) };
+    let says = answer.body.get("version").is_some() || answer.version.is_some();
+    if says || answer.status.is_server_error() {
+        return Ok(());
+    }
+    Err(Fault::failed("watch the API", url)
+        .why(format!("GET {} answered {} without a version: it is not ours", route.path, answer.status))
+        .next("see the stack's output ApiURL")
+        .into())
+}
+
+fn of_type<'a>(
+    resources: &'a BTreeMap<String, Physical>,
+    kind: &'a str,
+) -> impl Iterator<Item = &'a Physical> {
+    resources.values().filter(move |found| found.resource_type == kind && !found.id.is_empty())
+}
+
+fn groups(resources: &BTreeMap<String, Physical>) -> Vec<Group> {
+    let Some(application) = of_type(resources, "AWS::CodeDeploy::Application").next() else {
+        return Vec::new();
+    };
+    of_type(resources, "AWS::CodeDeploy::DeploymentGroup")
+        .map(|group| Group { application: application.id.clone(), name: group.id.clone() })
+        .collect()
+}
+
+/// Says what happens: a live chart in a terminal, lines elsewhere.
+struct Teller<'a> {
+    out: &'a Out,
+    env: String,
+    state: Mutex<Telling>,
+}
+
+struct Telling {
+    chart: Option<Chart>,
+    /// When the last line about traffic was printed, and the second it went up to.
+    said: u32,
+    troubles: u32,
+    weights: BTreeMap<String, (u32, u32)>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(out: &'a Out, plan: &Plan) -> Self {
+        let chart = if out.is_interactive() {
+            Chart::open(&plan.env, &plan.stack, plan.rate, out.has_colors())
+        } else {
+            None
+        };
+        let state = Mutex::new(Telling { chart, said: 0, troubles: 0, weights: BTreeMap::new() });
+        Self { out, env: plan.env.clone(), state }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, Telling> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        if let Some(chart) = self.state().chart.take() {
+            chart.close();
+        }
+    }
+
+    fn tell(&self, news: News<'_>) {
+        let mut state = self.state();
+        let lines = match news {
+            News::Second(tally, elapsed) => {
+                if let Some(chart) = &mut state.chart {
+                    chart.draw(tally, elapsed);
+                    return;
+                }
+                self.traffic(&mut state, tally, elapsed)
+            }
+            News::Deployment(before, now) => self.deployment(&mut state, before, now),
+            News::Alarm(name, word) if word != "ALARM" && state.chart.is_none() && !self.out.is_json() => {
+                vec![(None, format!("  alarm {name}: {word}"))]
+            }
+            News::Alarm(name, word) => {
+                let message = format!("the alarm {name} is {word}");
+                if word == "ALARM" {
+                    vec![(Some(Line::Warning { message }), String::new())]
+                } else {
+                    Vec::new()
+                }
+            }
+            News::Trouble(message) => {
+                state.troubles += 1;
+                // Once is enough for a person to know.
+                if state.troubles > 1 {
+                    Vec::new()
+                } else {
+                    vec![(Some(Line::Warning { message }), String::new())]
+                }
+            }
+        };
+        for (line, text) in lines {
+            match (&mut state.chart, line) {
+                (Some(chart), Some(line)) => chart.above(&crate::term::plain(&line).unwrap_or_default()),
+                (Some(chart), None) => chart.above(&text),
+                (None, Some(line)) => self.out.line(&line),
+                (None, None) => self.out.say(text),
+            }
+        }
+    }
+
+    fn deployment(
+        &self,
+        state: &mut Telling,
+        before: Option<&Deploying>,
+        now: &Deploying,
+    ) -> Vec<(Option<Line>, String)> {
+        let mut lines = Vec::new();
+        if before.is_none() {
+            lines.push((None, format!("  deployment {} of {}: {}", now.id, now.function, now.config)));
+        }
+        for (index, (event, status)) in now.events.iter().enumerate() {
+            let old = before.and_then(|before| before.events.get(index)).map(|(_, status)| status.as_str());
+            if old == Some(status.as_str()) {
+                continue;
+            }
+            let status = match status.as_str() {
+                "InProgress" => Status::Started,
+                "Succeeded" => Status::Succeeded,
+                "Failed" => Status::Failed,
+                _ => continue,
+            };
+            lines.push((Some(self.step(now, event, status)), String::new()));
+        }
+        let weight = now.weight.round() as u32;
+        let (old, minute) = state.weights.get(&now.id).copied().unwrap_or((0, 0));
+        if weight != old {
+            state.weights.insert(now.id.clone(), (weight, minute + 1));
+            lines.push((
+                Some(Line::Weight(Weight {
+                    env: self.env.clone(),
+                    function: now.function.clone(),
+                    t_minutes: minute_of(&now.config, weight).unwrap_or(minute),
+                    old: now.old.clone(),
+                    new: now.new.clone(),
+                    new_weight: weight,
+                })),
+                String::new(),
+            ));
+        }
+        if now.is_over() && before.is_none_or(|before| !before.is_over()) {
+            let error = now.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            lines.push((None, format!("  deployment {} of {} {}{error}", now.id, now.function, now.status)));
+        }
+        lines
+    }
+
+    fn step(&self, now: &Deploying, event: &str, status: Status) -> Line {
+        let sub = match event {
+            "BeforeAllowTraffic" => "pre-hook",
+            "AllowTraffic" => "shift",
+            "AfterAllowTraffic" => "post-hook",
+            other => other,
+        };
+        Line::Step(Step {
+            stage: self.env.clone(),
+            action: "deployment".to_owned(),
+            sub: Some(sub.to_owned()),
+            function: Some(now.function.clone()),
+            status,
+            mode: Mode::Executed,
+            seconds: None,
+            reason: None,
+        })
+    }
+
+    /// Who answered since the last line, function by function.
+    fn traffic(&self, state: &mut Telling, tally: &Tally, elapsed: f64) -> Vec<(Option<Line>, String)> {
+        let now = elapsed as u32;
+        if now < state.said + EVERY {
+            return Vec::new();
+        }
+        // The second at work is not over.
+        let seconds: Vec<_> = tally.seconds().filter(|s| s.at >= state.said && s.at + 1 < now).collect();
+        state.said = now.saturating_sub(1);
+        let mut lines = Vec::new();
+        for function in tally.functions() {
+            let prefix = format!("{function} ");
+            let mut by_version = BTreeMap::new();
+            for second in &seconds {
+                for (key, count) in &second.by_version {
+                    if let Some(version) = key.strip_prefix(&prefix) {
+                        *by_version.entry(version.to_owned()).or_default() += count;
+                    }
+                }
+            }
+            let asked = |of: fn(&Asked) -> u32| -> u32 {
+                seconds.iter().filter_map(|second| second.by_function.get(&function)).map(of).sum()
+            };
+            let (sent, errors) = (asked(|asked| asked.sent), asked(|asked| asked.errors));
+            let deploying = tally.so_far().deployments.iter().find(|d| d.function == function);
+            lines.push((
+                Some(Line::Probe(Probe {
+                    env: self.env.clone(),
+                    function,
+                    new_weight: deploying.map_or(0, |deploying| deploying.weight.round() as u32),
+                    sent,
+                    by_version,
+                    errors,
+                })),
+                String::new(),
+            ));
+        }
+        lines
+    }
+}

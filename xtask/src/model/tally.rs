@@ -1,0 +1,211 @@
+//! Counts what a watcher sees: samples by second and by version, with percentiles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hdrhistogram::Histogram;
+
+use super::watch::{Deploying, Sample, Second, Seen, Watched};
+
+/// The longest latency that is told apart, in microseconds: longer than a request may take.
+const LONGEST: u64 = 120_000_000;
+
+/// The count so far.
+pub(crate) struct Tally {
+    watched: Watched,
+    latencies: BTreeMap<String, Histogram<u32>>,
+    seconds: BTreeMap<u32, Second>,
+    intended: BTreeMap<String, f64>,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub(crate) fn new(env: &str, stack: &str, rate: f64) -> Self {
+        let watched = Watched { env: env.to_owned(), stack: stack.to_owned(), rate, ..Watched::default() };
+        Self { watched, latencies: BTreeMap::new(), seconds: BTreeMap::new(), intended: BTreeMap::new() }
+    }
+
+    /// How a version of a function is called here: both count on their own.
+    pub(crate) fn key(function: &str, version: &str) -> String {
+        format!("{function} {version}")
+    }
+
+    /// Counts a request to a function.
+    pub(crate) fn add(&mut self, function: &str, sample: &Sample) {
+        let second = self.second(sample.intended as u32);
+        second.sent += 1;
+        if let Some(version) = &sample.version {
+            *second.by_version.entry(Self::key(function, version)).or_default() += 1;
+        }
+        let asked = second.by_function.entry(function.to_owned()).or_default();
+        asked.sent += 1;
+        if sample.error.is_some() {
+            second.errors += 1;
+            asked.errors += 1;
+        }
+        if let (Some(error), None) = (&sample.error, &self.watched.first_error) {
+            self.watched.first_error = Some(error.clone());
+        }
+        let Some(version) = &sample.version else {
+            let error = sample.error.clone().unwrap_or_else(|| "no version".to_owned());
+            // Ids differ from one error to the next; what goes wrong does not.
+            let kind = error.split(", request ").next().unwrap_or_default().to_owned();
+            *self.watched.failures.entry(kind).or_default() += 1;
+            return;
+        };
+        let key = Self::key(function, version);
+        let seen = self.watched.versions.entry(key.clone()).or_default();
+        seen.requests += 1;
+        seen.errors += u64::from(sample.error.is_some());
+        if !self.latencies.contains_key(&key)
+            && let Ok(histogram) = Histogram::new_with_bounds(1, LONGEST, 3)
+        {
+            self.latencies.insert(key.clone(), histogram);
+        }
+        if let Some(histogram) = self.latencies.get_mut(&key) {
+            histogram.saturating_record((sample.millis * 1_000.0) as u64);
+        }
+    }
+
+    /// Notes how the deployments stand.
+    pub(crate) fn deployments(&mut self, at: f64, now: Vec<Deploying>) {
+        for deploying in &now {
+            if !deploying.function.is_empty() {
+                self.intended.insert(deploying.function.clone(), deploying.weight);
+            }
+        }
+        self.watched.deployments = now;
+        self.second(at as u32);
+    }
+
+    /// Notes the states of the alarms.
+    pub(crate) fn alarms(&mut self, at: f64, now: BTreeMap<String, String>) {
+        let raised: Vec<String> =
+            now.iter().filter(|(_, state)| *state == "ALARM").map(|(name, _)| name.clone()).collect();
+        for name in &raised {
+            if !self.watched.raised.contains(name) {
+                self.watched.raised.push(name.clone());
+            }
+        }
+        self.watched.alarms = now;
+        self.second(at as u32).alarms = raised;
+    }
+
+    fn second(&mut self, at: u32) -> &mut Second {
+        let intended = self.intended.clone();
+        let alarms = &self.watched.alarms;
+        self.seconds.entry(at).or_insert_with(|| Second {
+            at,
+            intended,
+            alarms: alarms
+                .iter()
+                .filter(|(_, state)| *state == "ALARM")
+                .map(|(name, _)| name.clone())
+                .collect(),
+            ..Second::default()
+        })
+    }
+
+    /// The share of a function's requests that its new version answered in the last seconds, in percent.
+    pub(crate) fn observed(&self, function: &str, new: &str, seconds: usize) -> Option<f64> {
+        let key = Self::key(function, new);
+        let prefix = format!("{function} ");
+        let (mut all, mut of_new) = (0_u32, 0_u32);
+        for second in self.seconds.values().rev().skip(1).take(seconds) {
+            for (version, count) in &second.by_version {
+                if version.starts_with(&prefix) {
+                    all += count;
+                    of_new += if *version == key { *count } else { 0 };
+                }
+            }
+        }
+        (all > 0).then(|| f64::from(of_new) / f64::from(all) * 100.0)
+    }
+
+    /// Second by second, so far.
+    pub(crate) fn seconds(&self) -> impl DoubleEndedIterator<Item = &Second> {
+        self.seconds.values()
+    }
+
+    /// What was seen so far, without the seconds.
+    pub(crate) fn so_far(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// The percentiles of a version, in milliseconds: the median and the 99th.
+    pub(crate) fn latency(&self, key: &str) -> (f64, f64) {
+        let of = |q: f64| {
+            let micros = self.latencies.get(key).map_or(0, |histogram| histogram.value_at_quantile(q));
+            (micros as f64 / 100.0).round() / 10.0
+        };
+        (of(0.5), of(0.99))
+    }
+
+    /// Everything that was seen.
+    pub(crate) fn finish(&self) -> Watched {
+        let mut watched = self.watched.clone();
+        for (key, seen) in &mut watched.versions {
+            (seen.p50, seen.p99) = self.latency(key);
+        }
+        watched.seconds = self.seconds.values().cloned().collect();
+        watched
+    }
+
+    /// The versions that answered, with what was seen of each.
+    pub(crate) fn versions(&self) -> Vec<(String, Seen)> {
+        let of = |(key, seen): (&String, &Seen)| {
+            let (p50, p99) = self.latency(key);
+            (key.clone(), Seen { p50, p99, ..seen.clone() })
+        };
+        self.watched.versions.iter().map(of).collect()
+    }
+
+    /// The functions that were asked.
+    pub(crate) fn functions(&self) -> BTreeSet<String> {
+        self.seconds.values().flat_map(|second| second.by_function.keys().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(intended: f64, millis: f64, version: Option<&str>, error: Option<&str>) -> Sample {
+        Sample { intended, millis, version: version.map(Into::into), error: error.map(Into::into) }
+    }
+
+    #[test]
+    fn samples_are_counted_by_second_and_version() {
+        let mut tally = Tally::new("prod", "s", 10.0);
+        for n in 0..100_u32 {
+            let version = if n % 10 == 0 { "4" } else { "3" };
+            tally.add("f", &sample(f64::from(n) / 10.0, f64::from(n), Some(version), None));
+        }
+        tally.add("f", &sample(9.95, 5.0, Some("4"), Some("GET x answered 500, request 1")));
+        tally.add("f", &sample(9.95, 5.0, None, Some("GET x answered 502, request 2")));
+        tally.add("f", &sample(9.95, 5.0, None, Some("GET x answered 502, request 3")));
+        assert_eq!(tally.observed("f", "4", 5), Some(10.0));
+        assert_eq!(tally.observed("g", "4", 5), None);
+        let watched = tally.finish();
+        assert_eq!(watched.seconds.len(), 10);
+        assert_eq!(watched.seconds[9].sent, 13);
+        assert_eq!(watched.seconds.iter().map(|second| second.sent).sum::<u32>(), 103);
+        assert_eq!((watched.versions["f 3"].requests, watched.versions["f 3"].p50), (90, 50.0));
+        assert_eq!((watched.versions["f 4"].requests, watched.versions["f 4"].errors), (11, 1));
+        assert_eq!(watched.failures, BTreeMap::from([("GET x answered 502".to_owned(), 2)]));
+        assert_eq!(watched.first_error.as_deref(), Some("GET x answered 500, request 1"));
+    }
+
+    #[test]
+    fn alarms_that_were_raised_are_remembered() {
+        let mut tally = Tally::new("prod", "s", 1.0);
+        let state = |word: &str| BTreeMap::from([("a".to_owned(), word.to_owned())]);
+        tally.alarms(0.0, state("OK"));
+        tally.alarms(1.2, state("ALARM"));
+        tally.add("f", &sample(2.0, 1.0, Some("1"), None));
+        tally.alarms(3.0, state("OK"));
+        let watched = tally.finish();
+        assert_eq!((watched.raised, watched.alarms["a"].as_str()), (vec!["a".to_owned()], "OK"));
+        let at: Vec<usize> = watched.seconds.iter().map(|second| second.alarms.len()).collect();
+        assert_eq!(at, [0, 1, 1, 0]);
+    }
+}
