@@ -71,7 +71,7 @@ pub(crate) async fn unpacked(home: &Path, part: Part, say: &(dyn Fn(&str) + Sync
     apt.run("apt-get", &["--quiet=2", "update"]).await?;
     let packages = match part {
         Part::Compiler => {
-            let library = apt.dependency("rustc-web", "libstd-rust-web-").await?;
+            let library = apt.dependency("libstd-rust-web-dev", "libstd-rust-web-").await?;
             let llvm = apt.dependency(&library, "libllvm").await?;
             vec![
                 "rustc-web:amd64".to_owned(),

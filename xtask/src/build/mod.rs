@@ -5,6 +5,7 @@ pub(crate) mod debian;
 pub(crate) mod git;
 mod inputs;
 pub(crate) mod tests;
+pub(crate) mod trial;
 pub(crate) mod versions;
 pub(crate) mod way;
 pub(crate) mod zips;

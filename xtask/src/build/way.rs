@@ -77,14 +77,11 @@ impl Way {
             return Ok(own);
         }
         let mut way = Self { target: target.to_owned(), native: false, ..own };
-        let asked = ["--print", "target-libdir", "--target", target];
-        if let Ok(dir) = read(program(&way.compiler, asked, root)).await
-            && has_std(Path::new(dir.trim()))
-        {
+        if way.is_installed(root).await {
             way.library = "the standard library that is installed for it".to_owned();
             return Ok(way);
         }
-        let mut why = format!("{} has no standard library for it", way.short_rustc());
+        let mut why = way.lacks_library();
         if target == RELEASE && debian::is_here(root).await {
             match debian::unpacked(home, Part::Compiler, say).await {
                 Ok(dir) => return way.debian(&dir, root).await,
@@ -92,6 +89,35 @@ impl Way {
             }
         }
         Err(linker::no_library(target, why).into())
+    }
+
+    /// Which way there would be, in words; nothing is fetched.
+    ///
+    /// # Errors
+    /// There is none, with the lines that would make one.
+    pub(crate) async fn outlook(root: &Path, target: &str) -> Result<String, Fault> {
+        let own = Self::host(root).await.map_err(|error| crate::model::fault::from_error(&error))?;
+        if own.target == target {
+            return Ok("this machine is arm64".to_owned());
+        }
+        let way = Self { target: target.to_owned(), native: false, ..own };
+        if way.is_installed(root).await {
+            return Ok(format!("{} has its standard library", way.short_rustc()));
+        }
+        if debian::is_here(root).await {
+            return Ok("by Debian's packages, unpacked below target/ when they are first needed".to_owned());
+        }
+        Err(linker::no_library(target, way.lacks_library()))
+    }
+
+    async fn is_installed(&self, root: &Path) -> bool {
+        let asked = ["--print", "target-libdir", "--target", &self.target];
+        let dir = read(program(&self.compiler, asked, root)).await;
+        dir.is_ok_and(|dir| has_std(Path::new(dir.trim())))
+    }
+
+    fn lacks_library(&self) -> String {
+        format!("{} has no standard library for it", self.short_rustc())
     }
 
     async fn debian(mut self, dir: &Path, root: &Path) -> anyhow::Result<Self> {
@@ -203,6 +229,8 @@ impl Way {
         for name in LEFT_OUT {
             command.env_remove(name);
         }
+        // What was built before must not show in what is built now.
+        command.env("CARGO_INCREMENTAL", "0");
         command.env("RUSTC", rustc).env("LC_ALL", "C").env("TZ", "UTC").env("SOURCE_DATE_EPOCH", "0");
         let c_flags: Vec<String> =
             remapped.iter().map(|(path, short)| format!("-ffile-prefix-map={path}={short}")).collect();

@@ -166,11 +166,16 @@ async fn rehearse(
         about: git::subject(&context.root).await.unwrap_or_else(|| "the working tree".to_owned()),
         probes: routes.clone(),
     };
+    let host = cargo::setting(&context.root, "host", PROFILE).await?.target;
+    context.out.note(format!(
+        "  functions are built for this machine ({host}, profile {PROFILE}), since it runs them; a release is for arm64"
+    ));
     rehearsal.baseline(&accounts).await?;
     let ended = pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
     let mut outcome = outcome(ended);
     outcome.commit = head;
     outcome.data = found_out(&routes, paths).await;
+    outcome.data["target"] = json!(host);
     outcome.data["working_tree"] = json!(!dirty.is_empty());
     Ok(outcome)
 }

@@ -31,13 +31,6 @@ pub(crate) struct Asks {
     pub(crate) symbols: Vec<(String, (u32, u32))>,
 }
 
-impl Asks {
-    /// The newest version of glibc of which it needs a symbol.
-    pub(crate) fn glibc(&self) -> Option<(u32, u32)> {
-        self.symbols.first().map(|(_, version)| *version)
-    }
-}
-
 /// Reads what a binary asks for.
 ///
 /// # Errors

@@ -55,7 +55,7 @@ pub(crate) fn of_config(text: &str, target: &str) -> Option<String> {
 /// There is no standard library for the target.
 pub(crate) fn no_library(target: &str, why: String) -> Fault {
     Fault::usage("find a way to build", format!("for {target}")).why(why).next(format!(
-        "one of these lines mends it:\n  rustup:        rustup target add {target} (or cargo xtask doctor --fix)\n  Debian 12:     apt-get update on a machine that reaches a mirror; the packages are then unpacked below target/\n  Amazon Linux:  on an arm64 machine sudo dnf install rust cargo gcc; on x86-64 rustup, as above\nor build for this machine: --target host"
+        "one of these lines mends it:\n  rustup:        rustup target add {target} (or cargo xtask doctor --fix)\n  Debian 12:     sudo apt-get update (once a mirror answers, its packages are unpacked below target/ by themselves)\n  Amazon Linux:  on an arm64 machine sudo dnf install rust cargo gcc; on x86-64 rustup, as above\nor build for this machine: --target host"
     ))
 }
 

@@ -1,7 +1,10 @@
 //! `package`: builds the functions, zips them, uploads them, writes the packaged template. CodeBuild runs this.
 
 mod explain;
+mod twice;
 mod upload;
+
+pub(crate) use twice::prove;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -227,7 +230,11 @@ pub(crate) async fn find_way(context: &Context, target: &str, tools: &Path) -> a
     }
     way::runs_on_lambda(target)?;
     let say = |text: &str| context.out.note(text);
-    let mut way = Way::find(root, target, &root.join("target/causeway/debian"), &say).await?;
+    let home = match std::env::var_os("CAUSEWAY_DEBIAN_DIR") {
+        Some(moved) if !moved.is_empty() => PathBuf::from(moved),
+        _ => root.join("target/causeway/debian"),
+    };
+    let mut way = Way::find(root, target, &home, &say).await?;
     if !way.wants_linker(root) {
         return Ok(way);
     }
