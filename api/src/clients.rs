@@ -5,7 +5,7 @@
 //! run time, so `SSL_CERT_FILE` and `AWS_ENDPOINT_URL` lead to the local cloud.
 //!
 //! Nor is `aws-config` used: its chain of profiles, SSO, STS and metadata services cannot meet a function, which has
-//! its region and credentials in the environment, and would be a fifth of its package.
+//! its region and credentials in the environment, and would be a seventh of its package.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 //! lines: a hook depends on nothing that it is there to judge.
 //!
 //! Nor is `aws-config` used: its chain of profiles, SSO, STS and metadata services cannot meet a function, which has
-//! its region and credentials in the environment, and would be a fifth of its package.
+//! its region and credentials in the environment, and would be a seventh of its package.
 
 use std::time::Duration;
 
