@@ -186,6 +186,44 @@ fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
     assert_eq!(released.result()["verdict"], "released", "{}", released.error());
 }
 
+/// What the last build uploaded, and which functions' aliases moved in prod.
+fn moved(ended: &Ended) -> (Vec<String>, std::collections::BTreeSet<String>) {
+    assert_eq!(ended.result()["verdict"], "released", "{} {}", ended.error(), ended.stderr);
+    let path =
+        support::workspace().join("target/causeway/rehearsal/source/target/causeway/package/package.json");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let uploaded = record["functions"].as_array().unwrap().iter().filter(|f| f["upload"] == "uploaded");
+    let shifted = ended.of_type("weight").filter(|weight| weight["env"] == "prod");
+    (
+        uploaded.map(|function| function["name"].as_str().unwrap().to_owned()).collect(),
+        shifted.map(|weight| weight["function"].as_str().unwrap().to_owned()).collect(),
+    )
+}
+
+#[test]
+fn only_what_changed_moves() {
+    let project = Project::clone_of_repository();
+    let words = ["rehearse", "--approve", "auto", "--keep", "--minute", "100ms"];
+    let first = project.run(&[&words[..], &["--no-baseline"]].concat());
+    assert_eq!(moved(&first).0.len(), 4, "an empty bucket gets every package");
+
+    project.edit("api/src/bin/contacts/main.rs", "//! ", "//! Edited. ");
+    project.commit();
+    let one = moved(&project.run(&words));
+    assert_eq!((one.0, one.1), (vec!["contacts".to_owned()], ["contacts".to_owned()].into()));
+
+    project.edit("README.md", "# ", "# The ");
+    project.commit();
+    let none = moved(&project.run(&words));
+    assert_eq!((none.0, none.1.len()), (Vec::new(), 0), "a document moves nothing");
+
+    project.edit("api/src/lib.rs", "//! ", "//! Edited. ");
+    project.commit();
+    let both = moved(&project.run(&words));
+    let names = ["checkin".to_owned(), "contacts".to_owned()];
+    assert_eq!((both.0, both.1), (names.to_vec(), names.into()), "the library is in both functions");
+}
+
 #[test]
 fn an_interrupted_rehearsal_leaves_nothing_behind() {
     let project = Project::clone_of_repository();

@@ -54,6 +54,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             .rehearsal("rehearse-no-baseline", &["--no-baseline", "--approve", "auto"], 0, "released")
             .await;
     }
+    if args.full {
+        checks.packages().await;
+    }
     let Checks { failed, seconds, .. } = checks;
     if failed.is_empty() {
         return Ok(Outcome::of(Verdict::Done).with_data(json!({"seconds": seconds})));
@@ -141,6 +144,14 @@ impl Checks {
         let result =
             self.rehearse(options, code, verdict).await.map_err(|error| from_error(&error).to_string());
         self.end(name, watch, result);
+    }
+
+    /// All packages for arm64, twice, and run once.
+    async fn packages(&mut self) {
+        let (name, watch) = ("package-twice", Stopwatch::start());
+        self.step(name, Status::Started, None, None);
+        let result = super::package::prove(&self.context).await;
+        self.end(name, watch, result.map_err(|error| from_error(&error).to_string()));
     }
 
     async fn rehearse(&self, options: &[&str], code: i32, verdict: &str) -> anyhow::Result<()> {
