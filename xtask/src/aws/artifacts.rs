@@ -126,7 +126,7 @@ mod tests {
     async fn put(replies: Vec<(u16, &str)>) -> (anyhow::Result<Upload>, Vec<String>) {
         let replies = replies.into_iter().map(|(status, text)| (status, text.to_owned())).collect();
         let (script, account) = Script::start(replies).await;
-        let bucket = Bucket::new(&account, "bucket", "arn:key");
+        let bucket = Bucket::new(&account.retrying(), "bucket", "arn:key");
         let key = "packages/checkin/ab.zip";
         let result = match bucket.holds(key, b"zip").await {
             Ok(true) => Ok(Upload::Present),

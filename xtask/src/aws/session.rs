@@ -168,6 +168,14 @@ impl Account {
             .build();
         Self { name: "dev".to_owned(), id: "222222222222".to_owned(), profile: None, loopback: true, sdk }
     }
+
+    /// The same account, tried again as on AWS, without the long pauses.
+    #[cfg(test)]
+    pub(super) fn retrying(mut self) -> Self {
+        let retry = RetryConfig::standard().with_initial_backoff(std::time::Duration::from_millis(1));
+        self.sdk = self.sdk.to_builder().retry_config(retry).build();
+        self
+    }
 }
 
 fn provider(keys: &Keys) -> SharedCredentialsProvider {

@@ -114,7 +114,11 @@ pub(crate) struct Refusal {
 }
 
 impl Client {
-    fn new(port: u16, region: &str) -> anyhow::Result<Self> {
+    /// For an emulator that listens there.
+    ///
+    /// # Errors
+    /// No HTTP client can be made.
+    pub(super) fn new(port: u16, region: &str) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build().context("make an HTTP client")?;
         Ok(Self { http, base: format!("http://127.0.0.1:{port}"), region: region.to_owned() })
     }

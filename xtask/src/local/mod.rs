@@ -5,6 +5,7 @@
 mod alarms;
 mod cloud;
 pub(crate) mod control;
+pub(crate) use edge::stub as edge_stub;
 mod deployments;
 mod edge;
 mod emulator;

@@ -22,6 +22,9 @@ const LARGEST: [(&str, u64); 4] = [
     ("post-traffic", 2_400_000),
 ];
 
+/// A folder, a umask, and variables.
+type Place = (&'static str, &'static str, [(&'static str, &'static str); 2]);
+
 /// Packages the last commit twice and compares; runs each function once under qemu.
 ///
 /// # Errors
@@ -29,7 +32,7 @@ const LARGEST: [(&str, u64); 4] = [
 pub(crate) async fn prove(context: &Context) -> anyhow::Result<()> {
     let base = context.root.join("target/causeway/twice");
     std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
-    let table: [(&str, &str, [(&str, &str); 2]); 2] = [
+    let table: [Place; 2] = [
         ("a", "0022", [("TZ", "UTC"), ("LC_ALL", "C")]),
         ("another-folder/b", "0077", [("TZ", "Pacific/Apia"), ("LC_ALL", "de_DE.UTF-8")]),
     ];

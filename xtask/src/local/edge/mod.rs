@@ -8,6 +8,7 @@ mod access;
 mod event;
 mod routes;
 mod split;
+pub(crate) mod stub;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -124,6 +125,21 @@ pub(crate) async fn deployed(cloud: &Arc<Cloud>, key: &StackKey, record: &Record
         return Ok(());
     }
     let env = record.parameters.get("EnvironmentName").cloned().unwrap_or_else(|| key.1.clone());
+    let url = open(cloud, key, api, routes, env.clone()).await?;
+    if key.1 == cloud.app_stack(&env) {
+        cloud.publish_url(&env, Some(&url));
+    }
+    Ok(())
+}
+
+/// Opens the edge of an API; its address.
+async fn open(
+    cloud: &Arc<Cloud>,
+    key: &StackKey,
+    api: &str,
+    routes: Arc<Routes>,
+    env: String,
+) -> anyhow::Result<String> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("listen for the edge")?;
     let port = listener.local_addr().context("listen for the edge")?.port();
     let url = format!("http://127.0.0.1:{port}/");
@@ -140,12 +156,9 @@ pub(crate) async fn deployed(cloud: &Arc<Cloud>, key: &StackKey, record: &Record
             tracing::error!("the edge ended: {error}");
         }
     });
-    let edge = Edge { api: api.to_owned(), url: url.clone(), env: env.clone(), routes, _stop: stop };
+    let edge = Edge { api: api.to_owned(), url: url.clone(), env, routes, _stop: stop };
     cloud.edges.edges().insert(key.clone(), edge);
-    if key.1 == cloud.app_stack(&env) {
-        cloud.publish_url(&env, Some(&url));
-    }
-    Ok(())
+    Ok(url)
 }
 
 /// Ends the edge of a stack that was deleted.

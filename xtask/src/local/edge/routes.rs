@@ -63,6 +63,18 @@ struct Route {
 pub(super) struct Routes(Vec<Route>);
 
 impl Routes {
+    /// One open route to a function.
+    pub(super) fn one(method: &str, path: &str, function: &str) -> Self {
+        let integration = Integration { function: function.to_owned(), alias: None };
+        Self(vec![Route {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            segments: segments(path),
+            integration,
+            lock: Lock::Open,
+        }])
+    }
+
     /// From the expanded template; `holds` says whether a condition of it does. A route whose integration is no
     /// function of the stack is left out.
     ///

@@ -1,5 +1,7 @@
 //! `bench`: what packaging costs beside the usual tools, and what a start costs; everything in one run on one machine.
 
+mod rollout;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     Package(Package),
     /// From the start of a function's process to its first question for work
     Coldstart(Coldstart),
+    /// What the local cloud's edge costs before a stub, and whether the watcher keeps its rate
+    Rollout,
 }
 
 /// Options of `bench package`.
@@ -53,6 +57,7 @@ pub(crate) async fn run(context: Context, command: Command) -> anyhow::Result<Ou
     let data = match command {
         Command::Package(args) => package(&context, &args).await?,
         Command::Coldstart(args) => coldstart(&context, &args).await?,
+        Command::Rollout => rollout::run(&context).await?,
     };
     Ok(Outcome::of(Verdict::Done).with_data(data))
 }

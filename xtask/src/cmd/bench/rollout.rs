@@ -1,0 +1,157 @@
+//! `bench rollout`: what the edge costs before a function that costs nothing, and whether the watcher keeps its rate.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::super::Context;
+use super::hundredths;
+use crate::api_client::ApiClient;
+use crate::local::edge_stub;
+use crate::watch::traffic::{self, Route};
+
+/// How long each part is measured.
+const TIME: Duration = Duration::from_secs(5);
+/// Requests on their way at once, for the throughput.
+const AT_ONCE: usize = 16;
+/// The watcher's rate.
+const RATE: f64 = 200.0;
+
+/// When requests arrived at the stub.
+type Arrivals = Arc<Mutex<Vec<Instant>>>;
+
+/// Measures all of it.
+///
+/// # Errors
+/// No port is free.
+pub(super) async fn run(context: &Context) -> anyhow::Result<Value> {
+    let (port, arrivals) = stub().await?;
+    let direct = format!("http://127.0.0.1:{port}/");
+    let dir = tempfile::tempdir().context("make a temporary folder")?;
+    let (_cloud, edge) = edge_stub::stub(dir.path(), port).await?;
+    context.out.note("one request at a time");
+    let (alone, before) = (latency(&direct).await?, latency(&edge).await?);
+    context.out.note(format!("{AT_ONCE} at once"));
+    let (floor, through) = (throughput(&direct).await?, throughput(&edge).await?);
+    context.out.note(format!("the watcher at {RATE} a second"));
+    let kept = watcher(&direct, &arrivals).await?;
+    let added = |of: fn(&Histogram<u32>) -> u64| (of(&before) as f64 - of(&alone) as f64) / 1_000.0;
+    let p50 = added(|histogram| histogram.value_at_quantile(0.5));
+    let p99 = added(|histogram| histogram.value_at_quantile(0.99));
+    let deviation = (kept / RATE - 1.0) * 100.0;
+    context.out.say(format!("  {:<34} {:>10} {:>10} {:>7}", "", "stub alone", "with edge", "ratio"));
+    context.out.say(format!(
+        "  {:<34} {floor:>10.0} {through:>10.0} {:>7.2}",
+        "requests a second",
+        through / floor
+    ));
+    context.out.say(format!("  {:<34} {:>10} {p50:>10.2}", "p50 added by the edge, ms", ""));
+    context.out.say(format!("  {:<34} {:>10} {p99:>10.2}", "p99 added by the edge, ms", ""));
+    context.out.say(format!(
+        "  {:<34} {RATE:>10.0} {kept:>10.2} {deviation:>6.2} %",
+        "the watcher: intended, kept, off by"
+    ));
+    Ok(json!({
+        "edge": {
+            "requests_per_second": hundredths(through), "stub_alone": hundredths(floor),
+            "ratio": hundredths(through / floor), "p50_added_ms": hundredths(p50), "p99_added_ms": hundredths(p99),
+        },
+        "watcher": {
+            "intended": RATE, "kept": hundredths(kept), "off_by_percent": hundredths(deviation),
+            "seconds": TIME.as_secs(),
+        },
+    }))
+}
+
+/// A server that answers at once: to a client as the API does, to the edge as Lambda does.
+async fn stub() -> anyhow::Result<(u16, Arrivals)> {
+    let arrivals = Arrivals::default();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("listen for the stub")?;
+    let port = listener.local_addr().context("listen for the stub")?.port();
+    let app = Router::new().fallback(answer).with_state(Arc::clone(&arrivals));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok((port, arrivals))
+}
+
+async fn answer(State(arrivals): State<Arrivals>) -> Response {
+    arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+    // As an API it is read by its headers, as a function by its body.
+    let body =
+        json!({"statusCode": 200, "headers": {"x-causeway-version": "1"}, "body": "{\"version\":\"1\"}"});
+    let mut response = Response::new(Body::from(body.to_string()));
+    for name in ["x-causeway-version", "x-causeway-lambda-version"] {
+        response.headers_mut().insert(name, http::HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// Microseconds of requests that are sent one after the other.
+async fn latency(url: &str) -> anyhow::Result<Histogram<u32>> {
+    let api = ApiClient::new(url)?;
+    let mut histogram = Histogram::new_with_bounds(1, 60_000_000, 3).context("make a histogram")?;
+    let begin = Instant::now();
+    while begin.elapsed() < TIME {
+        let sent = Instant::now();
+        asked(&api).await?;
+        histogram.saturating_record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+    Ok(histogram)
+}
+
+/// Requests a second when several are always on their way.
+async fn throughput(url: &str) -> anyhow::Result<f64> {
+    let api = ApiClient::new(url)?;
+    let begin = Instant::now();
+    let mut workers = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let api = api.clone();
+        workers.spawn(async move {
+            let mut count = 0_u64;
+            while begin.elapsed() < TIME {
+                asked(&api).await?;
+                count += 1;
+            }
+            anyhow::Ok(count)
+        });
+    }
+    let mut all = 0;
+    while let Some(joined) = workers.join_next().await {
+        all += joined??;
+    }
+    Ok(all as f64 / begin.elapsed().as_secs_f64())
+}
+
+/// Sends one request, which must be answered well.
+async fn asked(api: &ApiClient) -> anyhow::Result<()> {
+    match traffic::ask(api, edge_stub::ROUTE).await {
+        (Some(_), None) => Ok(()),
+        (_, error) => anyhow::bail!("the stub did not answer: {}", error.unwrap_or_default()),
+    }
+}
+
+/// The rate at which the watcher's requests arrive.
+async fn watcher(url: &str, arrivals: &Arrivals) -> anyhow::Result<f64> {
+    let api = ApiClient::new(url)?;
+    arrivals.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    let (samples, mut sampled) = mpsc::unbounded_channel();
+    let route = Route { function: "stub".to_owned(), path: edge_stub::ROUTE.to_owned() };
+    let driving = tokio::spawn(traffic::drive(api, vec![route], RATE, samples));
+    let all = async { while sampled.recv().await.is_some() {} };
+    let _ = timeout(TIME, all).await;
+    driving.abort();
+    let arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+    let (Some(first), Some(last)) = (arrivals.first(), arrivals.last()) else {
+        anyhow::bail!("no request of the watcher arrived");
+    };
+    Ok((arrivals.len() - 1) as f64 / (*last - *first).as_secs_f64())
+}

@@ -1,0 +1,50 @@
+//! An edge before a stub in place of the emulator, for `bench rollout`: what is measured is the edge alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Routes, open};
+use crate::local::cloud::Cloud;
+use crate::local::emulator::Client;
+use crate::local::lower::Target;
+use crate::local::paths::Paths;
+use crate::local::state::State;
+
+/// The account of the stub.
+const ACCOUNT: &str = "111111111111";
+/// Its function.
+const FUNCTION: &str = "stub";
+/// Its route.
+pub(crate) const ROUTE: &str = "api/version";
+
+/// Opens it before whatever answers Lambda's invocations at that port; the traffic of its one route is split evenly
+/// between two versions. Returns what keeps it open, and its address.
+///
+/// # Errors
+/// No port is free.
+pub(crate) async fn stub(dir: &Path, port: u16) -> anyhow::Result<(Arc<Cloud>, String)> {
+    // Only one provider is compiled in; an earlier installation of it is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let region = "eu-central-1".to_owned();
+    let state = State {
+        v: 1,
+        pid: 0,
+        port: 0,
+        region: region.clone(),
+        project: "bench".to_owned(),
+        accounts: BTreeMap::new(),
+        token: String::new(),
+        urls: BTreeMap::new(),
+    };
+    let target = Target { endpoint: String::new(), bundle: String::new(), architecture: String::new() };
+    let paths = Paths::of(dir).with_local(dir);
+    let minute = Duration::from_secs(60);
+    let cloud = Arc::new(Cloud::new(Client::new(port, &region)?, target, paths, state, minute));
+    cloud.edges.weigh(ACCOUNT, FUNCTION, "1", "2", 50);
+    let routes = Arc::new(Routes::one("GET", &format!("/{ROUTE}"), FUNCTION));
+    let key = (ACCOUNT.to_owned(), "bench".to_owned());
+    let url = open(&cloud, &key, "stub", routes, "bench".to_owned()).await?;
+    Ok((cloud, url))
+}
