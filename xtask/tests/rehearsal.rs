@@ -111,6 +111,24 @@ fn a_version_that_misbehaves_in_prod_is_taken_back() {
     let last = ended.of_type("weight").filter(|w| w["env"] == "prod" && w["function"] == "contacts").last();
     assert_eq!(last.unwrap()["new_weight"], 0);
 
+    // The watcher finds the stack, its API and its alarms, and nothing to watch; it changes nothing.
+    let env = project.run(&["local", "env"]);
+    for (name, value) in env.result()["data"]["env"].as_object().unwrap() {
+        if name != "AWS_PROFILE" {
+            project.set(name, value.as_str().unwrap());
+        }
+    }
+    let watched = project.run(&["test-deployment", "--env", "prod", "--rate", "5"]);
+    assert_eq!((watched.code, watched.result()["verdict"].as_str()), (0, Some("nothing-to-watch")));
+    let seen = &watched.result()["data"];
+    assert_eq!(seen["alarms"].as_object().unwrap().len(), 7, "{seen}");
+    assert!(seen["versions"]["checkin 1"]["requests"].as_u64().unwrap() > 0, "{seen}");
+    let nowhere = project.run(&["test-deployment", "--env", "nowhere"]);
+    assert_eq!(nowhere.code, 2, "{}", nowhere.error());
+    let absent = project.run(&["test-deployment", "--env", "prod", "--isolated", "nobody"]);
+    assert_eq!(absent.code, 1, "{}", absent.error());
+    assert!(absent.error().contains("causeway-isolated-nobody"), "{}", absent.error());
+
     // A hook that finds it: no traffic is moved.
     let ended = project.run(&["rehearse", "--approve", "auto", "--keep", "--break-prod=crash"]);
     assert_eq!(ended.code, 5, "{}", ended.stderr);

@@ -53,6 +53,11 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         checks
             .rehearsal("rehearse-no-baseline", &["--no-baseline", "--approve", "auto"], 0, "released")
             .await;
+        // `errors` and `crash` are in the tests.
+        for how in ["slow", "hook", "wrong-version"] {
+            let (name, word) = (format!("rehearse-break-prod-{how}"), format!("--break-prod={how}"));
+            checks.rehearsal(&name, &[&word, "--approve", "auto"], 5, "rolled-back").await;
+        }
     }
     if args.full {
         checks.packages().await;
