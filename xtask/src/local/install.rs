@@ -15,6 +15,8 @@ use crate::shell;
 const LOCAL: &str = include_str!("../../requirements/local.txt");
 /// What the template checks need besides.
 const CHECK: &str = include_str!("../../requirements/check.txt");
+/// What the check of the deployed API needs besides.
+const API: &str = include_str!("../../requirements/api.txt");
 
 /// The oldest Python that the pinned packages support.
 const OLDEST: (u32, u32) = (3, 10);
@@ -26,6 +28,8 @@ pub(crate) enum Set {
     Local,
     /// The local cloud and the template checks.
     Check,
+    /// The local cloud and schemathesis.
+    Api,
 }
 
 /// A Python environment that holds the wanted packages.
@@ -57,8 +61,10 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
     let _lock = lock.await?.context("lock the Python environment")?;
 
     let mut wanted = vec![("local", LOCAL)];
-    if set == Set::Check {
-        wanted.push(("check", CHECK));
+    match set {
+        Set::Local => {}
+        Set::Check => wanted.push(("check", CHECK)),
+        Set::Api => wanted.push(("api", API)),
     }
     let done = |name: &str, text: &str| {
         let marker = std::fs::read_to_string(dir.join(format!("{name}.installed"))).unwrap_or_default();
@@ -77,8 +83,10 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
     }
     for (name, text) in wanted {
         if !done(name, text) {
-            if name == "check" {
-                say("installing the template checks (once, about 15 s)");
+            match name {
+                "check" => say("installing the template checks (once, about 15 s)"),
+                "api" => say("installing schemathesis (once, about 15 s)"),
+                _ => {}
             }
             install(&dir, name, text).await?;
             std::fs::write(dir.join(format!("{name}.installed")), digest(text))
@@ -222,7 +230,7 @@ mod tests {
 
     #[test]
     fn every_package_is_pinned_with_its_digests() {
-        for text in [LOCAL, CHECK] {
+        for text in [LOCAL, CHECK, API] {
             let joined = text.replace("\\\n", " ");
             let rows: Vec<&str> =
                 joined.lines().filter(|row| !row.starts_with('#') && !row.trim().is_empty()).collect();
