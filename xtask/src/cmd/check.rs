@@ -1,6 +1,7 @@
 //! `check`: everything that CI checks, in the order of what it costs.
 
 mod contract;
+mod packaged;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,6 +64,8 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             .rehearsal("rehearse-no-baseline", &["--no-baseline", "--approve", "auto"], 0, "released")
             .await;
         checks.contract().await;
+        let packaged = packaged::tests(&checks.context);
+        checks.part("packaged-hooks", packaged).await;
     }
     checks.outcome()
 }
