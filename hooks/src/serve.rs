@@ -16,7 +16,7 @@ use crate::suites::Suite;
 /// checks that the template chooses from.
 pub async fn run(phase: Phase, version: &'static str, suites: &'static [Suite]) -> ExitCode {
     crate::log::init();
-    let clients = Clients::new(&sdk_config().await);
+    let clients = Clients::new(&sdk_config());
     let hook = Arc::new(Hook { phase, settings: Settings::from_env(), suites, clients });
     tracing::info!(phase = phase.name(), version, "started");
     let served = lambda_runtime::run(service_fn(move |event: LambdaEvent<LifecycleEvent>| {

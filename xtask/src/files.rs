@@ -20,6 +20,18 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Has a place for itself until the answer is dropped; waits for another process that has it.
+///
+/// # Errors
+/// The file cannot be made or locked.
+pub(crate) async fn lock(path: &Path) -> anyhow::Result<std::fs::File> {
+    let file = std::fs::File::create(path).with_context(|| format!("create {}", path.display()))?;
+    let locked = tokio::task::spawn_blocking(move || {
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map(|()| file)
+    });
+    locked.await?.with_context(|| format!("lock {}", path.display()))
+}
+
 /// Every file below a directory, relative, sorted, with `/` between folders. `enter` decides by name which folders count.
 ///
 /// # Errors

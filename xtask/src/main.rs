@@ -35,6 +35,9 @@ enum Command {
     Bootstrap(cmd::bootstrap::Args),
     /// Build the functions, zip them, upload them, and write the packaged template
     Package(cmd::package::Args),
+    /// What packaging and a start cost, beside the usual tools, in one run
+    #[command(subcommand)]
+    Bench(cmd::bench::Command),
     /// Run the unit tests of what is released; the build stage does
     Test(cmd::test::Args),
     /// Run the tests of the Dev stage against the API at API_URL
@@ -63,6 +66,7 @@ fn main() -> std::process::ExitCode {
         Command::Check(a) => cmd::run("check", common, async |c| cmd::check::run(c, a).await),
         Command::Bootstrap(a) => cmd::run("bootstrap", common, async |c| cmd::bootstrap::run(c, a).await),
         Command::Package(a) => cmd::run("package", common, async |c| cmd::package::run(c, a).await),
+        Command::Bench(a) => cmd::run("bench", common, async |c| cmd::bench::run(c, a).await),
         Command::Test(a) => cmd::run("test", common, async |c| cmd::test::run(c, a).await),
         Command::IntegrationTest(a) => {
             cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)

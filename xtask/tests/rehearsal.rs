@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -74,48 +74,78 @@ fn an_execution_role_that_may_not_read_the_package_is_named() {
     assert!(reason.contains("denied by S3") && reason.contains("GetObject"), "{reason}");
 }
 
-#[test]
-fn a_version_that_crashes_in_prod_is_taken_back() {
-    let mut project = Project::clone_of_repository();
-    let crash = "async fn main() -> ExitCode {\n    if std::env::var(\"CAUSEWAY_ENV\").is_ok_and(|env| env == \"prod\") {\n        std::process::abort();\n    }";
-    project.edit("api/src/bin/checkin/main.rs", "async fn main() -> ExitCode {", crash);
-    project.commit();
-    let ended = project.run(&["rehearse", "--approve", "auto", "--keep", "--minute", "100ms"]);
-    assert_eq!(
-        (ended.code, ended.result()["verdict"].as_str()),
-        (5, Some("rolled-back")),
-        "{}",
-        ended.stderr
-    );
-    let (status, reason) = step(&ended, "Prod", "ExecuteChangeSet");
-    assert_eq!(status, "failed");
-    assert!(reason.contains("CheckinFunctionAliaslive") && reason.contains("reported Failed"), "{reason}");
-    let hook = ended.of_type("step").find(|line| line["sub"] == "pre-hook" && line["status"] == "failed");
-    assert!(hook.is_some_and(|hook| hook["mode"] == "executed"), "{hook:?}");
-    assert_eq!(
-        ended.of_type("weight").filter(|weight| weight["env"] == "prod").count(),
-        0,
-        "no traffic was moved"
-    );
-
-    // Prod serves the old version, and the stack is at its old template.
+/// What `GET api/version` of a kept cloud's prod answers.
+fn prod_version(ended: &Ended) -> String {
     let url = ended.result()["data"]["urls"]["prod"].as_str().unwrap().to_owned();
     let answer = assert_cmd::Command::new("curl")
         .args(["--silent", "--include", &format!("{url}api/version")])
         .output()
         .unwrap();
-    let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.contains("x-causeway-lambda-version: 1"),
-        "{answer}"
-    );
+    String::from_utf8_lossy(&answer.stdout).into_owned()
+}
+
+#[test]
+fn a_version_that_misbehaves_in_prod_is_taken_back() {
+    let mut project = Project::clone_of_repository();
+    let ended = project.run(&["rehearse", "--approve", "auto", "--keep", "--break-prod"]);
+    let verdict = (ended.code, ended.result()["verdict"].as_str());
+    assert_eq!(verdict, (5, Some("rolled-back")), "{}", ended.stderr);
+    let (status, reason) = step(&ended, "Prod", "ExecuteChangeSet");
+    assert_eq!(status, "failed");
+    assert!(reason.contains("CheckinFunctionAliaslive") && reason.contains("is in ALARM"), "{reason}");
+    assert!(ended.of_type("notice").any(|notice| notice["topic"] == "causeway-failure"), "it is told");
+    // Dev serves the new version, which behaves there; prod the old one.
+    let data = &ended.result()["data"];
+    assert_ne!(data["versions"]["dev"]["checkin"], data["versions"]["prod"]["checkin"]);
+    let answer = prod_version(&ended);
+    let old = "x-causeway-lambda-version: 1";
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(old), "{answer}");
+    // Not one request that the old version got was lost, and none was without an answer.
+    let watched = &data["watched"]["prod"];
+    assert_eq!(watched["versions"]["checkin 1"]["errors"], 0, "{watched}");
+    assert!(watched["versions"]["checkin 1"]["requests"].as_u64().unwrap() >= 10, "{watched}");
+    assert!(watched["versions"]["checkin 2"]["errors"].as_u64().unwrap() >= 1, "{watched}");
+    assert_eq!(watched["failures"], serde_json::json!({}), "{watched}");
+    assert!(!watched["raised"].as_array().unwrap().is_empty(), "{watched}");
+    // The function that behaved was taken back with it.
+    let last = ended.of_type("weight").filter(|w| w["env"] == "prod" && w["function"] == "contacts").last();
+    assert_eq!(last.unwrap()["new_weight"], 0);
+
+    // A hook that finds it: no traffic is moved.
+    let ended = project.run(&["rehearse", "--approve", "auto", "--keep", "--break-prod=crash"]);
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    let hook = ended.of_type("step").find(|line| line["sub"] == "pre-hook" && line["status"] == "failed");
+    assert!(hook.is_some_and(|hook| hook["mode"] == "executed"), "{hook:?}");
+    let moved = |w: &&serde_json::Value| w["env"] == "prod" && w["function"] == "checkin";
+    assert_eq!(ended.of_type("weight").filter(moved).count(), 0);
+    assert!(prod_version(&ended).contains(old));
 
     // The next ordinary rehearsal on the same cloud releases.
-    project.edit("api/src/bin/checkin/main.rs", crash, "async fn main() -> ExitCode {");
-    project.commit();
     project.set("RUST_LOG", "off");
     let ended = project.run(&["rehearse", "--approve", "auto", "--minute", "100ms"]);
     assert_eq!(ended.result()["verdict"], "released", "{}", ended.stderr);
+}
+
+#[test]
+fn a_package_that_is_broken_on_purpose_is_refused_outside_a_rehearsal() {
+    // What the variable asks for is heard beside the local cloud alone.
+    let mut project = Project::clone_of_repository();
+    project.set("CAUSEWAY_BREAK_PROD", "errors");
+    let ended = project.run(&["package", "--no-upload", "--target", "host", "--profile", "rehearse"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    for function in ["checkin", "contacts"] {
+        let zip = std::fs::File::open(project.path().join(format!("target/causeway/package/{function}.zip")));
+        let mut zip = zip::ZipArchive::new(zip.unwrap()).unwrap();
+        let mut binary = Vec::new();
+        zip.by_name("bootstrap").unwrap().read_to_end(&mut binary).unwrap();
+        let mark = b"causeway-broken-on-purpose";
+        assert!(!binary.windows(mark.len()).any(|window| window == mark), "{function} carries the mark");
+    }
+    // Turned on by hand, the feature is found in the binary.
+    project.edit("api/Cargo.toml", "break-prod = []", "default = [\"break-prod\"]\nbreak-prod = []");
+    let ended = project.run(&["package", "--no-upload", "--target", "host", "--profile", "rehearse"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.error().contains("broken on purpose"), "{}", ended.error());
 }
 
 #[test]
@@ -154,6 +184,44 @@ fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
     );
     let released = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
     assert_eq!(released.result()["verdict"], "released", "{}", released.error());
+}
+
+/// What the last build uploaded, and which functions' aliases moved in prod.
+fn moved(ended: &Ended) -> (Vec<String>, std::collections::BTreeSet<String>) {
+    assert_eq!(ended.result()["verdict"], "released", "{} {}", ended.error(), ended.stderr);
+    let path =
+        support::workspace().join("target/causeway/rehearsal/source/target/causeway/package/package.json");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let uploaded = record["functions"].as_array().unwrap().iter().filter(|f| f["upload"] == "uploaded");
+    let shifted = ended.of_type("weight").filter(|weight| weight["env"] == "prod");
+    (
+        uploaded.map(|function| function["name"].as_str().unwrap().to_owned()).collect(),
+        shifted.map(|weight| weight["function"].as_str().unwrap().to_owned()).collect(),
+    )
+}
+
+#[test]
+fn only_what_changed_moves() {
+    let project = Project::clone_of_repository();
+    let words = ["rehearse", "--approve", "auto", "--keep", "--minute", "100ms"];
+    let first = project.run(&[&words[..], &["--no-baseline"]].concat());
+    assert_eq!(moved(&first).0.len(), 4, "an empty bucket gets every package");
+
+    project.edit("api/src/bin/contacts/main.rs", "//! ", "//! Edited. ");
+    project.commit();
+    let one = moved(&project.run(&words));
+    assert_eq!((one.0, one.1), (vec!["contacts".to_owned()], ["contacts".to_owned()].into()));
+
+    project.edit("README.md", "# ", "# The ");
+    project.commit();
+    let none = moved(&project.run(&words));
+    assert_eq!((none.0, none.1.len()), (Vec::new(), 0), "a document moves nothing");
+
+    project.edit("api/src/lib.rs", "//! ", "//! Edited. ");
+    project.commit();
+    let both = moved(&project.run(&words));
+    let names = ["checkin".to_owned(), "contacts".to_owned()];
+    assert_eq!((both.0, both.1), (names.to_vec(), names.into()), "the library is in both functions");
 }
 
 #[test]

@@ -271,8 +271,39 @@ fn the_compiler_is_the_same_everywhere() {
     }
 }
 
+/// `1.95` or `1.95.0` as numbers.
+fn numbers(version: &str) -> Vec<u32> {
+    let mut all: Vec<u32> = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+    all.resize(3, 0);
+    all
+}
+
+#[test]
+fn the_compiler_is_new_enough_for_every_dependency() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let declared = manifest.lines().find_map(|row| row.strip_prefix("rust-version = ")).unwrap();
+    let declared = declared.trim_matches('"');
+    let output = assert_cmd::Command::new("cargo")
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut complaints = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let wanted = package["rust_version"].as_str().unwrap_or("0");
+        if numbers(wanted) > numbers(declared) {
+            complaints
+                .push(format!("{} wants Rust {wanted}; Cargo.toml declares {declared}", package["name"]));
+        }
+    }
+    hold(&complaints);
+}
+
 #[test]
 fn the_rules_can_fail() {
+    assert!(numbers("1.100") > numbers("1.95.1") && numbers("1.95") == numbers("1.95.0"));
     assert!(
         has_region("    Region: eu-central-1")
             && has_region("us-gov-east-1")

@@ -3,7 +3,7 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ServerSideEncryption;
+use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
@@ -29,22 +29,38 @@ impl Bucket {
         Self { client: Client::from_conf(config), name: name.to_owned(), key_arn: key_arn.to_owned() }
     }
 
+    /// Whether an object of that key is there. A 404, or a 403 for who may not list, is a no: the conditional PUT has
+    /// the last word then.
+    ///
+    /// # Errors
+    /// What is there has another digest or length than the content: a key of ours names its content.
+    pub(crate) async fn holds(&self, key: &str, content: &[u8]) -> anyhow::Result<bool> {
+        let head = self.client.head_object().bucket(&self.name).key(key).checksum_mode(ChecksumMode::Enabled);
+        let Ok(found) = head.send().await else { return Ok(false) };
+        let length = u64::try_from(found.content_length().unwrap_or_default()).unwrap_or_default();
+        let stored = found.checksum_sha256();
+        // A composite digest ("…-2") is one of parts.
+        let other = stored.is_some_and(|stored| !stored.contains('-') && stored != digest(content));
+        if other || length != content.len() as u64 {
+            return Err(Fault::failed("upload the package", self.url(key))
+                .why("what is stored under that key has another digest: it was not put there by this tool, or is damaged")
+                .next("look at the object's versions; remove that one, and run it again")
+                .into());
+        }
+        Ok(true)
+    }
+
     /// Puts an object unless one of that key is there. It is encrypted under the project's key, and S3 verifies the
-    /// content against its SHA-256.
+    /// content against its SHA-256. What breaks off is tried again.
     ///
     /// # Errors
     /// What S3 says; nothing is left behind then.
-    pub(crate) async fn put_once(
+    pub(crate) async fn put_if_absent(
         &self,
         key: &str,
         body: Vec<u8>,
         metadata: &[(&str, &str)],
     ) -> anyhow::Result<Upload> {
-        let head = self.client.head_object().bucket(&self.name).key(key).send().await;
-        if head.is_ok() {
-            return Ok(Upload::Present);
-        }
-        // 404, or 403 for who may not list: either way the conditional PUT has the last word.
         let call =
             metadata.iter().fold(self.put(key, body), |call, (name, value)| call.metadata(*name, *value));
         match call.if_none_match("*").send().await {
@@ -80,7 +96,7 @@ impl Bucket {
         key: &str,
         body: Vec<u8>,
     ) -> aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder {
-        let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&body));
+        let digest = digest(&body);
         self.client
             .put_object()
             .bucket(&self.name)
@@ -96,6 +112,11 @@ impl Bucket {
     }
 }
 
+/// A SHA-256 as S3 writes it.
+fn digest(content: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(Sha256::digest(content))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::scripted::Script;
@@ -106,7 +127,12 @@ mod tests {
         let replies = replies.into_iter().map(|(status, text)| (status, text.to_owned())).collect();
         let (script, account) = Script::start(replies).await;
         let bucket = Bucket::new(&account, "bucket", "arn:key");
-        let result = bucket.put_once("packages/checkin/ab.zip", b"zip".to_vec(), &[("commit", "c")]).await;
+        let key = "packages/checkin/ab.zip";
+        let result = match bucket.holds(key, b"zip").await {
+            Ok(true) => Ok(Upload::Present),
+            Ok(false) => bucket.put_if_absent(key, b"zip".to_vec(), &[("commit", "c")]).await,
+            Err(error) => Err(error),
+        };
         (result, script.asked())
     }
 
@@ -117,7 +143,7 @@ mod tests {
         let denied = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
         let there = "<Error><Code>PreconditionFailed</Code><Message>there</Message></Error>";
         let table = [
-            (vec![(200, "")], Upload::Present, vec![head]),
+            (vec![(200, "zip")], Upload::Present, vec![head]),
             (vec![(404, ""), (200, "")], Upload::Uploaded, vec![head, conditional]),
             // Whoever may not list is told 403 of a missing key: the conditional PUT has the last word.
             (vec![(403, ""), (200, "")], Upload::Uploaded, vec![head, conditional]),
@@ -137,5 +163,12 @@ mod tests {
             (fault.on.as_str(), fault.why.as_str()),
             ("s3://bucket/packages/checkin/ab.zip", "AccessDenied: no")
         );
+        // A key names its content: what is there and is something else is never taken for it.
+        let (result, asked) = put(vec![(200, "something else")]).await;
+        assert!(from_error(&result.unwrap_err()).why.contains("another digest"));
+        assert_eq!(asked, [head], "nothing is written over");
+        // A service that fails for a moment is asked again.
+        let (result, asked) = put(vec![(404, ""), (503, ""), (200, "")]).await;
+        assert_eq!((result.unwrap(), asked.len()), (Upload::Uploaded, 3));
     }
 }

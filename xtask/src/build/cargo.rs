@@ -1,6 +1,6 @@
 //! Builds binaries with cargo and says where they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -9,6 +9,7 @@ use cargo_metadata::Message;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::versions::{Binary, Setting};
+use super::way::Way;
 use crate::model::artifact;
 use crate::model::fault::Fault;
 use crate::shell::{program, read};
@@ -31,22 +32,18 @@ pub(crate) async fn setting(root: &Path, target: &str, profile: &str) -> anyhow:
     Ok(Setting { target, profile: profile.to_owned(), rustc: version })
 }
 
-/// The compiler's short name, `rustc 1.95.0 (…)`.
-pub(crate) fn short_rustc(setting: &Setting) -> String {
-    setting.rustc.lines().next().unwrap_or_default().to_owned()
-}
-
-/// Builds binaries, each stamped with its version; their paths by name.
+/// Builds binaries of packages, each stamped with its version; their paths by name.
 ///
-/// Cargo's own lines go to stderr.
+/// `way` is how, and the folder for the small programs that it needs. Cargo's own lines go to stderr.
 ///
 /// # Errors
 /// Something does not compile, a binary is missing, or Cargo.lock is not up to date.
 pub(crate) async fn build(
     root: &Path,
-    binaries: &[Binary],
+    (packages, binaries): (&BTreeSet<&str>, &[Binary]),
     setting: &Setting,
     versions: &BTreeMap<String, String>,
+    way: (&Way, &Path),
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut arguments = vec![
         "build",
@@ -57,16 +54,14 @@ pub(crate) async fn build(
         &setting.profile,
     ];
     // One fixed selection: features depend on which packages are built together, and bytes on features.
-    let mut packages: Vec<&str> = binaries.iter().map(|binary| binary.package.as_str()).collect();
-    packages.dedup();
     for package in packages {
         arguments.extend(["--package", package]);
     }
     for binary in binaries {
         arguments.extend(["--bin", &binary.name]);
     }
-    let host = setting.rustc.lines().find_map(|row| row.strip_prefix("host: ")).unwrap_or_default();
-    if setting.target != host {
+    let (way, tools) = way;
+    if !way.native {
         arguments.extend(["--target", &setting.target]);
     }
     let broken = super::broken::mode();
@@ -81,6 +76,7 @@ pub(crate) async fn build(
     for (bin, version) in versions {
         command.env(artifact::version_variable(bin), version);
     }
+    way.lead(&mut command, root, tools).await?;
     command.stdout(Stdio::piped());
     let mut child = command.spawn().context("start cargo")?;
     let stdout = child.stdout.take().context("read what cargo built")?;
@@ -133,4 +129,17 @@ pub(crate) async fn binaries(root: &Path, names: &[String]) -> anyhow::Result<Ve
     }
     all.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
     Ok(all)
+}
+
+/// The licenses of every package that is in reach, by `name version`; none where cargo cannot say.
+pub(crate) async fn licenses(root: &Path, target: &str) -> BTreeMap<String, String> {
+    let words = ["metadata", "--format-version", "1", "--locked", "--filter-platform", target];
+    let Ok(text) = read(program("cargo", words, root)).await else { return BTreeMap::new() };
+    let Ok(metadata) = serde_json::from_str::<cargo_metadata::Metadata>(&text) else {
+        return BTreeMap::new();
+    };
+    let packages = metadata.packages.into_iter();
+    packages
+        .filter_map(|package| Some((format!("{} {}", package.name, package.version), package.license?)))
+        .collect()
 }

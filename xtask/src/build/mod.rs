@@ -2,11 +2,13 @@
 
 pub(crate) mod broken;
 pub(crate) mod cargo;
+pub(crate) mod debian;
 pub(crate) mod git;
 mod inputs;
 pub(crate) mod tests;
+pub(crate) mod trial;
 pub(crate) mod versions;
+pub(crate) mod way;
 pub(crate) mod zips;
 
-pub(crate) use versions::versions;
 pub(crate) use zips::bootstrap_zip;

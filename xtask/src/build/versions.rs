@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::inputs;
 use crate::model::artifact;
+use crate::model::bill::{Dependency, Edges, Inputs};
 use crate::model::fault::Fault;
 use crate::shell::{program, read};
 
@@ -46,13 +47,26 @@ pub(crate) async fn versions(
     binaries: &[Binary],
     setting: &Setting,
 ) -> anyhow::Result<Versions> {
+    let crate_version = crate_version(root)?;
+    let inputs = inputs(root, binaries, setting).await?;
+    Ok(inputs.iter().map(|(name, inputs)| (name.clone(), version(inputs, &crate_version))).collect())
+}
+
+/// What binaries that are built together are made of, by name.
+///
+/// # Errors
+/// As for [`versions`].
+pub(crate) async fn inputs(
+    root: &Path,
+    binaries: &[Binary],
+    setting: &Setting,
+) -> anyhow::Result<BTreeMap<String, Inputs>> {
     let packages: BTreeSet<&str> = binaries.iter().map(|binary| binary.package.as_str()).collect();
     let lock = read_file(&root.join("Cargo.lock"))?;
     let checksums = checksums(&lock)?;
     let manifest: toml::Table =
         toml::from_str(&read_file(&root.join("Cargo.toml"))?).context("read Cargo.toml")?;
     let profile = profile_settings(&manifest, &setting.profile);
-    let crate_version = workspace_version(&manifest)?;
     let config = std::fs::read_to_string(root.join(".cargo/config.toml")).unwrap_or_default();
     // Features are those of all packages together: that is how they are built.
     let features = tree(root, packages.iter().copied(), setting).await?;
@@ -61,32 +75,93 @@ pub(crate) async fn versions(
     for package in packages {
         closures.insert(package, tree(root, std::iter::once(package), setting).await?);
     }
-    let mut all = Versions::new();
+    let mut all = BTreeMap::new();
     for binary in binaries {
-        let mut digest = Sha256::new();
-        let mut add = |label: &str, text: &str| {
-            digest.update(format!("{label} {}\n{text}\n", text.len()));
+        let mut inputs = Inputs {
+            binary: binary.name.clone(),
+            target: setting.target.clone(),
+            profile: profile.clone(),
+            rustc: setting.rustc.clone(),
+            config: config.clone(),
+            ..Inputs::default()
         };
-        add("format", "1");
-        add("binary", &binary.name);
-        add("target", &setting.target);
-        add("profile", &profile);
-        add("rustc", &setting.rustc);
-        add("config", &config);
-        for dependency in closures.get(binary.package.as_str()).into_iter().flat_map(BTreeMap::keys) {
-            let checksum = checksums.get(dependency).map_or("", String::as_str);
-            let chosen = features.get(dependency).map_or("", String::as_str);
-            add("dependency", &format!("{dependency} [{chosen}] {checksum}"));
+        for id in closures.get(binary.package.as_str()).into_iter().flat_map(BTreeMap::keys) {
+            let dependency = Dependency {
+                features: features.get(id).cloned().unwrap_or_default(),
+                checksum: checksums.get(id).cloned().unwrap_or_default(),
+            };
+            inputs.dependencies.insert(id.clone(), dependency);
         }
         let dir = root.join(&binary.package);
         for file in inputs::sources(&dir, &binary.name)? {
             let content = std::fs::read(dir.join(&file))
                 .with_context(|| format!("read {}", dir.join(&file).display()))?;
-            add("source", &format!("{file} {}", hex::encode(Sha256::digest(content))));
+            let digest = hex::encode(Sha256::digest(content));
+            inputs.sources.insert(format!("{}/{file}", binary.package), digest);
         }
-        all.insert(binary.name.clone(), artifact::version(&crate_version, &hex::encode(digest.finalize())));
+        all.insert(binary.name.clone(), inputs);
     }
     Ok(all)
+}
+
+/// The version that follows from what a binary is made of.
+pub(crate) fn version(inputs: &Inputs, crate_version: &str) -> String {
+    let mut digest = Sha256::new();
+    let mut add = |label: &str, text: &str| {
+        digest.update(format!("{label} {}\n{text}\n", text.len()));
+    };
+    add("format", "2");
+    add("binary", &inputs.binary);
+    add("target", &inputs.target);
+    add("profile", &inputs.profile);
+    add("rustc", &inputs.rustc);
+    add("config", &inputs.config);
+    for (id, dependency) in &inputs.dependencies {
+        add("dependency", &format!("{id} [{}] {}", dependency.features, dependency.checksum));
+    }
+    for (file, content) in &inputs.sources {
+        add("source", &format!("{file} {content}"));
+    }
+    artifact::version(crate_version, &hex::encode(digest.finalize()))
+}
+
+/// The version that all packages of the workspace have.
+///
+/// # Errors
+/// Cargo.toml cannot be read or has none.
+pub(crate) fn crate_version(root: &Path) -> anyhow::Result<String> {
+    let manifest: toml::Table =
+        toml::from_str(&read_file(&root.join("Cargo.toml"))?).context("read Cargo.toml")?;
+    workspace_version(&manifest)
+}
+
+/// What is linked into binaries that are built together: who takes what, with the features of all of them. What only
+/// runs while they are built, such as macros, is not in it.
+///
+/// # Errors
+/// cargo does not accept the workspace.
+pub(crate) async fn linked(root: &Path, binaries: &[Binary], setting: &Setting) -> anyhow::Result<Edges> {
+    let packages: BTreeSet<&str> = binaries.iter().map(|binary| binary.package.as_str()).collect();
+    let words = ["--edges", "normal,no-proc-macro", "--prefix", "depth", "--format", " {p}"];
+    Ok(edges(&cargo_tree(root, &words, packages.into_iter(), setting).await?))
+}
+
+/// Rows such as `2 serde v1.0.0 (*)`, the number being the depth, as who takes what.
+fn edges(text: &str) -> Edges {
+    let mut all = Edges::new();
+    let mut above: Vec<String> = Vec::new();
+    for row in text.lines() {
+        let Some((depth, rest)) = row.split_once(' ') else { continue };
+        let Ok(depth) = depth.parse::<usize>() else { continue };
+        let Some((id, _)) = dependency(&format!("{}|", rest.trim_end_matches("(*)"))) else { continue };
+        above.truncate(depth);
+        if let Some(parent) = above.last() {
+            all.entry(parent.clone()).or_default().insert(id.clone());
+        }
+        all.entry(id.clone()).or_default();
+        above.push(id);
+    }
+    all
 }
 
 fn read_file(path: &Path) -> anyhow::Result<String> {
@@ -99,28 +174,29 @@ async fn tree<'a>(
     packages: impl Iterator<Item = &'a str>,
     setting: &Setting,
 ) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut arguments = vec![
-        "tree",
-        "--locked",
-        "--edges",
-        "normal,build",
-        "--prefix",
-        "none",
-        "--format",
-        "{p}|{f}",
-        "--target",
-        &setting.target,
-    ];
+    let words = ["--edges", "normal,build", "--prefix", "none", "--format", "{p}|{f}"];
+    let text = cargo_tree(root, &words, packages, setting).await?;
+    Ok(text.lines().filter_map(dependency).collect())
+}
+
+async fn cargo_tree<'a>(
+    root: &Path,
+    words: &[&str],
+    packages: impl Iterator<Item = &'a str>,
+    setting: &Setting,
+) -> anyhow::Result<String> {
+    let mut arguments = vec!["tree", "--locked", "--target", &setting.target];
+    arguments.extend(words);
     for package in packages {
         arguments.extend(["--package", package]);
     }
-    let text = read(program("cargo", arguments, root)).await.map_err(|error| {
+    read(program("cargo", arguments, root)).await.map_err(|error| {
         let why = crate::model::fault::from_error(&error).why;
         Fault::usage("read the dependencies", "Cargo.lock")
             .why(why)
             .next("run `cargo check`, and commit Cargo.lock")
-    })?;
-    Ok(text.lines().filter_map(dependency).collect())
+            .into()
+    })
 }
 
 /// `serde v1.0.0 (proc-macro)|derive,std (*)` as `serde 1.0.0` and its features.
@@ -191,6 +267,27 @@ mod tests {
             let expected = expected.map(|(a, b)| (a.to_owned(), b.to_owned()));
             assert_eq!(dependency(row), expected, "{row}");
         }
+    }
+
+    #[test]
+    fn depths_tell_who_takes_what() {
+        let found = edges(
+            "0 api v0.1.0 (/x/api)\n1 a v1.0.0\n2 b v1.0.0\n1 c v2.0.0\n2 a v1.0.0 (*)\n\n0 hooks v0.1.0 (/x)\n1 a v1.0.0 (*)\n",
+        );
+        let text: Vec<String> = found
+            .iter()
+            .map(|(id, all)| format!("{id}: {}", all.iter().cloned().collect::<Vec<_>>().join(", ")))
+            .collect();
+        assert_eq!(
+            text,
+            [
+                "a 1.0.0: b 1.0.0",
+                "api 0.1.0: a 1.0.0, c 2.0.0",
+                "b 1.0.0: ",
+                "c 2.0.0: a 1.0.0",
+                "hooks 0.1.0: a 1.0.0"
+            ]
+        );
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         checks.contract().await;
         let packaged = packaged::tests(&checks.context);
         checks.part("packaged-hooks", packaged).await;
+        checks.packages().await;
     }
     checks.outcome()
 }
@@ -169,6 +170,14 @@ impl Checks {
         let result =
             self.rehearse(options, code, verdict).await.map_err(|error| from_error(&error).to_string());
         self.end(name, watch, result);
+    }
+
+    /// All packages for arm64, twice, and run once.
+    async fn packages(&mut self) {
+        let (name, watch) = ("package-twice", Stopwatch::start());
+        self.step(name, Status::Started, None, None);
+        let result = super::package::prove(&self.context).await;
+        self.end(name, watch, result.map_err(|error| from_error(&error).to_string()));
     }
 
     async fn rehearse(&self, options: &[&str], code: i32, verdict: &str) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! `doctor`: looks at everything a release rests on, and says for each thing that is wrong how to mend it.
 //!
 //! It changes nothing, except with `--fix`: then it removes, after a confirmation, app stacks whose first create failed
-//! and which can therefore never be deployed again.
+//! and which can therefore never be deployed again, and adds the standard library for arm64 where rustup can.
 
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use crate::aws::cloudformation::{StackInfo, Stacks};
 use crate::aws::connections::{self, Standing};
 use crate::aws::rollouts;
 use crate::aws::{Account, Accounts};
+use crate::build::way::{self, Way};
 use crate::clock::Stopwatch;
 use crate::local::install;
 use crate::local::paths::Paths;
@@ -30,7 +31,7 @@ const DISK: u64 = 8 * 1024 * 1024 * 1024;
 /// Arguments of `doctor`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Remove app stacks that can never be deployed again, after asking
+    /// Remove app stacks that can never be deployed again, and add the target for arm64 with rustup; after asking
     #[arg(long)]
     fix: bool,
     /// Only look at this machine
@@ -55,9 +56,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let config = context.config()?;
     let mut doctor = Doctor { context: &context, findings: Vec::new() };
     doctor.machine().await;
-    let mut changed = Vec::new();
+    let mut changed = doctor.arm64(args.fix).await?;
     if !args.offline {
-        changed = doctor.accounts(&config, args.fix).await?;
+        changed.extend(doctor.accounts(&config, args.fix).await?);
     }
     let findings = doctor.findings;
     let data: Vec<Value> = findings.iter().map(Finding::data).collect();
@@ -153,6 +154,27 @@ impl Doctor<'_> {
         let cloud = State::read(&paths)
             .map_or_else(|| "none is up".to_owned(), |state| format!("up at {}", state.endpoint()));
         self.note("local-cloud", Stopwatch::start(), Ok(cloud));
+    }
+
+    /// The way to binaries for Lambda on arm64; the target where it was added.
+    async fn arm64(&mut self, fix: bool) -> anyhow::Result<Vec<String>> {
+        let root = self.context.root.clone();
+        let watch = Stopwatch::start();
+        let mut found = Way::outlook(&root, way::RELEASE).await;
+        let mut changed = Vec::new();
+        if found.is_err() && fix && read(program("rustup", ["--version"], &root)).await.is_ok() {
+            let line = format!("rustup target add {}", way::RELEASE);
+            if self.context.out.confirm(&format!("Run {line}?"))? {
+                let words = ["target", "add", way::RELEASE];
+                match read(program("rustup", words, &root)).await {
+                    Ok(_) => changed.push(line),
+                    Err(error) => self.context.out.note(format!("{line}: {}", from_error(&error).why)),
+                }
+                found = Way::outlook(&root, way::RELEASE).await;
+            }
+        }
+        self.note("arm64", watch, found);
+        Ok(changed)
     }
 
     /// The accounts: credentials, stacks, connection. What was removed.

@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and one run function. Here is what they have in common.
 
+pub(crate) mod bench;
 pub(crate) mod bootstrap;
 pub(crate) mod check;
 pub(crate) mod destroy;

@@ -171,6 +171,10 @@ async fn rehearse(
         about: git::subject(&context.root).await.unwrap_or_else(|| "the working tree".to_owned()),
         probes: routes.clone(),
     };
+    let host = cargo::setting(&context.root, "host", PROFILE).await?.target;
+    context.out.note(format!(
+        "  functions are built for this machine ({host}, profile {PROFILE}), since it runs them; a release is for arm64"
+    ));
     rehearsal.baseline(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
     let (ended, watched) =
@@ -179,6 +183,7 @@ async fn rehearse(
     outcome.commit = head;
     outcome.data = found_out(&routes, paths).await;
     outcome.data["watched"] = serde_json::to_value(watched)?;
+    outcome.data["target"] = json!(host);
     outcome.data["working_tree"] = json!(!dirty.is_empty());
     Ok(outcome)
 }

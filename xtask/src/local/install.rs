@@ -18,6 +18,11 @@ const CHECK: &str = include_str!("../../requirements/check.txt");
 /// What the check of the deployed API needs besides.
 const API: &str = include_str!("../../requirements/api.txt");
 
+/// The linker for arm64.
+const ZIG: &str = include_str!("../../requirements/zig.txt");
+/// What the benches compare with.
+const BENCH: &str = include_str!("../../requirements/bench.txt");
+
 /// The oldest Python that the pinned packages support.
 const OLDEST: (u32, u32) = (3, 10);
 
@@ -30,6 +35,21 @@ pub(crate) enum Set {
     Check,
     /// The local cloud and schemathesis.
     Api,
+    /// Zig, in an environment of its own beside the local cloud's: neither is ever made anew under the other.
+    Zig,
+    /// cargo-lambda, in an environment of its own.
+    Bench,
+}
+
+impl Set {
+    /// The folder beside the local cloud's environment, the packages with the word for them, and what is being said.
+    fn own(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Set::Local | Set::Check | Set::Api => None,
+            Set::Zig => Some(("zig", ZIG)),
+            Set::Bench => Some(("bench", BENCH)),
+        }
+    }
 }
 
 /// A Python environment that holds the wanted packages.
@@ -41,6 +61,14 @@ impl Venv {
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.0.join("bin").join(name)
     }
+
+    /// The program of a package that keeps it among its modules, for instance Zig's.
+    pub(crate) fn packaged(&self, package: &str, name: &str) -> Option<PathBuf> {
+        let versions = std::fs::read_dir(self.0.join("lib")).ok()?;
+        let mut found =
+            versions.flatten().map(|dir| dir.path().join("site-packages").join(package).join(name));
+        found.find(|path| path.is_file())
+    }
 }
 
 /// Installs what is missing. Two runs at once wait for each other; a run that was cut off is begun anew.
@@ -50,7 +78,10 @@ impl Venv {
 /// # Errors
 /// Python missing, too old, or without `venv`; packages that cannot be had. All of kind usage, with the mend.
 pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Venv> {
-    let dir = paths.venv();
+    let dir = match set.own() {
+        Some((name, _)) => paths.venv().with_file_name(format!("venv-{name}")),
+        None => paths.venv(),
+    };
     let parent = dir.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
     let lock = std::fs::File::create(parent.join("venv.lock"))
@@ -60,11 +91,11 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
     });
     let _lock = lock.await?.context("lock the Python environment")?;
 
-    let mut wanted = vec![("local", LOCAL)];
+    let mut wanted = vec![set.own().unwrap_or(("local", LOCAL))];
     match set {
-        Set::Local => {}
         Set::Check => wanted.push(("check", CHECK)),
         Set::Api => wanted.push(("api", API)),
+        _ => {}
     }
     let done = |name: &str, text: &str| {
         let marker = std::fs::read_to_string(dir.join(format!("{name}.installed"))).unwrap_or_default();
@@ -73,9 +104,13 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
     if wanted.iter().all(|(name, text)| done(name, text)) {
         return Ok(Venv(dir));
     }
-    if !done("local", LOCAL) {
+    if wanted.first().is_some_and(|(name, text)| !done(name, text)) {
         let python = python().await?;
-        say("installing the local cloud (once, about 20 s)");
+        say(match set {
+            Set::Local | Set::Check | Set::Api => "installing the local cloud (once, about 20 s)",
+            Set::Zig => "installing Zig as the linker (once, about 20 s, 90 MB)",
+            Set::Bench => "installing cargo-lambda to compare with (once)",
+        });
         if dir.exists() {
             std::fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
         }
@@ -230,11 +265,11 @@ mod tests {
 
     #[test]
     fn every_package_is_pinned_with_its_digests() {
-        for text in [LOCAL, CHECK, API] {
+        for text in [LOCAL, CHECK, API, ZIG, BENCH] {
             let joined = text.replace("\\\n", " ");
             let rows: Vec<&str> =
                 joined.lines().filter(|row| !row.starts_with('#') && !row.trim().is_empty()).collect();
-            assert!(rows.len() > 5);
+            assert!(!rows.is_empty());
             for row in rows {
                 assert!(row.contains("==") && row.contains("--hash=sha256:"), "{row}");
             }

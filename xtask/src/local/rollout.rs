@@ -210,6 +210,7 @@ impl Rollout {
         let mut shift: Option<(Instant, Stopwatch)> = None;
         let mut wake: Option<(Instant, u32)> = None;
         let mut phase: Option<Hook> = None;
+        let mut moved = false;
         let mut effects = machine.on(Input::Start(self.cloud.alarms.raised(&self.key.0, &self.alarms)));
         loop {
             for effect in effects {
@@ -224,7 +225,10 @@ impl Rollout {
                         self.event(1, "InProgress");
                         self.phase("shift", Status::Started, None, None);
                     }
-                    Effect::Weigh { minute, weight } => self.step(minute, weight),
+                    Effect::Weigh { minute, weight } => {
+                        moved = true;
+                        self.step(minute, weight);
+                    }
                     Effect::WakeAt(minute) => {
                         let begin = shift.map_or_else(Instant::now, |(begin, _)| begin);
                         wake = Some((begin + self.cloud.clock.minute() * minute, minute));
@@ -236,6 +240,7 @@ impl Rollout {
                         }
                         wake = None;
                     }
+                    Effect::Restore if !moved => self.weigh(0),
                     Effect::Restore => {
                         let since = shift.map_or(0.0, |(begin, _)| begin.elapsed().as_secs_f64());
                         let minute = since / self.cloud.clock.minute().as_secs_f64();

@@ -13,6 +13,9 @@ pub(crate) struct PackageRecord {
     pub(crate) target: String,
     /// The cargo profile.
     pub(crate) profile: String,
+    /// The linker, in words.
+    #[serde(default)]
+    pub(crate) linker: String,
     /// One entry for each packaged binary, by name.
     pub(crate) functions: Vec<PackagedFunction>,
 }
@@ -32,6 +35,9 @@ pub(crate) struct PackagedFunction {
     pub(crate) version: String,
     /// What became of it.
     pub(crate) upload: Upload,
+    /// The key of its bill of materials.
+    #[serde(default)]
+    pub(crate) bill: String,
 }
 
 /// What became of a package.
@@ -51,11 +57,30 @@ impl PackageRecord {
     pub(crate) fn function(&self, name: &str) -> Option<&PackagedFunction> {
         self.functions.iter().find(|function| function.name == name)
     }
+
+    /// What differs in the tools that two runs were made with: equal bytes are promised for equal tools only.
+    pub(crate) fn other_tools(&self, before: &Self) -> Option<String> {
+        if (&self.target, &self.profile) != (&before.target, &before.profile) {
+            return None;
+        }
+        let pairs = [(&before.rustc, &self.rustc), (&before.linker, &self.linker)];
+        let rows: Vec<String> = pairs
+            .into_iter()
+            .filter(|(old, new)| old != new && !old.is_empty())
+            .map(|(old, new)| format!("{old} → {new}"))
+            .collect();
+        (!rows.is_empty()).then(|| rows.join(", "))
+    }
 }
 
 /// The key of a package: `packages/<function>/<sha256>.zip`.
 pub(crate) fn package_key(function: &str, sha256: &str) -> String {
     format!("packages/{function}/{sha256}.zip")
+}
+
+/// The key of a package's bill of materials, beside it.
+pub(crate) fn bill_key(package_key: &str) -> String {
+    format!("{}.cdx.json", package_key.trim_end_matches(".zip"))
 }
 
 /// The version of a function: the crate's version and the first twelve hex digits of the digest of its inputs.
@@ -81,11 +106,12 @@ mod tests {
 
     #[test]
     fn the_record_has_the_contracts_keys() {
-        let record = PackageRecord {
+        let mut record = PackageRecord {
             commit: Some("c".into()),
             rustc: "r".into(),
             target: "t".into(),
             profile: "p".into(),
+            linker: "l".into(),
             functions: vec![PackagedFunction {
                 name: "checkin".into(),
                 bytes: 1,
@@ -93,8 +119,15 @@ mod tests {
                 key: "k".into(),
                 version: "v".into(),
                 upload: Upload::None,
+                bill: bill_key("k.zip"),
             }],
         };
-        insta::assert_snapshot!(serde_json::to_string(&record).unwrap(), @r#"{"commit":"c","rustc":"r","target":"t","profile":"p","functions":[{"name":"checkin","bytes":1,"sha256":"s","key":"k","version":"v","upload":"none"}]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&record).unwrap(), @r#"{"commit":"c","rustc":"r","target":"t","profile":"p","linker":"l","functions":[{"name":"checkin","bytes":1,"sha256":"s","key":"k","version":"v","upload":"none","bill":"k.cdx.json"}]}"#);
+        let before = record.clone();
+        assert_eq!(record.other_tools(&before), None);
+        record.rustc = "r2".into();
+        assert_eq!(record.other_tools(&before).as_deref(), Some("r → r2"));
+        record.target = "t2".into();
+        assert_eq!(record.other_tools(&before), None, "another target has other bytes anyway");
     }
 }

@@ -5,18 +5,21 @@
 
 pub(crate) mod alarm;
 pub(crate) mod artifact;
+pub(crate) mod bill;
 pub(crate) mod buildspec;
 pub(crate) mod changeset;
 pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod coverage;
+pub(crate) mod debian;
 pub(crate) mod deployment;
 pub(crate) mod fault;
-
+pub(crate) mod floor;
 pub(crate) mod functions;
 pub(crate) mod iam;
 pub(crate) mod keys;
 pub(crate) mod line;
+pub(crate) mod linker;
 pub(crate) mod net;
 pub(crate) mod package;
 pub(crate) mod pipeline;

@@ -1,5 +1,7 @@
 //! The packaged template: code locations and the architecture, replaced in the source text.
 
+use std::collections::BTreeMap;
+
 use super::artifact::PackageRecord;
 use super::template::{Edit, Node, apply, parse};
 
@@ -42,6 +44,26 @@ pub(crate) fn code_uris(source: &str) -> Result<Vec<CodeUri>, String> {
     if found.is_empty() {
         return Err(format!("no CodeUri names a file below {FOLDER}"));
     }
+    Ok(found)
+}
+
+/// The packages that a deployed template names, by function: their keys in the artifact bucket.
+///
+/// # Errors
+/// The template does not parse; with its line.
+pub(crate) fn package_keys(template: &str) -> Result<BTreeMap<String, String>, String> {
+    let root = parse(template).map_err(|error| error.to_string())?;
+    let mut found = BTreeMap::new();
+    visit(&root, &mut |key, node| {
+        let path =
+            node.as_str().and_then(|text| text.strip_prefix("s3://")?.split_once('/')).map(|(_, key)| key);
+        if key == "CodeUri"
+            && let Some(path) = path
+            && let Some((function, _)) = path.strip_prefix("packages/").and_then(|rest| rest.split_once('/'))
+        {
+            found.insert(function.to_owned(), path.to_owned());
+        }
+    });
     Ok(found)
 }
 
@@ -111,12 +133,14 @@ mod tests {
             key: "packages/checkin/ab.zip".into(),
             version: "v".into(),
             upload: Upload::Uploaded,
+            bill: String::new(),
         };
         PackageRecord {
             commit: None,
             rustc: String::new(),
             target: String::new(),
             profile: String::new(),
+            linker: String::new(),
             functions: vec![function],
         }
     }
@@ -130,6 +154,11 @@ mod tests {
             .replace("../target/causeway/package/checkin.zip", "s3://bucket/packages/checkin/ab.zip")
             .replace("- arm64", "- x86_64");
         assert_eq!(text, expected);
+        let keys = package_keys(&text).unwrap();
+        assert_eq!(
+            keys.into_iter().collect::<Vec<_>>(),
+            [("checkin".into(), "packages/checkin/ab.zip".into())]
+        );
         let local = Packaged { bucket: None, ..packaged };
         assert_eq!(template(SOURCE, &local).unwrap(), SOURCE.replace("- arm64", "- x86_64"));
     }

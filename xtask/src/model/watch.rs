@@ -153,7 +153,9 @@ pub(crate) struct Watched {
 pub(crate) fn verdict(watched: &Watched, in_time: bool) -> (Verdict, Option<String>) {
     let answered: u64 = watched.versions.values().map(|seen| seen.requests).sum();
     let failed: u64 = watched.failures.values().sum();
-    if let Some(bad) = watched.deployments.iter().find(|d| d.is_over() && d.status != "Succeeded") {
+    // One that failed by itself comes before those that were stopped with it.
+    let bad = |status: &str| watched.deployments.iter().find(|d| d.status == status);
+    if let Some(bad) = bad("Failed").or_else(|| bad("Stopped")) {
         let why = match (bad.failed_at(), watched.raised.first()) {
             (_, Some(alarm)) => format!("the alarm {alarm} took {} back", bad.function),
             (Some(event), None) => format!("{event} of {} failed", bad.function),
@@ -209,6 +211,7 @@ mod tests {
 
     #[test]
     fn the_verdict_follows_from_what_was_seen() {
+        let taken = deploying("g", "Stopped", Some("BeforeAllowTraffic"));
         let (good, bad) =
             (deploying("f", "Succeeded", None), deploying("f", "Failed", Some("BeforeAllowTraffic")));
         let stopped = deploying("g", "Stopped", None);
@@ -217,7 +220,7 @@ mod tests {
             (seen(vec![good.clone()], &[], 10, 0), true, Verdict::Healthy, None),
             (seen(vec![good.clone()], &[], 10, 3), true, Verdict::Healthy, None),
             (
-                seen(vec![good.clone(), bad.clone()], &[], 10, 0),
+                seen(vec![taken, bad.clone()], &[], 10, 0),
                 true,
                 Verdict::RolledBack,
                 Some("BeforeAllowTraffic of f failed: HEALTH_CONSTRAINTS: it reported Failed"),

@@ -57,7 +57,9 @@ impl Chart {
 
     /// Takes the view away and leaves the cursor below what was printed.
     pub(crate) fn close(mut self) {
+        let top = self.terminal.get_frame().area().y;
         let _ = self.terminal.clear();
+        let _ = self.terminal.set_cursor_position((0, top));
         let _ = self.terminal.show_cursor();
     }
 }

@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
 
 async fn start() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let client = aws_sdk_dynamodb::Client::new(&api::clients::sdk_config().await);
+    let client = aws_sdk_dynamodb::Client::new(&api::clients::sdk_config());
     let store = Arc::new(DynamoStore::new(client, settings.table_name.clone()));
     let retention_days = settings.retention_days;
     api::serve::run(IDENTITY, &settings, move |request, context| {

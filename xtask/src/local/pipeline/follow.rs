@@ -105,6 +105,11 @@ impl Follower {
         }
     }
 
+    /// Percent for a function's new version, as far as was told.
+    fn weight(&self, function: &str) -> Option<u32> {
+        self.seen().deployments.get(function).map(|deploying| deploying.weight as u32)
+    }
+
     /// Notes how a function's deployment stands.
     fn note(&self, function: &str, change: impl FnOnce(&mut Deploying)) {
         let at = self.begin.seconds();
@@ -200,7 +205,9 @@ impl Follower {
                         let _ = before.await;
                     }
                     let probe = follower.probe(&env, &name, &route, new_weight).await;
-                    (follower.run.emit)(Line::Probe(probe));
+                    if probe.sent > 0 {
+                        (follower.run.emit)(Line::Probe(probe));
+                    }
                 });
                 probes.insert(function, task);
             }
@@ -220,6 +227,10 @@ impl Follower {
         let url = State::read(&self.run.world.paths).and_then(|state| state.urls.get(env).cloned());
         let Some(api) = url.and_then(|url| ApiClient::new(&url).ok()) else { return probe };
         for _ in 0..REQUESTS {
+            // Slow answers: the next step has come meanwhile, and it has a probe of its own.
+            if self.weight(function) != Some(new_weight) {
+                break;
+            }
             probe.sent += 1;
             let (intended, watch) = (self.begin.seconds(), Stopwatch::start());
             let (version, error) = match tokio::time::timeout(LONGEST, traffic::ask(&api, route)).await {

@@ -1,0 +1,108 @@
+//! One invocation of a packaged function, against a Runtime API on loopback.
+//!
+//! Source: "Using the Lambda runtime API for custom runtimes". The second poll is held open, as Lambda does: an error
+//! there would end the process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::clock::Stopwatch;
+use crate::model::fault::Fault;
+
+/// How long a function may take for everything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a trial gave.
+#[derive(Debug, Clone)]
+pub(crate) struct Trial {
+    /// From the start of the process to its first question for work.
+    pub(crate) first_next: Duration,
+    /// From the start of the process to its answer.
+    pub(crate) answered: Duration,
+    /// The answer.
+    pub(crate) answer: Value,
+}
+
+enum Heard {
+    Next(Duration),
+    Answer(Duration, Value),
+}
+
+struct Api {
+    watch: Stopwatch,
+    heard: UnboundedSender<Heard>,
+    event: Mutex<Option<Value>>,
+}
+
+/// Starts a function, gives it one event and waits for its answer; then ends it.
+///
+/// # Errors
+/// It does not start, ends early, reports an error, or takes too long.
+pub(crate) async fn run(mut command: Command, event: Value) -> anyhow::Result<Trial> {
+    let (heard, mut hear) = unbounded_channel();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("listen on loopback")?;
+    let address = listener.local_addr().context("listen on loopback")?;
+    let api = Arc::new(Api { watch: Stopwatch::start(), heard, event: Mutex::new(Some(event)) });
+    let server = tokio::spawn(async move {
+        let _ = axum::serve(listener, Router::new().fallback(serve).with_state(api)).await;
+    });
+    let name = crate::shell::describe(&command);
+    command.env("AWS_LAMBDA_RUNTIME_API", address.to_string()).kill_on_drop(true);
+    command.stdout(std::process::Stdio::null());
+    let mut child = command.spawn().with_context(|| format!("start {name}"))?;
+    let failed = |why: String| Fault::failed("run the function", name.as_str()).why(why);
+    let mut first_next = None;
+    let deadline = tokio::time::sleep(PATIENCE);
+    tokio::pin!(deadline);
+    let result = loop {
+        tokio::select! {
+            heard = hear.recv() => match heard {
+                Some(Heard::Next(at)) => first_next = first_next.or(Some(at)),
+                Some(Heard::Answer(at, answer)) => {
+                    break Ok(Trial { first_next: first_next.unwrap_or_default(), answered: at, answer });
+                }
+                None => break Err(failed("the Runtime API ended".to_owned())),
+            },
+            status = child.wait() => break Err(failed(match status {
+                Ok(status) => format!("it ended with {status} before it answered"),
+                Err(error) => error.to_string(),
+            })),
+            () = &mut deadline => break Err(failed(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    };
+    let _ = child.kill().await;
+    server.abort();
+    Ok(result?)
+}
+
+async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let at = api.watch.elapsed();
+    let path = request.uri().path().to_owned();
+    if path.ends_with("/invocation/next") {
+        let event = api.event.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(event) = event else { std::future::pending().await };
+        let _ = api.heard.send(Heard::Next(at));
+        let deadline = crate::clock::now().as_millisecond() + 30_000;
+        let answer = Response::builder()
+            .header("lambda-runtime-aws-request-id", "request-1")
+            .header("lambda-runtime-deadline-ms", deadline)
+            .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:::function:f")
+            .header("content-type", "application/json")
+            .body(Body::from(event.to_string()));
+        return answer.unwrap_or_default();
+    }
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let _ = api.heard.send(Heard::Answer(api.watch.elapsed(), body));
+    Response::builder().status(202).body(Body::from("{}")).unwrap_or_default()
+}

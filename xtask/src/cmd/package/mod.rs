@@ -1,0 +1,465 @@
+//! `package`: builds the functions, zips them, uploads them, writes the packaged template. CodeBuild runs this.
+
+mod explain;
+mod twice;
+mod upload;
+
+pub(crate) use twice::prove;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use self::upload::Place;
+use super::{Baseline, Context, Outcome};
+use crate::build::versions::{self, Binary, Setting};
+use crate::build::way::{self, Way};
+use crate::build::{bootstrap_zip, broken, cargo, git};
+use crate::local::install::{self, Set};
+use crate::local::paths::Paths;
+use crate::model::artifact::{self, PackageRecord, PackagedFunction, Upload, bill_key, package_key};
+use crate::model::bill::{Bill, Inputs};
+use crate::model::config::{ArtifactFact, Config, DeployedBy, Parameter, Stack};
+use crate::model::fault::{Fault, from_error};
+use crate::model::floor;
+use crate::model::line::Line;
+use crate::model::package::{self, Packaged};
+use crate::model::verdict::Verdict;
+
+/// Lambda's limit for a zip that is uploaded ("Lambda quotas").
+const MAX_ZIP: u64 = 50 * 1024 * 1024;
+/// Lambda's limit for a package once it is unpacked.
+const MAX_UNPACKED: u64 = 250 * 1024 * 1024;
+
+/// Arguments of `package`.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct Args {
+    /// Only build, zip and write the template; upload nothing
+    #[arg(long)]
+    no_upload: bool,
+    /// Target triple, or `host` for this machine's own; by default Lambda on arm64, aarch64-unknown-linux-gnu
+    #[arg(long, env = "CAUSEWAY_TARGET", value_name = "TRIPLE")]
+    target: Option<String>,
+    /// Package this function alone; the template is left as it is
+    #[arg(long, value_name = "NAME")]
+    bin: Vec<String>,
+    /// Build nothing: say what differs from what was packaged last, or from what an environment runs
+    #[arg(long)]
+    explain: bool,
+    /// The environment to compare with
+    #[arg(long, value_name = "ENV", requires = "explain")]
+    env: Option<String>,
+    /// Cargo profile
+    #[arg(long, env = "CAUSEWAY_PROFILE", default_value = "lambda", value_name = "PROFILE")]
+    profile: String,
+    /// Where the packages go; by default the bucket of the build account's base stack
+    #[arg(long, env = "CAUSEWAY_ARTIFACT_BUCKET", value_name = "BUCKET")]
+    bucket: Option<String>,
+    /// The key they are encrypted under
+    #[arg(long, env = "CAUSEWAY_ARTIFACT_KEY_ARN", value_name = "ARN")]
+    key_arn: Option<String>,
+}
+
+/// What is going to be built, how, and what of.
+struct Plan {
+    way: Way,
+    setting: Setting,
+    /// Every binary that the template names: features are those of all of them.
+    binaries: Vec<Binary>,
+    inputs: BTreeMap<String, Inputs>,
+    /// The small programs that the way needs.
+    tools: PathBuf,
+    crate_version: String,
+    template: String,
+}
+
+/// Runs `package`.
+///
+/// # Errors
+/// Something does not compile, a package is too large, asks for what Lambda does not have, the bucket or its key may
+/// not be used. Files appear under their final names only once all of them are complete.
+pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    let config = context.config()?;
+    let root = &context.root;
+    let base = root.join("target/causeway");
+    std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
+    // Two runs at once wait for each other: their files belong together.
+    let _lock = crate::files::lock(&base.join("package.lock")).await?;
+    let app = app_stack(&config)?;
+    let plan = plan(&context, app, &args).await?;
+    if args.explain {
+        return explain::explain(&context, &config, &args, &plan).await;
+    }
+    let wanted: Vec<Binary> = plan
+        .binaries
+        .iter()
+        .filter(|binary| args.bin.is_empty() || args.bin.contains(&binary.name))
+        .cloned()
+        .collect();
+    let mut stamps: BTreeMap<String, String> = plan
+        .inputs
+        .iter()
+        .map(|(name, inputs)| (name.clone(), versions::version(inputs, &plan.crate_version)))
+        .collect();
+    if Baseline::from_environment() == Some(Baseline::Same) {
+        for version in stamps.values_mut() {
+            *version = artifact::version(version.split('+').next().unwrap_or_default(), "baseline");
+        }
+    }
+    if let Some(mode) = broken::mode() {
+        context.out.say(format!("this build is broken on purpose: {mode}"));
+        for version in stamps.values_mut() {
+            let digest = hex::encode(Sha256::digest(format!("{version} {mode}")));
+            *version = artifact::version(version.split('+').next().unwrap_or_default(), &digest);
+        }
+    }
+    let place = if args.no_upload { None } else { Some(Place::find(&context, &config, &args).await?) };
+    context.out.spin("build");
+    let packages: BTreeSet<&str> = plan.binaries.iter().map(|binary| binary.package.as_str()).collect();
+    let built =
+        cargo::build(root, (&packages, &wanted), &plan.setting, &stamps, (&plan.way, &plan.tools)).await?;
+
+    context.out.spin("package");
+    let (architecture, functions, zips) = zips(&plan, &args, &built, &stamps)?;
+    let commit = commit(root).await;
+    let mut record = PackageRecord {
+        commit: commit.clone(),
+        rustc: plan.way.short_rustc(),
+        target: plan.setting.target.clone(),
+        profile: plan.setting.profile.clone(),
+        linker: plan.way.linker.clone(),
+        functions,
+    };
+    let dir = base.join("package");
+    say_other_tools(&context, &dir, &record);
+    let bills = bills(root, &plan, &wanted, &stamps).await?;
+    let mut bytes = 0;
+    if let Some(place) = &place {
+        bytes = upload::upload(&context, place, &mut record, &zips, &bills).await?;
+    }
+    let bucket = place.as_ref().map(|place| place.bucket.clone());
+    let mut files: Vec<(String, Vec<u8>)> =
+        zips.into_iter().map(|(name, zip)| (format!("{name}.zip"), zip)).collect();
+    files.extend(bills.into_iter().map(|(name, bill)| (format!("{name}.cdx.json"), bill.into_bytes())));
+    if args.bin.is_empty() {
+        let packaged = Packaged { record: &record, bucket: bucket.as_deref(), architecture };
+        let template = package::template(&plan.template, &packaged).map_err(|error| {
+            Fault::failed("write the packaged template", app.template.as_str()).why(error)
+        })?;
+        files.push(("template.yaml".to_owned(), template.into_bytes()));
+        for account in &app.accounts {
+            let parameters = parameters(&config, app, account, &record)?;
+            let text = serde_json::to_string_pretty(&json!({"Parameters": parameters}))
+                .context("write the parameters")?;
+            files.push((format!("params-{account}.json"), format!("{text}\n").into_bytes()));
+        }
+        let text = serde_json::to_string_pretty(&record).context("write package.json")?;
+        files.push(("package.json".to_owned(), format!("{text}\n").into_bytes()));
+    }
+    write_all(&dir, files)?;
+
+    if std::env::var_os("CODEBUILD_BUILD_ID").is_some() {
+        tool(root)?;
+    }
+    Ok(report(&context, record, bucket, bytes))
+}
+
+/// Says what became of each package.
+fn report(context: &Context, record: PackageRecord, bucket: Option<String>, bytes: u64) -> Outcome {
+    for function in &record.functions {
+        let state = match function.upload {
+            Upload::Uploaded => "uploaded",
+            Upload::Present => "present",
+            Upload::None => "not uploaded",
+        };
+        context.out.say(format!(
+            "  {:<14} {:<22} {:>7.2} MB  {state}",
+            function.name,
+            function.version,
+            function.bytes as f64 / 1e6
+        ));
+    }
+    let uploaded = record.functions.iter().filter(|function| function.upload == Upload::Uploaded);
+    // The bill of materials goes with its package.
+    let changed: Vec<String> =
+        uploaded.map(|f| format!("s3://{}/{}", bucket.as_deref().unwrap_or_default(), f.key)).collect();
+    if bucket.is_some() {
+        context.out.say(format!("  {} uploads, {bytes} bytes", changed.len()));
+    }
+    let mut data = serde_json::to_value(&record).unwrap_or(Value::Null);
+    data["uploaded_bytes"] = json!(bytes);
+    let mut outcome = Outcome::of(Verdict::Done).with_data(data);
+    outcome.commit = record.commit;
+    outcome.changed = changed;
+    outcome
+}
+
+/// Finds out what is to be built, and the way; says which it took.
+async fn plan(context: &Context, app: &Stack, args: &Args) -> anyhow::Result<Plan> {
+    let root = &context.root;
+    let template_path = root.join("cfn").join(&app.template);
+    let template = std::fs::read_to_string(&template_path)
+        .with_context(|| format!("read {}", template_path.display()))?;
+    let places = package::code_uris(&template).map_err(|error| {
+        Fault::usage("read the template", format!("cfn/{}", app.template)).why(error).next("mend that line")
+    })?;
+    let names: BTreeSet<String> = places.into_iter().map(|place| place.function).collect();
+    if let Some(unknown) = args.bin.iter().find(|name| !names.contains(*name)) {
+        return Err(Fault::usage("find the function", unknown.as_str())
+            .why("the template names no package of that name")
+            .next(format!("one of: {}", names.into_iter().collect::<Vec<_>>().join(", ")))
+            .into());
+    }
+    let binaries = cargo::binaries(root, &names.into_iter().collect::<Vec<_>>()).await?;
+    let tools = root.join("target/causeway/tools");
+    let way = find_way(context, args.target.as_deref().unwrap_or(way::RELEASE), &tools).await?;
+    context.out.note(format!(
+        "for {}: {}, {}, linker {}",
+        way.target,
+        way.library,
+        way.short_rustc(),
+        way.linker
+    ));
+    if let Some(message) = Way::left_out() {
+        context.out.line(&Line::Warning { message });
+    }
+    let setting =
+        Setting { target: way.target.clone(), profile: args.profile.clone(), rustc: way.rustc.clone() };
+    let inputs = versions::inputs(root, &binaries, &setting).await?;
+    let crate_version = versions::crate_version(root)?;
+    Ok(Plan { way, setting, binaries, inputs, tools, crate_version, template })
+}
+
+/// The way to a target with a linker on it.
+///
+/// # Errors
+/// There is none: a usage fault with the lines that would make one.
+pub(crate) async fn find_way(context: &Context, target: &str, tools: &Path) -> anyhow::Result<Way> {
+    let root = &context.root;
+    if target == "host" {
+        return Way::host(root).await;
+    }
+    way::runs_on_lambda(target)?;
+    let say = |text: &str| context.out.note(text);
+    let home = match std::env::var_os("CAUSEWAY_DEBIAN_DIR") {
+        Some(moved) if !moved.is_empty() => PathBuf::from(moved),
+        _ => root.join("target/causeway/debian"),
+    };
+    let mut way = Way::find(root, target, &home, &say).await?;
+    if !way.wants_linker(root) {
+        return Ok(way);
+    }
+    let zig = match install::venv(&Paths::of(root), Set::Zig, &say).await {
+        Ok(venv) => venv.packaged("ziglang", "zig").ok_or_else(|| "its package has no program".to_owned()),
+        Err(error) => Err(from_error(&error).to_string()),
+    };
+    match zig {
+        Ok(zig) => way.with_zig(&zig, tools).await,
+        Err(why) => way.with_cross_compiler(&why).await,
+    }
+}
+
+type Zips = (&'static str, Vec<PackagedFunction>, BTreeMap<String, Vec<u8>>);
+
+/// Zips what was built, after it was held to the floor and to Lambda's limits.
+fn zips(
+    plan: &Plan,
+    args: &Args,
+    built: &BTreeMap<String, PathBuf>,
+    stamps: &BTreeMap<String, String>,
+) -> anyhow::Result<Zips> {
+    let mut functions = Vec::new();
+    let mut zips = BTreeMap::new();
+    let mut architecture = "arm64";
+    for (name, path) in built {
+        let binary = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        let refuse = |why: String| {
+            Fault::failed("package the function", name.as_str()).why(why).next(
+                "link against glibc 2.34 at most: leave the linker to the tool (Zig), or build in CodeBuild",
+            )
+        };
+        let asks = floor::read(&binary).map_err(refuse)?;
+        // What is built for this machine runs on it, whatever its glibc.
+        if args.target.as_deref() != Some("host") {
+            floor::hold(&asks, &plan.setting.target).map_err(refuse)?;
+        }
+        architecture = asks.architecture;
+        broken::check(name, &binary, broken::mode())?;
+        let unpacked = binary.len() as u64;
+        let zip = bootstrap_zip(binary)?;
+        check_size(name, zip.len() as u64, unpacked)?;
+        let sha256 = hex::encode(Sha256::digest(&zip));
+        let key = package_key(name, &sha256);
+        functions.push(PackagedFunction {
+            name: name.clone(),
+            bytes: zip.len() as u64,
+            bill: bill_key(&key),
+            key,
+            sha256,
+            version: stamps.get(name).cloned().unwrap_or_default(),
+            upload: Upload::None,
+        });
+        zips.insert(name.clone(), zip);
+    }
+    Ok((architecture, functions, zips))
+}
+
+/// The bill of materials of each function.
+async fn bills(
+    root: &Path,
+    plan: &Plan,
+    wanted: &[Binary],
+    stamps: &BTreeMap<String, String>,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let (edges, licenses) = tokio::join!(
+        versions::linked(root, &plan.binaries, &plan.setting),
+        cargo::licenses(root, &plan.setting.target)
+    );
+    let edges = edges?;
+    let mut all = BTreeMap::new();
+    for binary in wanted {
+        let Some(inputs) = plan.inputs.get(&binary.name) else { continue };
+        let bill = Bill {
+            inputs,
+            version: stamps.get(&binary.name).map_or("", String::as_str),
+            root: &format!("{} {}", binary.package, plan.crate_version),
+            edges: &edges,
+            licenses: &licenses,
+            linker: &plan.way.linker,
+        };
+        all.insert(binary.name.clone(), bill.text());
+    }
+    Ok(all)
+}
+
+/// Another compiler or linker makes other bytes of the same sources: that is said.
+fn say_other_tools(context: &Context, dir: &Path, record: &PackageRecord) {
+    let Ok(text) = std::fs::read_to_string(dir.join("package.json")) else { return };
+    let message = match serde_json::from_str::<PackageRecord>(&text) {
+        Ok(before) => match record.other_tools(&before) {
+            Some(rows) => format!("other tools than for the last packages, so other bytes: {rows}"),
+            None => return,
+        },
+        Err(error) => format!("the last package.json cannot be read ({error}); it is written anew"),
+    };
+    context.out.line(&Line::Warning { message });
+}
+
+/// The stack that carries the functions.
+pub(crate) fn app_stack(config: &Config) -> anyhow::Result<&Stack> {
+    config.stacks.iter().find(|stack| stack.deployed_by == DeployedBy::Pipeline).ok_or_else(|| {
+        Fault::usage("find the app stack", "cfn/stacks.toml")
+            .why("no stack is deployed by the pipeline")
+            .next("give one `deployed_by = \"pipeline\"`")
+            .into()
+    })
+}
+
+/// The versions that `package` would stamp, without building anything.
+///
+/// # Errors
+/// The project at that root cannot be read.
+pub(crate) async fn versions_of(root: &Path, setting: &Setting) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(root.join("cfn/stacks.toml")).context("read cfn/stacks.toml")?;
+    let config = crate::model::config::parse(&text)?;
+    let source = std::fs::read_to_string(root.join("cfn").join(&app_stack(&config)?.template))
+        .context("read the template")?;
+    let places = package::code_uris(&source).map_err(anyhow::Error::msg)?;
+    let names: BTreeSet<String> = places.into_iter().map(|place| place.function).collect();
+    let binaries = cargo::binaries(root, &names.into_iter().collect::<Vec<_>>()).await?;
+    versions::versions(root, &binaries, setting).await
+}
+
+/// The commit: CodeBuild names it, else git does.
+async fn commit(root: &Path) -> Option<String> {
+    let named = std::env::var("CODEBUILD_RESOLVED_SOURCE_VERSION").ok().filter(|commit| !commit.is_empty());
+    match named {
+        Some(commit) => Some(commit),
+        None => git::commit(root, "HEAD").await,
+    }
+}
+
+fn check_size(name: &str, zip: u64, unpacked: u64) -> anyhow::Result<()> {
+    let over = if zip > MAX_ZIP {
+        format!("the zip has {zip} bytes; Lambda takes {MAX_ZIP}")
+    } else if unpacked > MAX_UNPACKED {
+        format!("the binary has {unpacked} bytes; Lambda takes {MAX_UNPACKED}")
+    } else {
+        return Ok(());
+    };
+    Err(Fault::failed("package the function", name)
+        .why(over)
+        .next("build with the profile `lambda`, or use fewer dependencies")
+        .into())
+}
+
+/// The parameters of the app stack in an account.
+fn parameters(
+    config: &Config,
+    app: &Stack,
+    account: &str,
+    record: &PackageRecord,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let instance = crate::model::config::Instance { stack: app.name.clone(), account: account.to_owned() };
+    let mut all = BTreeMap::new();
+    for (name, parameter) in config.parameters(&instance) {
+        let value = match parameter {
+            Parameter::Literal(text) => config.fill(&text, account)?,
+            Parameter::Artifact { function, fact } => {
+                let found = record.function(&function).ok_or_else(|| {
+                    Fault::usage("fill a parameter", name.as_str())
+                        .why(format!("no package is called {function}"))
+                        .next("correct it in cfn/stacks.toml")
+                })?;
+                match fact {
+                    ArtifactFact::Version => found.version.clone(),
+                    ArtifactFact::Key => found.key.clone(),
+                }
+            }
+            Parameter::Output { .. } => continue,
+        };
+        all.insert(name, value);
+    }
+    Ok(all)
+}
+
+/// Lays out what the test stage runs: this very program and the files it needs, so that nothing is compiled twice.
+fn tool(root: &Path) -> anyhow::Result<()> {
+    let dir = root.join("target/causeway/tool");
+    let own = std::env::current_exe().context("find our own program")?;
+    for (from, to) in [
+        (own, "xtask"),
+        (root.join("cfn/stacks.toml"), "cfn/stacks.toml"),
+        (root.join("buildspecs/test.yml"), "buildspecs/test.yml"),
+    ] {
+        let to = dir.join(to);
+        if let Some(parent) = to.parent() {
+            std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+        }
+        // A file in use cannot be written over, but it can be replaced.
+        let _ = std::fs::remove_file(&to);
+        std::fs::copy(&from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+    }
+    Ok(())
+}
+
+/// Writes every file under a temporary name first, then renames them, `package.json` last.
+fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+    let mut ready: Vec<(tempfile::NamedTempFile, PathBuf)> = Vec::new();
+    for (name, content) in files {
+        let path = dir.join(name);
+        let mut file =
+            tempfile::NamedTempFile::new_in(dir).with_context(|| format!("write in {}", dir.display()))?;
+        file.write_all(&content).with_context(|| format!("write {}", path.display()))?;
+        ready.push((file, path));
+    }
+    for (file, path) in ready {
+        file.persist(&path).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! What `check --full` proves of packages: built twice, in two directories and under two environments, they are the same
+//! bytes for arm64, small enough, and they answer.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::build::debian::{self, Part};
+use crate::build::trial;
+use crate::cmd::Context;
+use crate::model::artifact::PackageRecord;
+use crate::model::fault::Fault;
+use crate::shell::{program, read};
+
+/// How large a zip for arm64 may be: what was reached, with room for a few more handlers.
+const LARGEST: [(&str, u64); 4] = [
+    ("checkin", 2_600_000),
+    ("contacts", 2_600_000),
+    ("pre-traffic", 2_400_000),
+    ("post-traffic", 2_400_000),
+];
+
+/// Packages the last commit twice and compares; runs each function once under qemu.
+///
+/// # Errors
+/// They differ, one is too large, or one does not answer.
+pub(crate) async fn prove(context: &Context) -> anyhow::Result<()> {
+    let base = context.root.join("target/causeway/twice");
+    std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
+    let table: [(&str, &str, [(&str, &str); 2]); 2] = [
+        ("a", "0022", [("TZ", "UTC"), ("LC_ALL", "C")]),
+        ("another-folder/b", "0077", [("TZ", "Pacific/Apia"), ("LC_ALL", "de_DE.UTF-8")]),
+    ];
+    let mut records = Vec::new();
+    for (name, umask, environment) in table {
+        let dir = base.join(name);
+        clone(&context.root, &dir).await?;
+        context.out.note(format!("packaging in {}", dir.display()));
+        records.push(packaged(context, &dir, umask, &environment).await?);
+    }
+    let [first, second] = records.as_slice() else { return Ok(()) };
+    for (one, other) in first.functions.iter().zip(&second.functions) {
+        if (&one.name, &one.sha256) != (&other.name, &other.sha256) {
+            return Err(Fault::failed("compare two builds", one.name.as_str())
+                .why(format!("{} and {} differ", one.sha256, other.sha256))
+                .next("look for what got in: a path, a time, another compiler")
+                .into());
+        }
+        let largest = LARGEST.into_iter().find(|(name, _)| *name == one.name);
+        if let Some((_, most)) = largest.filter(|(_, most)| one.bytes > *most) {
+            return Err(Fault::failed("hold the package to its size", one.name.as_str())
+                .why(format!("its zip has {} bytes, {most} at most", one.bytes))
+                .next("see what came in: cargo xtask package --explain")
+                .into());
+        }
+    }
+    let home = context.root.join("target/causeway/debian");
+    if !debian::is_here(&context.root).await {
+        context.out.note("no Debian machine: the packages are not run");
+        return Ok(());
+    }
+    let say = |text: &str| context.out.note(text);
+    let emulator = debian::unpacked(&home, Part::Emulator, &say).await?;
+    for function in &first.functions {
+        answers(context, &base.join("a"), &emulator, &function.name).await?;
+    }
+    Ok(())
+}
+
+/// A clone of the last commit; one that is there already is brought to it, so that its builds are used again.
+async fn clone(root: &Path, dir: &Path) -> anyhow::Result<()> {
+    if dir.join(".git").is_dir() {
+        read(program("git", ["fetch", "--quiet", "origin", "HEAD"], dir)).await?;
+        read(program("git", ["reset", "--quiet", "--hard", "FETCH_HEAD"], dir)).await?;
+        return Ok(());
+    }
+    let mut clone = program("git", ["clone", "--quiet", "--local"], root);
+    clone.arg(root).arg(dir);
+    read(clone).await?;
+    Ok(())
+}
+
+/// Packages a checkout under a umask and an environment.
+async fn packaged(
+    context: &Context,
+    dir: &Path,
+    umask: &str,
+    environment: &[(&str, &str)],
+) -> anyhow::Result<PackageRecord> {
+    let own = std::env::current_exe().context("find our own program")?;
+    let script = format!("umask {umask}; exec \"$0\" package --no-upload --output json");
+    let mut command = program("/bin/sh", ["-c", &script], dir);
+    command.arg(own).envs(environment.iter().copied()).stderr(std::process::Stdio::inherit());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CAUSEWAY_")) {
+        command.env_remove(name);
+    }
+    // What was fetched once serves both: neither folder is part of what is built.
+    command.env("CAUSEWAY_VENV_DIR", crate::local::paths::Paths::of(&context.root).venv());
+    command.env("CAUSEWAY_DEBIAN_DIR", context.root.join("target/causeway/debian"));
+    let output = command.output().await.context("start the packaging")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last: Value =
+        text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+    if !output.status.success() {
+        let error = last.get("error").map(ToString::to_string).unwrap_or_default();
+        return Err(Fault::failed("package", dir.display().to_string()).why(error).into());
+    }
+    serde_json::from_value(last["data"].clone()).context("read what was packaged")
+}
+
+/// Runs a package under qemu and gives it one event.
+async fn answers(context: &Context, dir: &Path, emulator: &Path, name: &str) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir().context("make a folder for the function")?;
+    let zip = std::fs::read(dir.join("target/causeway/package").join(format!("{name}.zip")))
+        .with_context(|| format!("read the package of {name}"))?;
+    let bootstrap = folder.path().join("bootstrap");
+    unpack(&zip, &bootstrap)?;
+    let mut command = program(emulator.join("usr/bin/qemu-aarch64-static"), ["-L"], folder.path());
+    command.arg(emulator.join("usr/aarch64-linux-gnu")).arg(&bootstrap).env_clear();
+    let environment = BTreeMap::from([
+        ("AWS_LAMBDA_FUNCTION_NAME", "function"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("TABLE_NAME", "table"),
+        // Nobody is there: what a hook would have to report stays unsaid, and it says so.
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ]);
+    command.envs(environment);
+    let event = json!({
+        "version": "2.0", "rawPath": "/api/version", "rawQueryString": "", "headers": {},
+        "isBase64Encoded": false,
+        "requestContext": {"stage": "$default", "http": {"method": "GET", "path": "/api/version"}},
+        "DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1",
+    });
+    let trial = trial::run(command, event).await?;
+    let said = trial.answer.get("statusCode").or_else(|| trial.answer.get("errorType"));
+    let said = said.map(ToString::to_string).unwrap_or_default();
+    context.out.note(format!(
+        "{name} under qemu: asked for work after {} ms, answered {said} after {} ms",
+        trial.first_next.as_millis(),
+        trial.answered.as_millis()
+    ));
+    anyhow::ensure!(
+        said == "200" || said == "\"ReportError\"" || said == "404",
+        "{name} answered {}",
+        trial.answer
+    );
+    Ok(())
+}
+
+fn unpack(zip: &[u8], to: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(zip)).context("open the package")?;
+    let mut entry = archive.by_name("bootstrap").context("find bootstrap in the package")?;
+    let mut file = std::fs::File::create(to).context("unpack the package")?;
+    std::io::copy(&mut entry, &mut file).context("unpack the package")?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o755)).context("unpack the package")
+}

@@ -1,0 +1,160 @@
+//! `package`: equal bytes from different places, and what is wrong is named before anything is written.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use serde_json::Value;
+use support::{Ended, Project, script};
+
+/// A clone that packages one hook for this machine, quickly.
+fn project() -> Project {
+    let mut project = Project::clone_of_repository();
+    project.set("CAUSEWAY_PROFILE", "rehearse");
+    project.set("CAUSEWAY_TARGET", "host");
+    project
+}
+
+fn function(ended: &Ended) -> Value {
+    assert_eq!(ended.code, 0, "{} {}", ended.error(), ended.stderr);
+    let functions = ended.result()["data"]["functions"].as_array().unwrap();
+    assert_eq!(functions.len(), 1);
+    functions[0].clone()
+}
+
+/// The tool under another umask.
+fn under(umask: &str, project: &Project, words: &[&str]) -> Ended {
+    let prepared = project.command(words);
+    let mut command = assert_cmd::Command::new("/bin/sh");
+    command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(prepared.get_program());
+    command.args(words).current_dir(project.path());
+    for (key, value) in prepared.get_envs() {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    project.run_command(&mut command)
+}
+
+#[test]
+fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
+    let words = ["package", "--no-upload", "--bin", "pre-traffic"];
+    let (one, mut other) = (project(), project());
+    let first = function(&one.run(&words));
+    // Another cargo home, with the same registry in it.
+    let home = tempfile::tempdir().unwrap();
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map_or_else(|| std::env::home_dir().unwrap().join(".cargo"), std::path::PathBuf::from);
+    std::os::unix::fs::symlink(cargo_home.join("registry"), home.path().join("registry")).unwrap();
+    other.set("CARGO_HOME", home.path().display().to_string());
+    for (name, value) in [("TZ", "Pacific/Apia"), ("LC_ALL", "tr_TR.UTF-8"), ("RUSTFLAGS", "-C debuginfo=1")]
+    {
+        other.set(name, value);
+    }
+    let ended = under("0077", &other, &words);
+    let left_out =
+        ended.of_type("warning").any(|line| line["message"].as_str().unwrap().contains("RUSTFLAGS"));
+    assert!(left_out, "what is left out is said");
+    let second = function(&ended);
+    assert_eq!((&first["sha256"], &first["version"]), (&second["sha256"], &second["version"]));
+    let bill = |project: &Project| {
+        std::fs::read_to_string(project.path().join("target/causeway/package/pre-traffic.cdx.json")).unwrap()
+    };
+    assert_eq!(bill(&one), bill(&other), "the bills of materials are the same, too");
+    let document: Value = serde_json::from_str(&bill(&one)).unwrap();
+    let names: Vec<&str> =
+        document["components"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"aws-sdk-codedeploy") && names.contains(&"ring"), "{names:?}");
+    for absent in ["aws-sdk-dynamodb", "serde_derive", "cc", "axum", "clap"] {
+        assert!(!names.contains(&absent), "{absent} is not linked into a hook");
+    }
+
+    // Nothing changed: the same package. A document changed: still the same. A source changed: it is named.
+    assert_eq!(function(&one.run(&words))["sha256"], first["sha256"]);
+    one.edit("README.md", "# ", "# The ");
+    let explained = one.run(&["package", "--explain"]);
+    assert_eq!(explained.result()["data"]["functions"]["pre-traffic"]["unchanged"], true);
+    one.edit("hooks/src/lib.rs", "//! ", "//! The ");
+    let explained = one.run(&["package", "--explain"]);
+    let rows = explained.result()["data"]["functions"]["pre-traffic"]["differences"].to_string();
+    assert_eq!(rows, "[\"source changed: hooks/src/lib.rs\"]");
+    assert_ne!(function(&one.run(&words))["version"], first["version"]);
+
+    // What does not compile, and what cannot be written, leaves the last packages as they are.
+    let zip = one.path().join("target/causeway/package/pre-traffic.zip");
+    let before = std::fs::read(&zip).unwrap();
+    one.edit("hooks/src/lib.rs", "//! ", "does not compile\n//! ");
+    let broken = one.run(&words);
+    assert_eq!(broken.code, 1);
+    assert!(broken.error().contains("cargo ended with an error"), "{}", broken.error());
+    assert_eq!(std::fs::read(&zip).unwrap(), before);
+    one.edit("hooks/src/lib.rs", "does not compile\n", "");
+    std::fs::remove_file(&zip).unwrap();
+    std::fs::create_dir_all(zip.join("in-the-way")).unwrap();
+    let blocked = one.run(&words);
+    assert_eq!(blocked.code, 1);
+    assert!(blocked.error().contains("pre-traffic.zip"), "{}", blocked.error());
+    std::fs::remove_dir_all(&zip).unwrap();
+    assert_eq!(one.run(&words).code, 0, "a retry works");
+    let left = std::fs::read_dir(zip.parent().unwrap()).unwrap().flatten();
+    assert!(left.map(|entry| entry.file_name()).all(|name| !name.to_string_lossy().starts_with(".tmp")));
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_named() {
+    let project = project();
+    let unknown = project.run(&["package", "--no-upload", "--bin", "nothing"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.error().contains("pre-traffic"), "{}", unknown.error());
+    let foreign = project.run(&["package", "--no-upload", "--target", "x86_64-pc-windows-msvc"]);
+    assert_eq!(foreign.code, 2);
+    assert!(foreign.error().contains("Linux on arm64"), "{}", foreign.error());
+    let env = project.run(&["package", "--env", "prod"]);
+    assert_eq!(env.code, 2, "--env belongs to --explain");
+    let nothing = project.run(&["package", "--explain"]);
+    assert_eq!(nothing.code, 2);
+    assert!(nothing.error().contains("nothing was packaged here yet"), "{}", nothing.error());
+    let package = project.path().join("target/causeway/package");
+    std::fs::create_dir_all(&package).unwrap();
+    std::fs::write(package.join("checkin.cdx.json"), "{").unwrap();
+    let damaged = project.run(&["package", "--explain"]);
+    assert_eq!(damaged.code, 1);
+    assert!(damaged.error().contains("damaged"), "{}", damaged.error());
+    project.edit("cfn/app.yaml", "package/checkin.zip", "package/missing.zip");
+    let missing = project.run(&["package", "--no-upload"]);
+    assert_eq!(missing.code, 2);
+    assert!(missing.error().contains("missing"), "{}", missing.error());
+}
+
+#[test]
+fn a_machine_without_arm64_is_told_the_exact_lines() {
+    let mut project = project();
+    // A compiler without the target, on a machine without apt.
+    let bin = project.path().join("target/bin");
+    script(
+        &bin.join("rustc"),
+        "#!/bin/sh\ncase \"$*\" in -vV) printf 'rustc 1.95.0\\nhost: x86_64-unknown-linux-gnu\\n';; *) echo /nowhere;; esac\n",
+    );
+    script(&bin.join("apt-get"), "#!/bin/sh\nexit 1\n");
+    project.set("RUSTC", bin.join("rustc").display().to_string());
+    project.set("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    project.set("CAUSEWAY_TARGET", "aarch64-unknown-linux-gnu");
+    let ended = project.run(&["package", "--no-upload"]);
+    assert_eq!(ended.code, 2, "{}", ended.error());
+    for line in ["rustup target add aarch64-unknown-linux-gnu", "apt-get", "dnf install"] {
+        assert!(ended.error().contains(line), "{line}: {}", ended.error());
+    }
+}
+
+#[test]
+fn without_a_bucket_nothing_is_built() {
+    let mut project = project();
+    project.set("AWS_ENDPOINT_URL", "https://127.0.0.1:9");
+    project.set("AWS_ACCESS_KEY_ID", "111111111111");
+    project.set("AWS_SECRET_ACCESS_KEY", "local");
+    project.set("AWS_MAX_ATTEMPTS", "1");
+    let ended = project.run(&["package"]);
+    assert_ne!(ended.code, 0);
+    assert!(!project.path().join("target/rehearse").exists(), "the place is looked for before the build");
+}
