@@ -71,8 +71,9 @@ fn an_expired_sso_session_is_named_with_the_line_that_renews_it() {
             std::fs::write(&cache, text).unwrap();
         }
         let config = home.join(".aws/config");
-        let mut text = "[sso-session acme]\nsso_region = eu-central-1\nsso_start_url = https://acme.example/start\n"
-            .to_owned();
+        let mut text =
+            "[sso-session acme]\nsso_region = eu-central-1\nsso_start_url = https://acme.example/start\n"
+                .to_owned();
         for account in ["build", "dev", "prod"] {
             text.push_str(&format!(
                 "[profile causeway-{account}]\nsso_session = acme\nsso_account_id = 999999999999\nsso_role_name = admin\n"
@@ -96,7 +97,10 @@ fn a_profile_that_is_not_there_is_named() {
     let config = project.path().join("config");
     std::fs::write(&config, "[profile other]\nregion = eu-central-1\n").unwrap();
     project.set("AWS_CONFIG_FILE", config.display().to_string());
-    project.set("AWS_293abb6b76d7791c0732cc517d38c4b5c734b87fRED_CREDENTIALS_FILE", config.display().to_string());
+    project.set(
+        "AWS_293abb6b76d7791c0732cc517d38c4b5c734b87fRED_CREDENTIALS_FILE",
+        config.display().to_string(),
+    );
     project.set("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
     let ended = project.run(&["bootstrap", "--dry-run", "--profile-prefix", "acme"]);
     assert_eq!(ended.code, 4, "{}", ended.error());

@@ -106,6 +106,8 @@ mod tests {
         assert!(!refuses_credentials("AccessDenied"));
         assert!(lacks_credentials("dispatch failure: the credential provider was not enabled"));
         assert!(!lacks_credentials("dispatch failure: io error: connection refused"));
-        assert!(is_unknown_host("dispatch failure: io error: dns error: failed to lookup address information"));
+        assert!(is_unknown_host(
+            "dispatch failure: io error: dns error: failed to lookup address information"
+        ));
     }
 }

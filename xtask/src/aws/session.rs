@@ -297,9 +297,10 @@ prod = { id = "777788889999" }
 
     #[tokio::test]
     async fn a_profile_of_another_account_is_refused_before_anything_else_is_asked() {
-        for (answers, named) in
-            [("777788889999", "leads to 777788889999, which is `prod`"), ("123412341234", "leads to 123412341234;")]
-        {
+        for (answers, named) in [
+            ("777788889999", "leads to 777788889999, which is `prod`"),
+            ("123412341234", "leads to 123412341234;"),
+        ] {
             let (script, config, accounts) = dev_answering(answers).await;
             let error = accounts.verify(&config, &["dev".to_owned()]).await.unwrap_err();
             let fault = from_error(&error);

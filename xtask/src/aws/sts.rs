@@ -65,7 +65,8 @@ mod tests {
     #[tokio::test]
     async fn refused_keys_name_the_line_that_renews_them() {
         for code in ["ExpiredToken", "InvalidClientTokenId", "OptInRequired"] {
-            for (profile, next) in [(Some("acme-dev"), "aws sso login --profile acme-dev"), (None, "sign in again")]
+            for (profile, next) in
+                [(Some("acme-dev"), "aws sso login --profile acme-dev"), (None, "sign in again")]
             {
                 let (script, mut account) = Script::start(vec![error(403, code, "it is not valid")]).await;
                 account.profile = profile.map(ToOwned::to_owned);

@@ -21,7 +21,7 @@ use crate::shell::{program, show};
 const CLOUD: &str = "target/causeway/check-contract";
 
 /// Cases that are made up for each operation, besides those that follow from the document's limits.
-const EXAMPLES: u32 = 30;
+const EXAMPLES: u32 = 100;
 
 /// How long schemathesis may take; the local cloud answers some fifteen requests a second.
 const LIMIT: Duration = Duration::from_secs(1_200);
@@ -60,11 +60,9 @@ async fn check(context: &Context, paths: &Paths) -> anyhow::Result<Report> {
     let _ = std::fs::remove_file(&file);
     let command = schemathesis(&venv.program("schemathesis"), &context.root, &dir, &file, &url);
     // Its exit code says no more than its report does; a run that broke down leaves none, or says so in there.
-    tokio::time::timeout(LIMIT, show(command))
-        .await
-        .map_err(|_| {
-            Fault::failed("hold the API to its document", url.as_str()).why("not done within 20 minutes")
-        })??;
+    tokio::time::timeout(LIMIT, show(command)).await.map_err(|_| {
+        Fault::failed("hold the API to its document", url.as_str()).why("not done within 20 minutes")
+    })??;
     let text = std::fs::read_to_string(&file).map_err(|error| {
         Fault::failed("read schemathesis's report", file.display().to_string())
             .why(error)
@@ -75,9 +73,22 @@ async fn check(context: &Context, paths: &Paths) -> anyhow::Result<Report> {
 
 /// The seed is fixed, so that a failure can be seen again.
 fn schemathesis(program_path: &Path, root: &Path, dir: &Path, report: &Path, url: &str) -> Command {
-    let mut command = program(program_path, ["run"], dir);
-    command.arg(root.join("api/openapi.yaml")).args(["--url", url.trim_end_matches('/')]);
-    command.args(["--checks", "all", "--mode", "all", "--seed", "1", "--max-examples", &EXAMPLES.to_string()]);
+    let mut command = program(program_path, ["--config-file"], dir);
+    command
+        .arg(root.join("xtask/data/schemathesis.toml"))
+        .arg("run")
+        .arg(root.join("api/openapi.yaml"))
+        .args(["--url", url.trim_end_matches('/')]);
+    command.args([
+        "--checks",
+        "all",
+        "--mode",
+        "all",
+        "--seed",
+        "1",
+        "--max-examples",
+        &EXAMPLES.to_string(),
+    ]);
     command.args(["--request-timeout", "30", "--generation-database", "none", "--no-color"]);
     command.args(["--report", "json", "--report-json-path"]).arg(report);
     // Nothing of the caller's leads the requests elsewhere.

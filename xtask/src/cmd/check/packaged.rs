@@ -28,8 +28,11 @@ pub(super) fn tests(context: &Context) -> anyhow::Result<Command> {
     for name in HOOKS {
         unpack(&zips.join(format!("{name}.zip")), &dir.join(name))?;
     }
-    let mut command =
-        program("cargo", ["test", "--locked", "--package", "hooks", "--test", "runtime", "--examples"], &context.root);
+    let mut command = program(
+        "cargo",
+        ["test", "--locked", "--package", "hooks", "--test", "runtime", "--examples"],
+        &context.root,
+    );
     command.env("CAUSEWAY_TEST_HOOKS", dir);
     Ok(command)
 }
