@@ -17,8 +17,16 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const VERSION: &str = "0.1.0+0123456789ab";
-const PRE: &str = env!("CARGO_BIN_EXE_pre-traffic");
-const POST: &str = env!("CARGO_BIN_EXE_post-traffic");
+const PRE: &str = "pre-traffic";
+const POST: &str = "post-traffic";
+
+/// A hook as this build made it; or as it was packaged, where `CAUSEWAY_TEST_HOOKS` names a folder with both.
+fn hook(name: &str) -> PathBuf {
+    match std::env::var_os("CAUSEWAY_TEST_HOOKS") {
+        Some(packaged) if !packaged.is_empty() => Path::new(&packaged).join(name),
+        _ => Path::new(env!("CARGO_BIN_EXE_pre-traffic")).with_file_name(name),
+    }
+}
 
 /// What the function under test does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,14 +126,14 @@ async fn start(binary: &Path, function: &str, services: &Services, time_left: Du
 
 /// Runs a hook to its answer; the answer, and what CodeDeploy was told.
 async fn run(binary: &Path, function: &str, services: &mut Services, time_left: Duration) -> (Value, Value) {
-    let mut hook = start(binary, function, services, time_left).await;
-    let answer = hook.answer().await;
+    let mut running = start(binary, function, services, time_left).await;
+    let answer = running.answer().await;
     assert_eq!(answer.line, "POST /2018-06-01/runtime/invocation/request-1/response");
     let report = services.reports.recv().await.unwrap();
     assert!(services.reports.try_recv().is_err(), "one report is enough");
     assert_eq!(report["deploymentId"], "d-1");
     assert_eq!(report["status"], answer.body["status"]);
-    assert_eq!(hook.finish().await, None, "it was still there for more");
+    assert_eq!(running.finish().await, None, "it was still there for more");
     (answer.body, report["status"].clone())
 }
 
@@ -148,13 +156,13 @@ async fn both_hooks_of_both_functions_report_success_and_name_their_checks() {
         ("post-traffic", POST, "contacts", &ALL[..4]),
     ] {
         let mut services = services(Behavior::Good, 200).await;
-        let mut hook = start(Path::new(binary), function, &services, TIME).await;
-        let answer = hook.answer().await;
+        let mut running = start(&hook(binary), function, &services, TIME).await;
+        let answer = running.answer().await;
         assert_eq!(answer.body["status"], "Succeeded", "{answer:?}");
         assert_eq!(services.reports.recv().await.unwrap()["status"], "Succeeded");
-        assert_eq!(hook.log().await["phase"], phase);
+        assert_eq!(running.log().await["phase"], phase);
         for check in checks {
-            let line = hook.log().await;
+            let line = running.log().await;
             for (field, value) in [
                 ("deployment_id", "d-1"),
                 ("phase", phase),
@@ -167,8 +175,8 @@ async fn both_hooks_of_both_functions_report_success_and_name_their_checks() {
             }
             assert!(line["ms"].is_u64() && !line.to_string().contains("arn:"), "{line}");
         }
-        assert_eq!(hook.log().await["status"], "Succeeded");
-        assert_eq!(hook.finish().await, None, "it was still there for more");
+        assert_eq!(running.log().await["status"], "Succeeded");
+        assert_eq!(running.finish().await, None, "it was still there for more");
         assert_eq!(
             services.places.lock().unwrap().len(),
             1,
@@ -182,7 +190,7 @@ async fn a_hung_function_is_reported_as_failed_before_the_deadline() {
     for binary in [PRE, POST] {
         let mut services = services(Behavior::Hangs, 200).await;
         let begin = std::time::Instant::now();
-        let (answer, status) = run(Path::new(binary), "checkin", &mut services, Duration::from_secs(7)).await;
+        let (answer, status) = run(&hook(binary), "checkin", &mut services, Duration::from_secs(7)).await;
         assert!(begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
         assert_eq!(status, "Failed");
         let (name, outcome, reason) = told(&answer).remove(0);
@@ -198,7 +206,7 @@ async fn a_hung_function_is_reported_as_failed_before_the_deadline() {
 async fn a_wrong_version_is_reported_as_failed_although_it_answers_200() {
     for (binary, function) in [(PRE, "checkin"), (POST, "checkin"), (PRE, "contacts"), (POST, "contacts")] {
         let mut services = services(Behavior::WrongVersion, 200).await;
-        let (answer, status) = run(Path::new(binary), function, &mut services, TIME).await;
+        let (answer, status) = run(&hook(binary), function, &mut services, TIME).await;
         assert_eq!(status, "Failed", "{function}");
         let reason = "expected version 0.1.0+0123456789ab, got 0.0.9+ba9876543210";
         let told = told(&answer);
@@ -212,7 +220,7 @@ async fn a_wrong_version_is_reported_as_failed_although_it_answers_200() {
 #[tokio::test]
 async fn what_a_failing_function_wrote_all_the_same_is_removed() {
     let mut services = services(Behavior::WritesAndFails, 200).await;
-    let (answer, status) = run(Path::new(POST), "checkin", &mut services, TIME).await;
+    let (answer, status) = run(&hook(POST), "checkin", &mut services, TIME).await;
     assert_eq!(status, "Failed");
     assert_eq!(told(&answer)[4].2, "step 1: expected status 201, got 500");
     assert!(!services.places.lock().unwrap().values().any(|name| name == MARK));
@@ -220,7 +228,7 @@ async fn what_a_failing_function_wrote_all_the_same_is_removed() {
 
 /// The example that panics. `cargo test` builds examples, unless it is told to build one target only.
 fn panicking() -> PathBuf {
-    let path = Path::new(PRE).with_file_name("examples").join("panicking");
+    let path = Path::new(env!("CARGO_BIN_EXE_pre-traffic")).with_file_name("examples").join("panicking");
     assert!(path.is_file(), "{} is missing: run cargo test -p hooks without --test", path.display());
     path
 }
@@ -248,7 +256,7 @@ fn no_released_hook_can_panic_on_purpose() {
         bytes.windows(b"panics on purpose".len()).any(|window| window == b"panics on purpose")
     };
     assert!(holds(&panicking()), "the search means something");
-    assert!(!holds(Path::new(PRE)) && !holds(Path::new(POST)));
+    assert!(!holds(&hook(PRE)) && !holds(&hook(POST)));
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     assert!(!std::fs::read_to_string(manifest).unwrap().contains("[features]"), "there is nothing to switch");
 }
@@ -256,8 +264,8 @@ fn no_released_hook_can_panic_on_purpose() {
 #[tokio::test]
 async fn an_undelivered_report_fails_the_invocation() {
     let mut services = services(Behavior::Good, 400).await;
-    let mut hook = start(Path::new(PRE), "checkin", &services, Duration::from_secs(10)).await;
-    let answer = hook.answer().await;
+    let mut running = start(&hook(PRE), "checkin", &services, Duration::from_secs(10)).await;
+    let answer = running.answer().await;
     assert_eq!(answer.line, "POST /2018-06-01/runtime/invocation/request-1/error");
     assert_eq!(answer.body["errorType"], "ReportError");
     let message = answer.body["errorMessage"].as_str().unwrap();

@@ -56,6 +56,57 @@ fn placeholder_ids_are_refused_by_real_aws_before_anything_is_sent() {
     assert_eq!(ended.result()["changed"].as_array().unwrap().len(), 0);
 }
 
+/// A session that was never begun, one that ran out, and one of another format: nothing is asked of AWS.
+#[test]
+fn an_expired_sso_session_is_named_with_the_line_that_renews_it() {
+    let expired = r#"{"accessToken": "old", "expiresAt": "2024-01-01T00:00:00Z", "region": "eu-central-1",
+        "startUrl": "https://acme.example/start"}"#;
+    for (name, cached) in [("never begun", None), ("ran out", Some(expired)), ("garbage", Some("garbage"))] {
+        let mut project = Project::new();
+        let home = project.path().join("home");
+        // The SDK keeps a session under the 293abb6b76d7791c0732cc517d38c4b5c734b87f-1 of its name, here `acme`.
+        let cache = home.join(".aws/sso/cache/293abb6b76d7791c0732cc517d38c4b5c734b87f.json");
+        std::fs::create_dir_all(cache.parent().unwrap()).unwrap();
+        if let Some(text) = cached {
+            std::fs::write(&cache, text).unwrap();
+        }
+        let config = home.join(".aws/config");
+        let mut text =
+            "[sso-session acme]\nsso_region = eu-central-1\nsso_start_url = https://acme.example/start\n"
+                .to_owned();
+        for account in ["build", "dev", "prod"] {
+            text.push_str(&format!(
+                "[profile causeway-{account}]\nsso_session = acme\nsso_account_id = 999999999999\nsso_role_name = admin\n"
+            ));
+        }
+        std::fs::write(&config, text).unwrap();
+        project.set("HOME", home.display().to_string());
+        project.set("AWS_CONFIG_FILE", config.display().to_string());
+        project.set("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+        let ended = project.run(&["bootstrap", "--dry-run"]);
+        assert_eq!(ended.code, 4, "{name}: {}", ended.error());
+        assert!(ended.error().contains("aws sso login --profile causeway-"), "{name}: {}", ended.error());
+        assert!(!ended.error().contains("connection refused"), "{name}: {}", ended.error());
+        assert_eq!(ended.result()["changed"].as_array().unwrap().len(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_named() {
+    let mut project = Project::new();
+    let config = project.path().join("config");
+    std::fs::write(&config, "[profile other]\nregion = eu-central-1\n").unwrap();
+    project.set("AWS_CONFIG_FILE", config.display().to_string());
+    project.set(
+        "AWS_293abb6b76d7791c0732cc517d38c4b5c734b87fRED_CREDENTIALS_FILE",
+        config.display().to_string(),
+    );
+    project.set("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    let ended = project.run(&["bootstrap", "--dry-run", "--profile-prefix", "acme"]);
+    assert_eq!(ended.code, 4, "{}", ended.error());
+    assert!(ended.error().contains("profile acme-"), "{}", ended.error());
+}
+
 #[test]
 fn integration_tests_want_an_address() {
     let mut project = Project::new();

@@ -10,7 +10,8 @@ use crate::model::fault::{Fault, Kind};
 /// What an AWS call failed on, as a [`Fault`].
 ///
 /// `what` is the act ("describe the stack"), `on` its object. Credentials that are missing, expired or refused become
-/// [`Kind::Credentials`]; a service's own code and message are kept; an endpoint that does not answer is named.
+/// [`Kind::Credentials`], and so does a host that does not exist, as in a region without the service; a service's own code
+/// and message are kept; an endpoint that does not answer is named.
 pub(crate) fn explain<E, R>(error: SdkError<E, R>, what: &str, on: &str) -> anyhow::Error
 where
     E: ProvideErrorMetadata + StdError + 'static,
@@ -19,11 +20,20 @@ where
     let (kind, why) = reason(&error);
     let fault = Fault::new(kind, what, on).why(why);
     anyhow::Error::new(match kind {
+        Kind::Credentials if is_unknown_host(&fault.why) => fault.next(NO_SUCH_HOST),
         Kind::Credentials => {
             fault.next("sign in again (`aws sso login --profile …`), or check the profile in ~/.aws/config")
         }
         _ => fault,
     })
+}
+
+/// What to do where a service's host does not exist: AWS names hosts by region, so it is the region or the network.
+const NO_SUCH_HOST: &str = "see that `region` in cfn/stacks.toml is spelled right and has this service, and that the network is up; nothing was changed by this call";
+
+/// Whether a service could not be asked because its host has no address.
+pub(super) fn is_unknown_host(why: &str) -> bool {
+    why.contains("dns error") || why.contains("failed to lookup address")
 }
 
 fn reason<E, R>(error: &SdkError<E, R>) -> (Kind, String)
@@ -41,7 +51,8 @@ where
         SdkError::TimeoutError(_) => (Kind::TimedOut, "the service did not answer in time".to_owned()),
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {
             let text = chain(error);
-            let kind = if lacks_credentials(&text) { Kind::Credentials } else { Kind::Failed };
+            let refused = lacks_credentials(&text) || is_unknown_host(&text);
+            let kind = if refused { Kind::Credentials } else { Kind::Failed };
             (kind, text)
         }
         other => (Kind::Failed, chain(other)),
@@ -54,6 +65,8 @@ fn refuses_credentials(code: &str) -> bool {
         code,
         "ExpiredToken"
             | "ExpiredTokenException"
+            | "RequestExpired"
+            | "OptInRequired"
             | "InvalidClientTokenId"
             | "UnrecognizedClientException"
             | "SignatureDoesNotMatch"
@@ -89,8 +102,12 @@ mod tests {
     #[test]
     fn credentials_are_told_apart() {
         assert!(refuses_credentials("ExpiredToken"));
+        assert!(refuses_credentials("OptInRequired"), "a region that the account has not enabled");
         assert!(!refuses_credentials("AccessDenied"));
         assert!(lacks_credentials("dispatch failure: the credential provider was not enabled"));
         assert!(!lacks_credentials("dispatch failure: io error: connection refused"));
+        assert!(is_unknown_host(
+            "dispatch failure: io error: dns error: failed to lookup address information"
+        ));
     }
 }

@@ -274,3 +274,54 @@ fn timeouts() -> TimeoutConfig {
         .operation_attempt_timeout(std::time::Duration::from_secs(120))
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Script, result};
+    use super::*;
+    use crate::model::fault::from_error;
+
+    const CONFIG: &str = r#"
+project = "acme"
+region = "eu-central-1"
+[source]
+repository = "acme/shop"
+branch = "main"
+[accounts]
+build = { id = "444455556666" }
+dev = { id = "222222222229" }
+prod = { id = "777788889999" }
+"#;
+
+    /// The account `dev` of `CONFIG`, whose credentials belong to the account that answers.
+    async fn dev_answering(id: &str) -> (Script, Config, Accounts) {
+        let config = crate::model::config::parse(CONFIG).unwrap();
+        let (script, mut account) =
+            Script::start(vec![result("GetCallerIdentity", &format!("<Account>{id}</Account>"))]).await;
+        account.id = config.accounts["dev"].id.clone();
+        account.profile = Some("acme-dev".to_owned());
+        (script, config, Accounts(BTreeMap::from([("dev".to_owned(), account)])))
+    }
+
+    #[tokio::test]
+    async fn a_profile_of_another_account_is_refused_before_anything_else_is_asked() {
+        for (answers, named) in [
+            ("777788889999", "leads to 777788889999, which is `prod`"),
+            ("123412341234", "leads to 123412341234;"),
+        ] {
+            let (script, config, accounts) = dev_answering(answers).await;
+            let error = accounts.verify(&config, &["dev".to_owned()]).await.unwrap_err();
+            let fault = from_error(&error);
+            assert_eq!(fault.kind, Kind::Credentials);
+            assert!(fault.why.contains("acme-dev") && fault.why.contains(named), "{}", fault.why);
+            assert!(fault.next.contains("nothing was changed"), "{}", fault.next);
+            assert_eq!(script.asked(), ["GetCallerIdentity"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_right_account_is_taken() {
+        let (_script, config, accounts) = dev_answering("222222222229").await;
+        accounts.verify(&config, &["dev".to_owned()]).await.unwrap();
+    }
+}

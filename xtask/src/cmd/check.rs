@@ -1,5 +1,8 @@
 //! `check`: everything that CI checks, in the order of what it costs.
 
+mod contract;
+mod packaged;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +29,9 @@ pub(crate) struct Args {
     /// Also what takes longer than CI may
     #[arg(long)]
     full: bool,
+    /// Only hold the deployed API to its document, as --full does besides
+    #[arg(long, conflicts_with = "full")]
+    contract: bool,
 }
 
 /// Runs `check`. Every part is run, also after a failure, so that one run shows all of them.
@@ -34,6 +40,10 @@ pub(crate) struct Args {
 /// At least one part failed; the fault names them.
 pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let mut checks = Checks { context, failed: Vec::new(), seconds: serde_json::Map::new() };
+    if args.contract {
+        checks.contract().await;
+        return checks.outcome();
+    }
     let root = checks.context.root.clone();
     let cargo = |words: &[&str]| program("cargo", words, &root);
     checks.command("fmt", cargo(&["fmt", "--all", "--check"])).await;
@@ -58,18 +68,12 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             let (name, word) = (format!("rehearse-break-prod-{how}"), format!("--break-prod={how}"));
             checks.rehearsal(&name, &[&word, "--approve", "auto"], 5, "rolled-back").await;
         }
-    }
-    if args.full {
+        checks.contract().await;
+        let packaged = packaged::tests(&checks.context);
+        checks.part("packaged-hooks", packaged).await;
         checks.packages().await;
     }
-    let Checks { failed, seconds, .. } = checks;
-    if failed.is_empty() {
-        return Ok(Outcome::of(Verdict::Done).with_data(json!({"seconds": seconds})));
-    }
-    Err(Fault::failed("check", failed.join(", "))
-        .why("they did not pass; their lines are above")
-        .next("mend them, and run cargo xtask check again")
-        .into())
+    checks.outcome()
 }
 
 struct Checks {
@@ -79,6 +83,28 @@ struct Checks {
 }
 
 impl Checks {
+    fn outcome(self) -> anyhow::Result<Outcome> {
+        let Checks { failed, seconds, .. } = self;
+        if failed.is_empty() {
+            return Ok(Outcome::of(Verdict::Done).with_data(json!({"seconds": seconds})));
+        }
+        Err(Fault::failed("check", failed.join(", "))
+            .why("they did not pass; their lines are above")
+            .next("mend them, and run cargo xtask check again")
+            .into())
+    }
+
+    /// The deployed API, held to its document.
+    async fn contract(&mut self) {
+        let watch = Stopwatch::start();
+        self.step("contract", Status::Started, None, None);
+        let result = contract::run(&self.context).await;
+        if let Ok(said) = &result {
+            self.context.out.say(format!("schemathesis: {said}"));
+        }
+        self.end("contract", watch, result.map(|_| ()).map_err(|error| from_error(&error).to_string()));
+    }
+
     async fn command(&mut self, name: &str, command: Command) {
         self.part(name, Ok(command)).await;
     }

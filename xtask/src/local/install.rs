@@ -15,6 +15,8 @@ use crate::shell;
 const LOCAL: &str = include_str!("../../requirements/local.txt");
 /// What the template checks need besides.
 const CHECK: &str = include_str!("../../requirements/check.txt");
+/// What the check of the deployed API needs besides.
+const API: &str = include_str!("../../requirements/api.txt");
 
 /// The linker for arm64.
 const ZIG: &str = include_str!("../../requirements/zig.txt");
@@ -31,6 +33,8 @@ pub(crate) enum Set {
     Local,
     /// The local cloud and the template checks.
     Check,
+    /// The local cloud and schemathesis.
+    Api,
     /// Zig, in an environment of its own beside the local cloud's: neither is ever made anew under the other.
     Zig,
     /// cargo-lambda, in an environment of its own.
@@ -41,7 +45,7 @@ impl Set {
     /// The folder beside the local cloud's environment, the packages with the word for them, and what is being said.
     fn own(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Set::Local | Set::Check => None,
+            Set::Local | Set::Check | Set::Api => None,
             Set::Zig => Some(("zig", ZIG)),
             Set::Bench => Some(("bench", BENCH)),
         }
@@ -88,8 +92,10 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
     let _lock = lock.await?.context("lock the Python environment")?;
 
     let mut wanted = vec![set.own().unwrap_or(("local", LOCAL))];
-    if set == Set::Check {
-        wanted.push(("check", CHECK));
+    match set {
+        Set::Check => wanted.push(("check", CHECK)),
+        Set::Api => wanted.push(("api", API)),
+        _ => {}
     }
     let done = |name: &str, text: &str| {
         let marker = std::fs::read_to_string(dir.join(format!("{name}.installed"))).unwrap_or_default();
@@ -101,7 +107,7 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
     if wanted.first().is_some_and(|(name, text)| !done(name, text)) {
         let python = python().await?;
         say(match set {
-            Set::Local | Set::Check => "installing the local cloud (once, about 20 s)",
+            Set::Local | Set::Check | Set::Api => "installing the local cloud (once, about 20 s)",
             Set::Zig => "installing Zig as the linker (once, about 20 s, 90 MB)",
             Set::Bench => "installing cargo-lambda to compare with (once)",
         });
@@ -112,8 +118,10 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
     }
     for (name, text) in wanted {
         if !done(name, text) {
-            if name == "check" {
-                say("installing the template checks (once, about 15 s)");
+            match name {
+                "check" => say("installing the template checks (once, about 15 s)"),
+                "api" => say("installing schemathesis (once, about 15 s)"),
+                _ => {}
             }
             install(&dir, name, text).await?;
             std::fs::write(dir.join(format!("{name}.installed")), digest(text))
@@ -257,7 +265,7 @@ mod tests {
 
     #[test]
     fn every_package_is_pinned_with_its_digests() {
-        for text in [LOCAL, CHECK, ZIG, BENCH] {
+        for text in [LOCAL, CHECK, API, ZIG, BENCH] {
             let joined = text.replace("\\\n", " ");
             let rows: Vec<&str> =
                 joined.lines().filter(|row| !row.starts_with('#') && !row.trim().is_empty()).collect();
