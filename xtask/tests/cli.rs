@@ -64,7 +64,7 @@ fn an_expired_sso_session_is_named_with_the_line_that_renews_it() {
     for (name, cached) in [("never begun", None), ("ran out", Some(expired)), ("garbage", Some("garbage"))] {
         let mut project = Project::new();
         let home = project.path().join("home");
-        // The SDK keeps a session under the 293abb6b76d7791c0732cc517d38c4b5c734b87f-1 of its name, here `acme`.
+        // The SDK keeps a session under the SHA-1 of its name, here `acme`.
         let cache = home.join(".aws/sso/cache/293abb6b76d7791c0732cc517d38c4b5c734b87f.json");
         std::fs::create_dir_all(cache.parent().unwrap()).unwrap();
         if let Some(text) = cached {
@@ -97,10 +97,7 @@ fn a_profile_that_is_not_there_is_named() {
     let config = project.path().join("config");
     std::fs::write(&config, "[profile other]\nregion = eu-central-1\n").unwrap();
     project.set("AWS_CONFIG_FILE", config.display().to_string());
-    project.set(
-        "AWS_293abb6b76d7791c0732cc517d38c4b5c734b87fRED_CREDENTIALS_FILE",
-        config.display().to_string(),
-    );
+    project.set("AWS_SHARED_CREDENTIALS_FILE", config.display().to_string());
     project.set("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
     let ended = project.run(&["bootstrap", "--dry-run", "--profile-prefix", "acme"]);
     assert_eq!(ended.code, 4, "{}", ended.error());
