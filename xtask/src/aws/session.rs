@@ -291,6 +291,10 @@ branch = "main"
 build = { id = "444455556666" }
 dev = { id = "222222222229" }
 prod = { id = "777788889999" }
+[[stacks]]
+name = "build-base"
+template = "build-base.yaml"
+accounts = "build"
 "#;
 
     /// The account `dev` of `CONFIG`, whose credentials belong to the account that answers.

@@ -55,7 +55,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         .await;
     let lint = checks.cfn_lint().await;
     checks.part("cfn-lint", lint).await;
-    checks.tests(cargo(&["test", "--workspace", "--locked"])).await;
+    checks.tests(cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])).await;
     checks.rehearsal("rehearse", &["--approve", "auto"], 0, "released").await;
     checks.rehearsal("rehearse-reject", &["--approve", "reject"], 1, "rejected").await;
     if args.full {
