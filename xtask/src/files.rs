@@ -20,6 +20,22 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes a file that everybody may read under its final name in one step.
+///
+/// # Errors
+/// The directory or the file cannot be written; what stood there before stays.
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file =
+        tempfile::NamedTempFile::new_in(dir).with_context(|| format!("write in {}", dir.display()))?;
+    file.write_all(content).with_context(|| format!("write {}", path.display()))?;
+    let readable = std::fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(readable).with_context(|| format!("write {}", path.display()))?;
+    file.persist(path).with_context(|| format!("write {}", path.display()))?;
+    Ok(())
+}
+
 /// Has a place for itself until the answer is dropped; waits for another process that has it.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ pub(crate) mod local;
 pub(crate) mod package;
 pub(crate) mod prove;
 pub(crate) mod rehearse;
+pub(crate) mod report;
 pub(crate) mod test;
 pub(crate) mod test_deployment;
 
@@ -245,6 +246,7 @@ fn finish(out: &Out, command: &str, result: anyhow::Result<Outcome>, seconds: f6
     let line = result_line(command, result, seconds);
     let code = line.exit_code;
     out.line(&Line::Result(Box::new(line)));
+    report::write(out);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 

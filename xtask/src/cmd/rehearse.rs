@@ -53,6 +53,8 @@ pub(crate) struct Args {
     /// Release a version that misbehaves in prod, to see it taken back
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(broken::MODES))]
     break_prod: Option<String>,
+    #[command(flatten)]
+    report: super::report::Args,
 }
 
 /// What becomes of the approval.
@@ -73,6 +75,7 @@ enum Approve {
 /// The local cloud does not start, or the stacks cannot be deployed. A release that fails is no error but a verdict.
 pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
+    args.report.begin(&context)?;
     let paths = Paths::of(&context.root);
     let watch = Stopwatch::start();
     setup(&context, "LocalCloud", Status::Started, None, None);

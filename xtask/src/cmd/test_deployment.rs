@@ -48,6 +48,8 @@ pub(crate) struct Args {
     /// Watch until every deployment is over; this is what happens without --for
     #[arg(long)]
     until_done: bool,
+    #[command(flatten)]
+    report: super::report::Args,
 }
 
 /// Runs `test-deployment`.
@@ -70,6 +72,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             ))
             .into());
     }
+    args.report.begin(&context)?;
     let accounts = Accounts::open(&config, &context.open_options()?).await?;
     accounts.verify(&config, std::slice::from_ref(&args.env)).await?;
     let account = accounts.get(&args.env)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 
-use super::watch::{Deploying, Sample, Second, Seen, Watched};
+use super::watch::{AlarmChange, Deploying, Sample, Second, Seen, Watched};
 
 /// The longest latency that is told apart, in microseconds: longer than a request may take.
 const LONGEST: u64 = 120_000_000;
@@ -84,6 +84,16 @@ impl Tally {
         for name in &raised {
             if !self.watched.raised.contains(name) {
                 self.watched.raised.push(name.clone());
+            }
+        }
+        for (alarm, state) in &now {
+            if self.watched.alarms.get(alarm) != Some(state) {
+                let at = (at * 10.0).round() / 10.0;
+                self.watched.alarm_changes.push(AlarmChange {
+                    at,
+                    alarm: alarm.clone(),
+                    state: state.clone(),
+                });
             }
         }
         self.watched.alarms = now;
@@ -207,5 +217,8 @@ mod tests {
         assert_eq!((watched.raised, watched.alarms["a"].as_str()), (vec!["a".to_owned()], "OK"));
         let at: Vec<usize> = watched.seconds.iter().map(|second| second.alarms.len()).collect();
         assert_eq!(at, [0, 1, 1, 0]);
+        let changes: Vec<(f64, &str)> =
+            watched.alarm_changes.iter().map(|change| (change.at, change.state.as_str())).collect();
+        assert_eq!(changes, [(0.0, "OK"), (1.2, "ALARM"), (3.0, "OK")]);
     }
 }

@@ -147,6 +147,19 @@ pub(crate) struct Watched {
     pub(crate) alarms: BTreeMap<String, String>,
     /// Every alarm that was in ALARM while deployments were followed, in order.
     pub(crate) raised: Vec<String>,
+    /// Every change of an alarm's state, in order; the first state of each is one.
+    pub(crate) alarm_changes: Vec<AlarmChange>,
+}
+
+/// An alarm changed its state.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct AlarmChange {
+    /// Seconds since the watch began.
+    pub(crate) at: f64,
+    /// The alarm's name.
+    pub(crate) alarm: String,
+    /// Its state from then on.
+    pub(crate) state: String,
 }
 
 /// The verdict over what was seen when the watch ended by itself, and its cause.

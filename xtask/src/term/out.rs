@@ -35,15 +35,20 @@ struct Inner {
     paint: Paint,
     /// Shared by outputs made from each other: there is one terminal.
     spinner: Arc<Mutex<Option<ProgressBar>>>,
+    /// The lines so far, where a report is wanted of them; shared like the spinner.
+    recorded: Recorded,
     terminal: bool,
 }
+
+/// Lines as JSON, where somebody wants to have them afterwards.
+type Recorded = Arc<Mutex<Option<Vec<Value>>>>;
 
 impl Out {
     /// For these options and this process's terminal.
     pub(crate) fn new(options: Options) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::io::stdout().is_terminal() && !options.json;
         let paint = if options.json { Paint::plain() } else { Paint::detect(options.no_color) };
-        Self(Arc::new(Inner { options, paint, spinner: Arc::default(), terminal }))
+        Self(Arc::new(Inner { options, paint, spinner: Arc::default(), recorded: Arc::default(), terminal }))
     }
 
     /// Whether stdout carries JSON lines.
@@ -66,10 +71,30 @@ impl Out {
         self.0.paint.is_on()
     }
 
+    /// Keeps every line from now on, for [`Out::recorded`].
+    pub(crate) fn record(&self) {
+        self.0.recorded.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+    }
+
+    /// The lines since [`Out::record`], as `--output json` prints them.
+    pub(crate) fn recorded(&self) -> Vec<Value> {
+        self.0.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+    }
+
     /// Prints a line.
     pub(crate) fn line(&self, line: &Line) {
+        let mut recorded = self.0.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.options.json || recorded.is_some() {
+            let json = json(line);
+            if self.0.options.json {
+                self.print(&json.to_string());
+            }
+            if let Some(lines) = recorded.as_mut() {
+                lines.push(json);
+            }
+        }
+        drop(recorded);
         if self.0.options.json {
-            self.print(&json(line));
             return;
         }
         if let Line::Step(step) = line {
@@ -157,8 +182,8 @@ impl Out {
     /// The same output, with every question answered with yes.
     pub(crate) fn answering_yes(&self) -> Self {
         let options = Options { yes: true, ..self.0.options };
-        let (paint, spinner, terminal) = (self.0.paint, Arc::clone(&self.0.spinner), self.0.terminal);
-        Self(Arc::new(Inner { options, paint, spinner, terminal }))
+        let (spinner, recorded) = (Arc::clone(&self.0.spinner), Arc::clone(&self.0.recorded));
+        Self(Arc::new(Inner { options, spinner, recorded, paint: self.0.paint, terminal: self.0.terminal }))
     }
 
     /// Ends the spinner.
@@ -214,7 +239,7 @@ impl Out {
 }
 
 /// The line as JSON, version and time first.
-fn json(line: &Line) -> String {
+fn json(line: &Line) -> Value {
     let mut all = Map::new();
     all.insert("v".into(), Value::from(1));
     if let Ok(Value::Object(mut own)) = serde_json::to_value(line) {
@@ -224,7 +249,7 @@ fn json(line: &Line) -> String {
         all.insert("at".into(), Value::from(clock::now_rfc3339()));
         all.extend(own);
     }
-    Value::Object(all).to_string()
+    Value::Object(all)
 }
 
 #[cfg(test)]
@@ -233,7 +258,7 @@ mod tests {
 
     #[test]
     fn json_lines_begin_with_version_type_and_time() {
-        let text = json(&Line::Warning { message: "careful\nnow".into() });
+        let text = json(&Line::Warning { message: "careful\nnow".into() }).to_string();
         assert!(text.starts_with(r#"{"v":1,"type":"warning","at":"20"#), "{text}");
         assert!(text.ends_with(r#""message":"careful\nnow"}"#), "{text}");
         assert!(!text.contains('\n'));

@@ -1,0 +1,230 @@
+//! The traffic of one function over time: the share its new version should get, the share it got, errors, alarms.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{number, text};
+
+/// The most points of a chart; a longer watch is put into bins of equal length.
+const POINTS: u64 = 100;
+/// The drawing's size, in its own units.
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 200.0;
+/// Room for the labels at the left and the bottom.
+const LEFT: f64 = 44.0;
+const BOTTOM: f64 = 24.0;
+const TOP: f64 = 14.0;
+
+/// One function's chart, and its numbers as a table.
+#[derive(Serialize)]
+pub(super) struct Chart {
+    id: String,
+    env: String,
+    function: String,
+    /// Lambda's number of the new version; empty where nothing was deployed.
+    new: String,
+    /// What a reader who sees no picture is told.
+    says: String,
+    /// Seconds of one row.
+    width: u64,
+    versions: Vec<String>,
+    rows: Vec<Bin>,
+    intended: String,
+    observed: String,
+    dots: Vec<(String, String)>,
+    errors: Vec<Bar>,
+    alarms: Vec<Bar>,
+    ticks: Vec<(String, String)>,
+}
+
+/// What happened in one bin.
+#[derive(Serialize)]
+struct Bin {
+    at: u64,
+    sent: u64,
+    by_version: Vec<u64>,
+    errors: u64,
+    /// Percent.
+    intended: Option<f64>,
+    /// Percent; nothing where nobody answered.
+    observed: Option<f64>,
+    alarms: Vec<String>,
+}
+
+/// A rectangle of the drawing.
+#[derive(Serialize)]
+struct Bar {
+    x: String,
+    y: String,
+    width: String,
+    height: String,
+}
+
+/// The charts of an environment, one a function that was asked.
+pub(super) fn charts(env: &str, seen: &Value) -> Vec<Chart> {
+    let empty = Vec::new();
+    let seconds = seen["seconds"].as_array().unwrap_or(&empty);
+    let functions: BTreeSet<&String> = seconds
+        .iter()
+        .filter_map(|second| second["by_function"].as_object())
+        .flat_map(|all| all.keys())
+        .collect();
+    functions.into_iter().filter_map(|function| chart(env, function, seen, seconds)).collect()
+}
+
+fn chart(env: &str, function: &str, seen: &Value, seconds: &[Value]) -> Option<Chart> {
+    let deployment = seen["deployments"]
+        .as_array()
+        .and_then(|all| all.iter().find(|deploying| deploying["function"] == function));
+    let new = deployment.map(|deploying| text(&deploying["new"])).unwrap_or_default();
+    let prefix = format!("{function} ");
+    let last = seconds.iter().map(|second| number(&second["at"])).max()?;
+    let width = (last + 1).div_ceil(POINTS).max(1);
+    let mut versions = BTreeSet::new();
+    for second in seconds {
+        for key in second["by_version"].as_object().into_iter().flat_map(|all| all.keys()) {
+            versions.extend(key.strip_prefix(&prefix).map(ToOwned::to_owned));
+        }
+    }
+    let versions: Vec<String> = versions.into_iter().collect();
+    let mut bins: BTreeMap<u64, Bin> = BTreeMap::new();
+    for second in seconds {
+        let at = number(&second["at"]) / width * width;
+        let bin = bins.entry(at).or_insert_with(|| Bin {
+            at,
+            sent: 0,
+            by_version: vec![0; versions.len()],
+            errors: 0,
+            intended: None,
+            observed: None,
+            alarms: Vec::new(),
+        });
+        bin.sent += number(&second["by_function"][function]["sent"]);
+        bin.errors += number(&second["by_function"][function]["errors"]);
+        for (place, version) in versions.iter().enumerate() {
+            bin.by_version[place] += number(&second["by_version"][format!("{function} {version}")]);
+        }
+        bin.intended = second["intended"][function].as_f64().or(bin.intended);
+        for alarm in second["alarms"].as_array().into_iter().flatten().map(text) {
+            if !bin.alarms.contains(&alarm) {
+                bin.alarms.push(alarm);
+            }
+        }
+    }
+    let of_new = versions.iter().position(|version| *version == new);
+    for bin in bins.values_mut() {
+        let all: u64 = bin.by_version.iter().sum();
+        bin.observed = of_new
+            .filter(|_| all > 0)
+            .map(|place| (bin.by_version[place] as f64 / all as f64 * 1_000.0).round() / 10.0);
+    }
+    let rows: Vec<Bin> = bins.into_values().collect();
+    let place = Place { seconds: (last + width) as f64, width: width as f64 };
+    let sent: u64 = rows.iter().map(|bin| bin.sent).sum();
+    let errors: u64 = rows.iter().map(|bin| bin.errors).sum();
+    let says = match of_new {
+        Some(_) => format!(
+            "Share of version {new} of {function} in {env} over {last} seconds: {sent} requests, {errors} errors."
+        ),
+        None => format!("Requests to {function} in {env} over {last} seconds: {sent}, {errors} errors."),
+    };
+    Some(Chart {
+        id: format!("{env}-{function}"),
+        env: env.to_owned(),
+        function: function.to_owned(),
+        says,
+        width,
+        intended: place.steps(rows.iter().filter_map(|bin| Some((bin.at, bin.intended?)))),
+        observed: place.line(rows.iter().filter_map(|bin| Some((bin.at, bin.observed?)))),
+        dots: rows.iter().filter_map(|bin| Some(place.point(bin.at, bin.observed?))).collect(),
+        errors: place.errors(&rows),
+        alarms: rows.iter().filter(|bin| !bin.alarms.is_empty()).map(|bin| place.band(bin.at)).collect(),
+        ticks: place.ticks(),
+        versions,
+        rows,
+        new,
+    })
+}
+
+/// Where a second and a share are in the drawing.
+struct Place {
+    seconds: f64,
+    width: f64,
+}
+
+impl Place {
+    fn x(&self, second: f64) -> f64 {
+        LEFT + second / self.seconds * (WIDTH - LEFT - 8.0)
+    }
+
+    fn y(share: f64) -> f64 {
+        TOP + (100.0 - share) / 100.0 * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn point(&self, at: u64, share: f64) -> (String, String) {
+        (unit(self.x(at as f64 + self.width / 2.0)), unit(Self::y(share)))
+    }
+
+    fn line(&self, points: impl Iterator<Item = (u64, f64)>) -> String {
+        let mut path = String::new();
+        for (at, share) in points {
+            let (x, y) = self.point(at, share);
+            let _ = write!(path, "{}{x} {y}", if path.is_empty() { "M" } else { " L" });
+        }
+        path
+    }
+
+    /// A share holds from its second on, until the next one.
+    fn steps(&self, points: impl Iterator<Item = (u64, f64)>) -> String {
+        let mut path = String::new();
+        let mut end = 0;
+        for (at, share) in points {
+            let (x, y) = (unit(self.x(at as f64)), unit(Self::y(share)));
+            if path.is_empty() {
+                let _ = write!(path, "M{x} {y}");
+            } else {
+                let _ = write!(path, " H{x} V{y}");
+            }
+            end = at;
+        }
+        if !path.is_empty() {
+            let _ = write!(path, " H{}", unit(self.x(end as f64 + self.width)));
+        }
+        path
+    }
+
+    fn errors(&self, rows: &[Bin]) -> Vec<Bar> {
+        let most = rows.iter().map(|bin| bin.errors).max().unwrap_or(0).max(1) as f64;
+        let bar = |bin: &Bin| {
+            let height = (bin.errors as f64 / most * 40.0).max(3.0);
+            Bar { y: unit(HEIGHT - BOTTOM - height), height: unit(height), ..self.band(bin.at) }
+        };
+        rows.iter().filter(|bin| bin.errors > 0).map(bar).collect()
+    }
+
+    fn band(&self, at: u64) -> Bar {
+        let (from, to) = (self.x(at as f64), self.x(at as f64 + self.width));
+        Bar {
+            x: unit(from),
+            width: unit((to - from).max(1.5)),
+            y: unit(TOP),
+            height: unit(HEIGHT - TOP - BOTTOM),
+        }
+    }
+
+    fn ticks(&self) -> Vec<(String, String)> {
+        let tick = |part: f64| {
+            let second = (self.seconds * part / 4.0).round();
+            (unit(self.x(second)), format!("{second:.0} s"))
+        };
+        [0.0, 1.0, 2.0, 3.0, 4.0].into_iter().map(tick).collect()
+    }
+}
+
+/// A length with one decimal: the same bytes on every machine.
+fn unit(value: f64) -> String {
+    format!("{value:.1}")
+}
