@@ -90,9 +90,7 @@ impl ApiClient {
             signer.sign(&mut call)?;
         }
         let answer = self.http.execute(call).await.map_err(|error| {
-            // The error's text repeats the URL; its causes say why.
-            let cause =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            let cause = causes(&error);
             Fault::failed("call the API", format!("{method} {}{path}", self.base))
                 .why(cause)
                 .next("see that API_URL is right and the API is deployed")
@@ -142,6 +140,14 @@ impl ApiClient {
             sleep(Duration::from_millis(500)).await;
         }
     }
+}
+
+/// Every cause of an error, outermost first: a name that does not resolve, a certificate that is refused and a port where
+/// nobody listens differ in the innermost one alone. The error's own text repeats the URL and is left out.
+fn causes(error: &dyn std::error::Error) -> String {
+    let all: Vec<String> =
+        std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();
+    if all.is_empty() { error.to_string() } else { all.join(": ") }
 }
 
 impl Signer {

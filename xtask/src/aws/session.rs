@@ -154,7 +154,7 @@ impl Account {
 #[cfg(test)]
 impl Account {
     /// An account whose services answer at an address, for tests.
-    pub(super) fn at(endpoint: &str) -> Self {
+    pub(crate) fn at(endpoint: &str) -> Self {
         let keys = Keys { id: "AKIAEXAMPLE".to_owned(), secret: "example".to_owned(), token: None };
         let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())

@@ -2,7 +2,7 @@
 //!
 //! It changes nothing: it reads a stack, its deployments and its alarms, and sends GET requests to its API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::model::line::{Line, Mode, Probe, Status, Step, Weight};
 use crate::model::rollout::minute_of;
 use crate::model::tally::Tally;
 use crate::model::verdict::Verdict;
-use crate::model::watch::{Asked, Deploying};
+use crate::model::watch::{Asked, Deploying, Watched};
 use crate::term::{Chart, Out};
 use crate::watch::traffic::Route;
 use crate::watch::{self, News, Plan, Until};
@@ -85,13 +85,49 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     }
     let teller = Teller::new(&context.out, &plan);
     let rollouts = Rollouts::new(account);
-    let (watched, verdict, cause) = watch::run(&plan, &rollouts, interrupt, |news| teller.tell(news)).await;
+    let ended = watch::run(&plan, &rollouts, interrupt, |news| teller.tell(news)).await;
     teller.end();
+    if let Some(fault) = ended.refused {
+        return Err(fault
+            .next("see that the profile may read CodeDeploy's deployments and CloudWatch's alarms")
+            .into());
+    }
+    let (watched, mut verdict, mut cause) = (ended.watched, ended.verdict, ended.cause);
+    let expected = expected(account, &plan).await;
+    if verdict == Verdict::Healthy
+        && let Some(other) = other_than_packaged(&watched, &expected)
+    {
+        (verdict, cause) = (Verdict::Unreachable, Some(other));
+    }
     let mut outcome = Outcome::of(verdict);
     outcome.error = fault(verdict, &plan, cause);
     context.out.say(crate::term::watched(&watched));
     outcome.data = to_value(&watched)?;
+    outcome.data["expected"] = to_value(&expected)?;
     Ok(outcome)
+}
+
+/// The version that `package.json` named for each function, as the release wrote it into the stack: its outputs
+/// `<Function>Version`. Empty where the stack cannot be asked any more; nothing is expected then.
+async fn expected(account: &Account, plan: &Plan) -> BTreeMap<String, String> {
+    let Ok(Some(info)) = Stacks::new(account).describe(&plan.stack).await else { return BTreeMap::new() };
+    let of = |route: &Route| {
+        let name = format!("{}version", route.function);
+        let found = info.outputs.iter().find(|(output, _)| output.to_ascii_lowercase() == name)?.1;
+        (found != "any").then(|| (route.function.clone(), found.clone()))
+    };
+    plan.routes.iter().filter_map(of).collect()
+}
+
+/// A function whose new version says that it is something else than what was packaged.
+fn other_than_packaged(watched: &Watched, expected: &BTreeMap<String, String>) -> Option<String> {
+    watched.deployments.iter().filter(|deploying| deploying.status == "Succeeded").find_map(|deploying| {
+        let expected = expected.get(&deploying.function)?;
+        let seen = watched.versions.get(&Tally::key(&deploying.function, &deploying.new))?;
+        let other = seen.says.iter().find(|says| *says != expected)?;
+        let (function, new) = (&deploying.function, &deploying.new);
+        Some(format!("version {new} of {function} answers as {other}; package.json named {expected}"))
+    })
 }
 
 fn fault(verdict: Verdict, plan: &Plan, cause: Option<String>) -> Option<Fault> {
@@ -99,7 +135,10 @@ fn fault(verdict: Verdict, plan: &Plan, cause: Option<String>) -> Option<Fault> 
         Verdict::RolledBack => {
             (Kind::RolledBack, "the old version serves; mend the new one and release again")
         }
-        Verdict::Unreachable => (Kind::Failed, "see that the API is deployed and this machine may reach it"),
+        Verdict::Unreachable => (
+            Kind::Failed,
+            "see that the API is deployed, is what was packaged, and can be reached from this machine",
+        ),
         Verdict::TimedOut => (Kind::TimedOut, "the deployment goes on; run the command again to follow it"),
         Verdict::Interrupted => (Kind::Interrupted, "run the command again to go on watching"),
         _ => return None,
@@ -188,11 +227,14 @@ struct Teller<'a> {
     state: Mutex<Telling>,
 }
 
+#[derive(Default)]
 struct Telling {
     chart: Option<Chart>,
     /// When the last line about traffic was printed, and the second it went up to.
     said: u32,
-    troubles: u32,
+    troubles: BTreeSet<String>,
+    /// Deployments that are not over.
+    at_work: BTreeSet<String>,
     weights: BTreeMap<String, (u32, u32)>,
 }
 
@@ -203,7 +245,7 @@ impl<'a> Teller<'a> {
         } else {
             None
         };
-        let state = Mutex::new(Telling { chart, said: 0, troubles: 0, weights: BTreeMap::new() });
+        let state = Mutex::new(Telling { chart, ..Telling::default() });
         Self { out, env: plan.env.clone(), state }
     }
 
@@ -228,24 +270,32 @@ impl<'a> Teller<'a> {
                 self.traffic(&mut state, tally, elapsed)
             }
             News::Deployment(before, now) => self.deployment(&mut state, before, now),
-            News::Alarm(name, word) if word != "ALARM" && state.chart.is_none() && !self.out.is_json() => {
-                vec![(None, format!("  alarm {name}: {word}"))]
-            }
-            News::Alarm(name, word) => {
-                let message = format!("the alarm {name} is {word}");
-                if word == "ALARM" {
-                    vec![(Some(Line::Warning { message }), String::new())]
+            News::Alarm { name, state: "ALARM", .. } => {
+                let deploying = !state.at_work.is_empty();
+                let means = if deploying {
+                    "it takes the deployment back"
                 } else {
-                    Vec::new()
-                }
+                    "it would stop a deployment at once"
+                };
+                vec![(
+                    Some(Line::Warning { message: format!("the alarm {name} is in ALARM: {means}") }),
+                    String::new(),
+                )]
             }
+            News::Alarm { name, state: now, before: Some("ALARM") } => {
+                let message = format!("the alarm {name} cleared: it is {now}");
+                vec![(Some(Line::Warning { message }), String::new())]
+            }
+            News::Alarm { name, state: now, .. } if state.chart.is_none() && !self.out.is_json() => {
+                vec![(None, format!("  alarm {name}: {now}"))]
+            }
+            News::Alarm { .. } => Vec::new(),
             News::Trouble(message) => {
-                state.troubles += 1;
                 // Once is enough for a person to know.
-                if state.troubles > 1 {
-                    Vec::new()
-                } else {
+                if state.troubles.insert(message.clone()) {
                     vec![(Some(Line::Warning { message }), String::new())]
+                } else {
+                    Vec::new()
                 }
             }
         };
@@ -266,6 +316,11 @@ impl<'a> Teller<'a> {
         now: &Deploying,
     ) -> Vec<(Option<Line>, String)> {
         let mut lines = Vec::new();
+        if now.is_over() {
+            state.at_work.remove(&now.id);
+        } else {
+            state.at_work.insert(now.id.clone());
+        }
         if before.is_none() {
             lines.push((None, format!("  deployment {} of {}: {}", now.id, now.function, now.config)));
         }

@@ -56,6 +56,7 @@ impl Tally {
         let seen = self.watched.versions.entry(key.clone()).or_default();
         seen.requests += 1;
         seen.errors += u64::from(sample.error.is_some());
+        seen.says.extend(sample.says.clone());
         if !self.latencies.contains_key(&key)
             && let Ok(histogram) = Histogram::new_with_bounds(1, LONGEST, 3)
         {
@@ -64,6 +65,11 @@ impl Tally {
         if let Some(histogram) = self.latencies.get_mut(&key) {
             histogram.saturating_record((sample.millis * 1_000.0) as u64);
         }
+    }
+
+    /// Notes that nothing could be found out about deployments; `None` where something could.
+    pub(crate) fn blind(&mut self, why: Option<String>) {
+        self.watched.blind = why;
     }
 
     /// Notes how the deployments stand.
@@ -180,7 +186,13 @@ mod tests {
     use super::*;
 
     fn sample(intended: f64, millis: f64, version: Option<&str>, error: Option<&str>) -> Sample {
-        Sample { intended, millis, version: version.map(Into::into), error: error.map(Into::into) }
+        Sample {
+            intended,
+            millis,
+            version: version.map(Into::into),
+            says: None,
+            error: error.map(Into::into),
+        }
     }
 
     #[test]

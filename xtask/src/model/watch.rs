@@ -1,6 +1,6 @@
 //! What a watcher of a deployment saw: who answered, how fast, how the deployment stood, and what that amounts to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use super::line::Status;
 use super::verdict::Verdict;
 
 /// What became of one request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Sample {
     /// When it was meant to be sent, in seconds since the watch began. Latency counts from here (an open model).
     pub(crate) intended: f64,
@@ -16,6 +16,8 @@ pub(crate) struct Sample {
     pub(crate) millis: f64,
     /// The version that answered; `None` where nobody said.
     pub(crate) version: Option<String>,
+    /// The workload's own version, as the answer says it.
+    pub(crate) says: Option<String>,
     /// What went wrong: an error status, a broken connection, a missing version.
     pub(crate) error: Option<String>,
 }
@@ -31,6 +33,8 @@ pub(crate) struct Seen {
     pub(crate) p50: f64,
     /// Its 99th percentile.
     pub(crate) p99: f64,
+    /// The workload's versions that its answers named: one, unless something is wrong.
+    pub(crate) says: BTreeSet<String>,
 }
 
 /// A second of the watch.
@@ -118,6 +122,25 @@ impl Deploying {
         self.events.iter().find(|(_, status)| status == "InProgress").map(|(name, _)| name.as_str())
     }
 
+    /// Why it was taken back, by CodeDeploy's own code (`ErrorInformation` in the API reference); the alarm is the one that
+    /// its message names, among those that were seen in ALARM.
+    fn cause(&self, raised: &[String]) -> String {
+        let error = self.error.as_deref().unwrap_or_default();
+        let hook = self.failed_at().filter(|event| *event != "AllowTraffic");
+        let named = raised.iter().find(|alarm| error.contains(alarm.as_str()));
+        let alarm = match (error.starts_with("ALARM_ACTIVE"), hook, error.starts_with("MANUAL_STOP")) {
+            (true, _, _) => named.or_else(|| raised.first()),
+            (_, Some(_), _) | (_, _, true) => None,
+            _ => named.or_else(|| raised.first().filter(|_| self.error.is_none())),
+        };
+        let why = match (alarm, self.failed_at()) {
+            (Some(alarm), _) => format!("the alarm {alarm} took {} back", self.function),
+            (None, Some(event)) => format!("{event} of {} failed", self.function),
+            (None, None) => format!("the deployment of {} was {}", self.function, self.status.to_lowercase()),
+        };
+        if error.is_empty() { why } else { format!("{why}: {error}") }
+    }
+
     /// The lifecycle event that failed.
     pub(crate) fn failed_at(&self) -> Option<&str> {
         self.events.iter().find(|(_, status)| status == "Failed").map(|(name, _)| name.as_str())
@@ -147,6 +170,9 @@ pub(crate) struct Watched {
     pub(crate) alarms: BTreeMap<String, String>,
     /// Every alarm that was in ALARM while deployments were followed, in order.
     pub(crate) raised: Vec<String>,
+    /// Why CodeDeploy could not be asked even once, where that is so: then nothing is known about a deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) blind: Option<String>,
     /// Every change of an alarm's state, in order; the first state of each is one.
     pub(crate) alarm_changes: Vec<AlarmChange>,
 }
@@ -169,20 +195,18 @@ pub(crate) fn verdict(watched: &Watched, in_time: bool) -> (Verdict, Option<Stri
     // One that failed by itself comes before those that were stopped with it.
     let bad = |status: &str| watched.deployments.iter().find(|d| d.status == status);
     if let Some(bad) = bad("Failed").or_else(|| bad("Stopped")) {
-        let why = match (bad.failed_at(), watched.raised.first()) {
-            (_, Some(alarm)) => format!("the alarm {alarm} took {} back", bad.function),
-            (Some(event), None) => format!("{event} of {} failed", bad.function),
-            (None, None) => format!("the deployment of {} was {}", bad.function, bad.status.to_lowercase()),
-        };
-        let why = match &bad.error {
-            Some(error) => format!("{why}: {error}"),
-            None => why,
-        };
+        let mut why = bad.cause(&watched.raised);
+        if let Some(error) = &watched.first_error {
+            why = format!("{why}; the first error: {error}");
+        }
         return (Verdict::RolledBack, Some(why));
     }
     if answered == 0 && failed > 0 {
         let why = watched.first_error.clone().unwrap_or_else(|| "no request was answered".to_owned());
         return (Verdict::Unreachable, Some(why));
+    }
+    if let (Some(why), true) = (&watched.blind, watched.deployments.is_empty()) {
+        return (Verdict::Unreachable, Some(format!("CodeDeploy could not be asked: {why}")));
     }
     if watched.deployments.iter().any(|d| !d.is_over()) && !in_time {
         let why = watched.deployments.iter().find(|d| !d.is_over());
@@ -264,7 +288,9 @@ mod tests {
                 seen(vec![bad], &[], 0, 4),
                 true,
                 Verdict::RolledBack,
-                Some("BeforeAllowTraffic of f failed: HEALTH_CONSTRAINTS: it reported Failed"),
+                Some(
+                    "BeforeAllowTraffic of f failed: HEALTH_CONSTRAINTS: it reported Failed; the first error: no answer",
+                ),
             ),
         ];
         for (watched, in_time, verdict, cause) in table {

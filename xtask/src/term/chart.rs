@@ -7,7 +7,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Axis, Chart as Plot, Dataset, GraphType, Paragraph, Row, Table, Widget as _};
+use ratatui::widgets::{Axis, Chart as Plot, Dataset, GraphType, Paragraph, Row, Table, Widget as _, Wrap};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport, symbols};
 
 use crate::model::rollout::minutes_to_go;
@@ -44,8 +44,14 @@ impl Chart {
 
     /// Prints text above the view.
     pub(crate) fn above(&mut self, text: &str) {
-        let rows = u16::try_from(text.lines().count()).unwrap_or(1);
-        let _ = self.terminal.insert_before(rows, |buffer| Paragraph::new(text).render(buffer.area, buffer));
+        // A narrow terminal shows the whole line in several rows.
+        let width = self.terminal.size().map_or(80, |size| size.width).max(1);
+        let long = |line: &str| line.chars().count().div_ceil(usize::from(width)).max(1);
+        let rows = u16::try_from(text.lines().map(long).sum::<usize>()).unwrap_or(u16::MAX);
+        // Words may break a row early, so one more is given where the text is wrapped at all.
+        let rows = if usize::from(rows) > text.lines().count() { rows.saturating_add(1) } else { rows };
+        let shown = Paragraph::new(text).wrap(Wrap { trim: false });
+        let _ = self.terminal.insert_before(rows, |buffer| shown.render(buffer.area, buffer));
     }
 
     /// Draws what was seen so far.
@@ -253,8 +259,13 @@ mod tests {
         for n in 0..100_u32 {
             let version = if n % 10 < 3 { "4" } else { "3" };
             let error = (n == 50).then(|| "GET x answered 500".to_owned());
-            let sample =
-                Sample { intended: f64::from(n) / 10.0, millis: 12.0, version: Some(version.into()), error };
+            let sample = Sample {
+                intended: f64::from(n) / 10.0,
+                millis: 12.0,
+                version: Some(version.into()),
+                says: None,
+                error,
+            };
             tally.add("checkin", &sample);
         }
         tally.alarms(9.0, BTreeMap::from([("app-errors".to_owned(), "ALARM".to_owned())]));

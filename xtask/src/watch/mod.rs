@@ -5,13 +5,13 @@ pub(crate) mod traffic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::api_client::ApiClient;
 use crate::aws::rollouts::{Group, Rollouts};
 use crate::clock;
-use crate::model::fault::from_error;
+use crate::model::fault::{Fault, Kind, from_error};
 use crate::model::tally::Tally;
 use crate::model::verdict::Verdict;
 use crate::model::watch::{self, Deploying, Watched};
@@ -60,8 +60,15 @@ pub(crate) struct Plan {
 pub(crate) enum News<'a> {
     /// A deployment changed: before and now.
     Deployment(Option<&'a Deploying>, &'a Deploying),
-    /// An alarm changed its state.
-    Alarm(&'a str, &'a str),
+    /// An alarm has another state than before.
+    Alarm {
+        /// Its name.
+        name: &'a str,
+        /// Its state now.
+        state: &'a str,
+        /// Its state until now, where that is known.
+        before: Option<&'a str>,
+    },
     /// Something went wrong that the watch gets over.
     Trouble(String),
     /// A second went by.
@@ -74,17 +81,32 @@ struct Look {
     alarms: anyhow::Result<BTreeMap<String, String>>,
 }
 
-/// Watches until the end of the plan, or until `interrupt` resolves. What was seen, the verdict, and its cause.
+/// How a watch ended.
+pub(crate) struct Ended {
+    /// What was seen.
+    pub(crate) watched: Watched,
+    /// What that amounts to.
+    pub(crate) verdict: Verdict,
+    /// Why.
+    pub(crate) cause: Option<String>,
+    /// A refusal that nothing mends by waiting, such as missing rights: the watch ended with it.
+    pub(crate) refused: Option<Fault>,
+}
+
+/// Watches until the end of the plan, or until `interrupt` resolves.
 pub(crate) async fn run(
     plan: &Plan,
     rollouts: &Rollouts,
     interrupt: impl Future<Output = ()>,
     mut tell: impl FnMut(News<'_>),
-) -> (Watched, Verdict, Option<String>) {
+) -> Ended {
     let begin = Instant::now();
     let mut tally = Tally::new(&plan.env, &plan.stack, plan.rate);
     let (samples, mut sampled) = mpsc::unbounded_channel();
-    let traffic = tokio::spawn(traffic::drive(plan.api.clone(), plan.routes.clone(), plan.rate, samples));
+    let (stop, stopped) = oneshot::channel::<Duration>();
+    let (api, routes, rate) = (plan.api.clone(), plan.routes.clone(), plan.rate);
+    let stopped = async { drop(stopped.await) };
+    tokio::spawn(traffic::drive_until(api, routes, rate, samples, stopped, LAST_ANSWERS));
     let (looks, mut looked) = mpsc::channel(1);
     let looking = tokio::spawn(look_on(plan.clone(), rollouts.clone(), looks));
     let mut second = interval(Duration::from_secs(1));
@@ -92,6 +114,7 @@ pub(crate) async fn run(
     let (Until::Done(limit) | Until::For(limit)) = plan.until;
     tokio::pin!(interrupt);
     let (mut interrupted, mut in_time, mut waited_for_more) = (false, false, false);
+    let (mut refused, mut asked) = (None, false);
     loop {
         tokio::select! {
             biased;
@@ -104,7 +127,18 @@ pub(crate) async fn run(
                 break;
             }
             Some(look) = looked.recv() => {
-                note(&mut tally, begin.elapsed().as_secs_f64(), look, &mut tell);
+                if let Err(fault) = note(plan, &mut tally, begin.elapsed().as_secs_f64(), look, &mut tell) {
+                    if is_final(&fault) {
+                        refused = Some(fault);
+                        break;
+                    }
+                    // Nothing was seen, so nothing follows from it.
+                    tally.blind((!asked).then_some(fault.why));
+                    waited_for_more = false;
+                    continue;
+                }
+                asked = true;
+                tally.blind(None);
                 let seen = &tally.so_far().deployments;
                 let over = !seen.is_empty() && seen.iter().all(Deploying::is_over);
                 let none = seen.is_empty() && (!plan.expecting || begin.elapsed() > BEGIN_LIMIT);
@@ -124,31 +158,58 @@ pub(crate) async fn run(
         }
     }
     looking.abort();
-    let last = sleep(if interrupted { Duration::ZERO } else { LAST_ANSWERS });
-    tokio::pin!(last);
-    // No new requests; those on their way are heard.
-    traffic.abort();
-    loop {
-        tokio::select! {
-            Some((function, sample)) = sampled.recv() => tally.add(&function, &sample),
-            () = &mut last => break,
-            else => break,
-        }
+    // No new requests; those on their way are heard, or counted as unanswered.
+    drop(stop);
+    while !interrupted && let Some((function, sample)) = sampled.recv().await {
+        tally.add(&function, &sample);
     }
     let watched = tally.finish();
     let (verdict, cause) = watch::verdict(&watched, in_time);
-    if interrupted && verdict != Verdict::RolledBack {
-        return (
-            watched,
-            Verdict::Interrupted,
-            Some("it was interrupted; the deployment goes on".to_owned()),
-        );
+    if interrupted {
+        let cause = Some(so_far(&watched, verdict, cause));
+        return Ended { watched, verdict: Verdict::Interrupted, cause, refused };
     }
-    (watched, verdict, cause)
+    Ended { watched, verdict, cause, refused }
 }
 
-fn note(tally: &mut Tally, at: f64, look: Look, tell: &mut impl FnMut(News<'_>)) {
-    match look.deployments {
+/// What an interrupted watch had seen until then.
+fn so_far(watched: &Watched, verdict: Verdict, cause: Option<String>) -> String {
+    let going = watched.deployments.iter().filter(|deploying| !deploying.is_over()).count();
+    match (verdict, going) {
+        (Verdict::RolledBack, _) => {
+            format!("it was interrupted after it had been rolled back: {}", cause.unwrap_or_default())
+        }
+        (_, 0) if watched.deployments.is_empty() => "it was interrupted; no deployment was seen".to_owned(),
+        (_, 0) => "it was interrupted; the deployments it saw are over".to_owned(),
+        (_, going) => format!("it was interrupted; {going} deployments go on, and were left alone"),
+    }
+}
+
+/// Whether a refusal stays one however often it is asked again.
+fn is_final(fault: &Fault) -> bool {
+    fault.kind == Kind::Credentials || fault.why.starts_with("AccessDenied")
+}
+
+/// Notes what a look brought.
+///
+/// # Errors
+/// What could not be looked at; that is told, too.
+fn note(
+    plan: &Plan,
+    tally: &mut Tally,
+    at: f64,
+    look: Look,
+    tell: &mut impl FnMut(News<'_>),
+) -> Result<(), Fault> {
+    let mut refused = |error: anyhow::Error| {
+        let fault = from_error(&error);
+        tell(News::Trouble(format!("{}; it is asked again", fault.why)));
+        fault
+    };
+    let deployments = look.deployments.map_err(&mut refused);
+    let alarms = look.alarms.map_err(&mut refused);
+    let mut seen = Ok(());
+    match deployments {
         Ok(now) => {
             let before = tally.so_far().deployments.clone();
             for deploying in &now {
@@ -159,19 +220,27 @@ fn note(tally: &mut Tally, at: f64, look: Look, tell: &mut impl FnMut(News<'_>))
             }
             tally.deployments(at, now);
         }
-        Err(error) => tell(News::Trouble(format!("{}; it is asked again", from_error(&error).why))),
+        Err(fault) => seen = Err(fault),
     }
-    match look.alarms {
+    match alarms {
         Ok(now) => {
+            let first = tally.so_far().alarms.is_empty();
+            for missing in plan.alarms.iter().filter(|name| first && !now.contains_key(*name)) {
+                tell(News::Trouble(format!(
+                    "the alarm {missing} of the stack does not exist, so it guards nothing"
+                )));
+            }
             for (name, state) in &now {
-                if tally.so_far().alarms.get(name) != Some(state) {
-                    tell(News::Alarm(name, state));
+                let before = tally.so_far().alarms.get(name);
+                if before != Some(state) {
+                    tell(News::Alarm { name, state, before: before.map(String::as_str) });
                 }
             }
             tally.alarms(at, now);
         }
-        Err(error) => tell(News::Trouble(format!("{}; it is asked again", from_error(&error).why))),
+        Err(fault) => seen = seen.and(Err(fault)),
     }
+    seen
 }
 
 /// Looks at deployments and alarms again and again. A refusal makes it slower: throttling ends by itself.
@@ -220,3 +289,6 @@ async fn deployments(
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,9 +133,10 @@ async fn throughput(url: &str) -> anyhow::Result<f64> {
 
 /// Sends one request, which must be answered well.
 async fn asked(api: &ApiClient) -> anyhow::Result<()> {
-    match traffic::ask(api, edge_stub::ROUTE).await {
-        (Some(_), None) => Ok(()),
-        (_, error) => anyhow::bail!("the stub did not answer: {}", error.unwrap_or_default()),
+    let answered = traffic::ask(api, edge_stub::ROUTE).await;
+    match answered.error {
+        None => Ok(()),
+        Some(error) => anyhow::bail!("the stub did not answer: {error}"),
     }
 }
 

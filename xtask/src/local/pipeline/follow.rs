@@ -16,7 +16,7 @@ use crate::model::line::{Line, Mode, Probe, Step, Weight};
 use crate::model::pipeline::Action;
 use crate::model::tally::Tally;
 use crate::model::watch::{Deploying, Sample};
-use crate::watch::traffic;
+use crate::watch::traffic::{self, Answered};
 
 /// How many requests are sent to a function at each weight. The emulator answers some fifteen a second.
 const REQUESTS: u32 = 10;
@@ -233,15 +233,16 @@ impl Follower {
             }
             probe.sent += 1;
             let (intended, watch) = (self.begin.seconds(), Stopwatch::start());
-            let (version, error) = match tokio::time::timeout(LONGEST, traffic::ask(&api, route)).await {
-                Ok(answered) => answered,
-                Err(_) => (None, Some(format!("GET {route}: no answer within {} s", LONGEST.as_secs()))),
-            };
+            let asked = tokio::time::timeout(LONGEST, traffic::ask(&api, route)).await;
+            let Answered { version, says, error } = asked.unwrap_or_else(|_| Answered {
+                error: Some(format!("GET {route}: no answer within {} s", LONGEST.as_secs())),
+                ..Answered::default()
+            });
             if let Some(version) = &version {
                 *probe.by_version.entry(version.clone()).or_default() += 1;
             }
             probe.errors += u32::from(error.is_some());
-            let sample = Sample { intended, millis: watch.seconds() * 1_000.0, version, error };
+            let sample = Sample { intended, millis: watch.seconds() * 1_000.0, version, says, error };
             self.seen().tally.add(function, &sample);
         }
         probe
