@@ -1,10 +1,12 @@
-//! For `cargo xtask bench coldstart`: a function as it is commonly written, with the SDK's whole chain of providers.
+//! For `cargo xtask bench coldstart`: a function as it is commonly written, with the SDK's whole chain of providers, that reads
+//! from its table.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -12,9 +14,15 @@ async fn main() -> Result<(), Error> {
     let loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12()).http_client(http);
     let client = Client::new(&loader.load().await);
     let client = &client;
-    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
-        let _ = client.config();
-        Ok::<_, Error>(event.payload)
+    lambda_runtime::run(service_fn(async move |_: LambdaEvent<Value>| {
+        let locations = client
+            .query()
+            .table_name(std::env::var("TABLE_NAME")?)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S("LOCATION".to_owned()))
+            .send()
+            .await?;
+        Ok::<_, Error>(json!({"statusCode": 200, "body": locations.count().to_string()}))
     }))
     .await
 }

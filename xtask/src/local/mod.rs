@@ -28,5 +28,5 @@ pub(crate) mod second_opinion;
 pub(crate) mod serve;
 pub(crate) mod state;
 mod time;
-mod tls;
+pub(crate) mod tls;
 mod xml;
