@@ -23,8 +23,10 @@ pub(crate) const EXPIRES: &str = "causeway:expires";
 /// The tag that says whose stack it is.
 pub(crate) const OWNER: &str = "causeway:owner";
 
-/// The parameters that make an application stack an isolated one: no hooks, and all traffic at once.
-pub(crate) const PARAMETERS: [(&str, &str); 2] = [("Hooks", "false"), ("DeploymentPreference", "AllAtOnce")];
+/// The parameters that make an application stack an isolated one: no hooks, all traffic at once, and the ceiling that
+/// reaches isolated stacks alone.
+pub(crate) const PARAMETERS: [(&str, &str); 3] =
+    [("Hooks", "false"), ("DeploymentPreference", "AllAtOnce"), ("Boundary", "isolated-boundary")];
 
 /// The parameter of a bootstrap stack that says whether developers may have stacks in its account.
 const SWITCH: &str = "IsolatedStacks";
@@ -254,8 +256,8 @@ mod tests {
 
     #[test]
     fn only_accounts_that_say_so_take_isolated_stacks() {
-        let text = std::fs::read_to_string("../cfn/stacks.toml").unwrap();
-        let config = crate::model::config::parse(&text).unwrap();
+        let text = include_str!("../../../cfn/stacks.toml");
+        let config = crate::model::config::parse(text).unwrap();
         let homes = homes(&config);
         let found: Vec<(&str, &str)> =
             homes.iter().map(|(account, home)| (account.as_str(), home.stack.as_str())).collect();
