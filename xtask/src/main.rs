@@ -46,6 +46,8 @@ enum Command {
     Prove(cmd::prove::Args),
     /// Drive traffic at an environment while it is deployed, and end with a verdict
     TestDeployment(cmd::test_deployment::Args),
+    /// Deploy, list or remove a developer's own copy of the application
+    Deploy(cmd::deploy::Args),
     /// List everything of the project in all accounts, then remove it
     Destroy(cmd::destroy::Args),
     /// Look at everything a release rests on, and say how to mend what is wrong
@@ -75,6 +77,7 @@ fn main() -> std::process::ExitCode {
         Command::TestDeployment(a) => {
             cmd::run("test-deployment", common, async |c| cmd::test_deployment::run(c, a).await)
         }
+        Command::Deploy(a) => cmd::run("deploy", common, async |c| cmd::deploy::run(c, a).await),
         Command::Destroy(a) => cmd::run("destroy", common, async |c| cmd::destroy::run(c, a).await),
         Command::Doctor(a) => cmd::run("doctor", common, async |c| cmd::doctor::run(c, a).await),
         Command::Local(a) => cmd::run("local", common, async |c| cmd::local::run(c, a).await),

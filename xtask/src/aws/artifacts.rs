@@ -17,16 +17,21 @@ use crate::model::fault::Fault;
 pub(crate) struct Bucket {
     client: Client,
     name: String,
-    key_arn: String,
+    key_arn: Option<String>,
 }
 
 impl Bucket {
     /// The bucket of that name, whose objects are encrypted under that key.
     pub(crate) fn new(account: &Account, name: &str, key_arn: &str) -> Self {
+        Self { key_arn: Some(key_arn.to_owned()), ..Self::plain(account, name) }
+    }
+
+    /// The bucket of that name, whose objects are encrypted as the bucket says.
+    pub(crate) fn plain(account: &Account, name: &str) -> Self {
         // Path style: with an endpoint that is an address, host names for buckets would not resolve.
         let config =
             aws_sdk_s3::config::Builder::from(account.sdk()).force_path_style(account.loopback).build();
-        Self { client: Client::from_conf(config), name: name.to_owned(), key_arn: key_arn.to_owned() }
+        Self { client: Client::from_conf(config), name: name.to_owned(), key_arn: None }
     }
 
     /// Whether an object of that key is there. A 404, or a 403 for who may not list, is a no: the conditional PUT has
@@ -97,14 +102,12 @@ impl Bucket {
         body: Vec<u8>,
     ) -> aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder {
         let digest = digest(&body);
-        self.client
-            .put_object()
-            .bucket(&self.name)
-            .key(key)
-            .server_side_encryption(ServerSideEncryption::AwsKms)
-            .ssekms_key_id(&self.key_arn)
-            .checksum_sha256(digest)
-            .body(ByteStream::from(body))
+        let call = self.client.put_object().bucket(&self.name).key(key).checksum_sha256(digest);
+        let call = match &self.key_arn {
+            Some(arn) => call.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(arn),
+            None => call,
+        };
+        call.body(ByteStream::from(body))
     }
 
     fn url(&self, key: &str) -> String {

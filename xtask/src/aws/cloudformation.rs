@@ -31,6 +31,10 @@ pub(crate) struct StackInfo {
     pub(crate) outputs: BTreeMap<String, String>,
     /// Its parameters; a secret one is `****`.
     pub(crate) parameters: BTreeMap<String, String>,
+    /// Its tags.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// When it was made, in seconds since 1970.
+    pub(crate) created: Option<i64>,
 }
 
 /// A resource of a stack.
@@ -114,6 +118,8 @@ impl Stacks {
                 .iter()
                 .filter_map(|p| pair(p.parameter_key(), p.parameter_value()))
                 .collect(),
+            tags: found.tags().iter().filter_map(|tag| pair(tag.key(), tag.value())).collect(),
+            created: found.creation_time().map(|time| time.secs()),
         }))
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Args {
 }
 
 /// Something that outlives its stack.
-struct Leftover {
+pub(super) struct Leftover {
     account: Account,
     stack: String,
     id: String,
@@ -52,7 +52,7 @@ struct Leftover {
 }
 
 /// A stack that is there.
-struct Found {
+pub(super) struct Found {
     account: Account,
     name: String,
     status: StackStatus,
@@ -116,7 +116,7 @@ async fn look(context: &Context, config: &Config, accounts: &Accounts) -> anyhow
     let mut first = Vec::new();
     for target in config.targets() {
         let account = accounts.get(target)?;
-        for (name, _) in Stacks::new(account).named(&format!("{}-isolated-", config.project)).await? {
+        for (name, _) in Stacks::new(account).named(&config.names().isolated_prefix()).await? {
             first.extend(found(account, &name).await?);
         }
     }
@@ -139,7 +139,7 @@ async fn look(context: &Context, config: &Config, accounts: &Accounts) -> anyhow
 }
 
 /// A stack and what outlives it; `None` where there is no such stack.
-async fn found(account: &Account, name: &str) -> anyhow::Result<Option<Found>> {
+pub(super) async fn found(account: &Account, name: &str) -> anyhow::Result<Option<Found>> {
     let stacks = Stacks::new(account);
     let Some(info) = stacks.describe(name).await? else { return Ok(None) };
     let resources =
@@ -171,7 +171,11 @@ async fn found(account: &Account, name: &str) -> anyhow::Result<Option<Found>> {
 }
 
 /// What outlives a stack; `None` where it is gone already.
-async fn leftover(account: &Account, stack: &str, physical: &Physical) -> anyhow::Result<Option<Leftover>> {
+pub(super) async fn leftover(
+    account: &Account,
+    stack: &str,
+    physical: &Physical,
+) -> anyhow::Result<Option<Leftover>> {
     let teardown = Teardown::new(account);
     let fate = fate(&physical.resource_type);
     let holds = match fate {
@@ -217,7 +221,7 @@ async fn orphans(
     Ok(all)
 }
 
-fn show(context: &Context, order: &[Vec<Found>], orphans: &[Leftover]) {
+pub(super) fn show(context: &Context, order: &[Vec<Found>], orphans: &[Leftover]) {
     let plan = |found: &Found| StackPlan {
         account: found.account.name.clone(),
         stack: found.name.clone(),
@@ -242,8 +246,26 @@ fn show(context: &Context, order: &[Vec<Found>], orphans: &[Leftover]) {
     }
 }
 
+impl Found {
+    /// What outlives it and goes after it.
+    pub(super) fn leftovers(&self) -> &[Leftover] {
+        &self.leftovers
+    }
+}
+
 impl Leftover {
-    fn data(&self) -> Value {
+    /// Its id in its service.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What it is and what it holds, in words.
+    pub(super) fn words(&self) -> String {
+        format!("{} {} ({})", self.resource_type, self.id, self.holds)
+    }
+
+    /// As the result has it.
+    pub(super) fn data(&self) -> Value {
         json!({"account": self.account.name, "stack": self.stack, "type": self.resource_type, "id": self.id, "fate": self.fate, "holds": self.holds})
     }
 }
@@ -268,7 +290,7 @@ fn confirm(context: &Context, project: &str, given: Option<&str>) -> Result<(), 
 }
 
 /// Removes a stack and what outlives it.
-async fn remove(
+pub(super) async fn remove(
     context: &Context,
     found: &Found,
     changed: &mut Vec<String>,
@@ -293,7 +315,7 @@ async fn remove(
 }
 
 /// Removes what outlives its stack.
-async fn remove_leftovers(
+pub(super) async fn remove_leftovers(
     leftovers: &[Leftover],
     changed: &mut Vec<String>,
     remains: &mut Vec<String>,

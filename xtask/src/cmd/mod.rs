@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod bootstrap;
 pub(crate) mod check;
+pub(crate) mod deploy;
 pub(crate) mod destroy;
 pub(crate) mod doctor;
 pub(crate) mod integration_test;

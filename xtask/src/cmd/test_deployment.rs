@@ -150,7 +150,7 @@ fn fault(verdict: Verdict, plan: &Plan, cause: Option<String>) -> Option<Fault> 
 /// Finds the stack's API, deployments and alarms, and sees that the API is ours.
 async fn plan(context: &Context, config: &Config, account: &Account, args: &Args) -> anyhow::Result<Plan> {
     let stack = match &args.isolated {
-        Some(name) => format!("{}-isolated-{name}", config.project),
+        Some(name) => config.names().isolated_stack(name),
         None => config.names().app_stack(&args.env),
     };
     let stacks = Stacks::new(account);

@@ -17,6 +17,7 @@ pub(crate) mod fault;
 pub(crate) mod floor;
 pub(crate) mod functions;
 pub(crate) mod iam;
+pub(crate) mod isolated;
 pub(crate) mod keys;
 pub(crate) mod line;
 pub(crate) mod linker;

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::plan::{Filled, change_set, fill};
 use super::{Job, Known};
 use crate::aws::Accounts;
-use crate::aws::cloudformation::Settled;
+use crate::aws::cloudformation::{Settled, Stacks};
 use crate::aws::connections::{self, Standing};
 use crate::clock::Stopwatch;
 use crate::cmd::Context;
@@ -20,7 +20,7 @@ use crate::model::line::Emit;
 use crate::model::stack::{Action, StackStatus};
 
 /// How long one stack may take. A KMS key and a pipeline take minutes; an hour means that something hangs.
-const STACK_LIMIT: Duration = Duration::from_secs(3_600);
+pub(crate) const STACK_LIMIT: Duration = Duration::from_secs(3_600);
 /// How long a person is waited for who finishes a connection.
 const PERSON_LIMIT: Duration = Duration::from_secs(1_800);
 
@@ -154,6 +154,40 @@ async fn await_person(
     Ok(())
 }
 
+/// Brings a stack, given by account and name, into a state that takes a change set: waits for another run, removes what
+/// a failed create left, finishes a rollback that got stuck.
+///
+/// # Errors
+/// It cannot be removed, its rollback cannot be finished, or it takes longer than an hour.
+pub(crate) async fn ready(
+    stacks: &Stacks,
+    (account, stack): (&str, &str),
+    action: Action,
+    emit: &Emit,
+) -> anyhow::Result<()> {
+    match action {
+        Action::Wait => {
+            stacks.wait(stack, STACK_LIMIT, emit).await?;
+        }
+        Action::Recreate => {
+            let gone = stacks.delete(stack, STACK_LIMIT, emit).await?;
+            if gone.status != StackStatus::Absent {
+                let what = "remove what a failed create left of the stack";
+                return Err(failed(what, (account, stack), &gone));
+            }
+        }
+        Action::Repair => {
+            let repaired = stacks.continue_rollback(stack, STACK_LIMIT, emit).await?;
+            if matches!(repaired.status.action(), Err(_) | Ok(Action::Repair)) {
+                return Err(failed("finish the rollback of the stack", (account, stack), &repaired));
+            }
+        }
+        // `Delete` is `destroy`'s; no plan of ours has it.
+        Action::None | Action::Create | Action::Update | Action::Delete => {}
+    }
+    Ok(())
+}
+
 type Acted = (Option<String>, BTreeMap<String, String>);
 
 async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
@@ -164,26 +198,10 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
             .next("see that the templates declare them")
     })?;
     let name = format!("{}/{stack}", job.plan.account);
-    match job.plan.action {
-        Action::None => return Ok((None, outputs(&job).await?)),
-        Action::Wait => {
-            job.stacks.wait(stack, STACK_LIMIT, emit).await?;
-        }
-        Action::Recreate => {
-            let gone = job.stacks.delete(stack, STACK_LIMIT, emit).await?;
-            if gone.status != StackStatus::Absent {
-                return Err(failed("remove what a failed create left of the stack", &job, &gone));
-            }
-        }
-        Action::Repair => {
-            let repaired = job.stacks.continue_rollback(stack, STACK_LIMIT, emit).await?;
-            if matches!(repaired.status.action(), Err(_) | Ok(Action::Repair)) {
-                return Err(failed("finish the rollback of the stack", &job, &repaired));
-            }
-        }
-        // `Delete` is `destroy`'s; no plan of ours has it.
-        Action::Create | Action::Update | Action::Delete => {}
+    if job.plan.action == Action::None {
+        return Ok((None, outputs(&job).await?));
     }
+    ready(&job.stacks, (&job.plan.account, stack), job.plan.action, emit).await?;
     let is_new = job.stacks.describe(stack).await?.is_none_or(|info| info.status == StackStatus::Review);
     let ready = match &job.shown {
         Some((shown, with)) if *with == values => Some(shown.clone()),
@@ -204,7 +222,7 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
     }
     let settled = job.stacks.execute(stack, &ready.id, STACK_LIMIT, emit).await?;
     if !settled.status.is_good() {
-        return Err(failed("deploy the stack", &job, &settled));
+        return Err(failed("deploy the stack", (&job.plan.account, stack), &settled));
     }
     if job.protected {
         job.stacks.protect(stack, true).await?;
@@ -216,9 +234,10 @@ async fn outputs(job: &Job) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(job.stacks.describe(&job.plan.stack).await?.map(|info| info.outputs).unwrap_or_default())
 }
 
-fn failed(what: &str, job: &Job, settled: &Settled) -> anyhow::Error {
+/// The fault of a stack, given by account and name, that settled in a state that is not good.
+pub(crate) fn failed(what: &str, (account, stack): (&str, &str), settled: &Settled) -> anyhow::Error {
     let why = settled.first_failure.clone().unwrap_or_else(|| "CloudFormation gave no reason".to_owned());
-    Fault::failed(what, format!("{} in {}", job.plan.stack, job.plan.account))
+    Fault::failed(what, format!("{stack} in {account}"))
         .why(format!("{} ({why})", settled.status))
         .next("mend the cause, and run the same command again; it goes on where it stopped")
         .into()

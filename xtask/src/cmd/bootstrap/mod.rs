@@ -6,6 +6,8 @@
 mod act;
 mod plan;
 
+pub(crate) use act::{STACK_LIMIT, failed, ready};
+
 use std::collections::BTreeMap;
 
 use serde_json::json;

@@ -1,6 +1,7 @@
 //! `package`: builds the functions, zips them, uploads them, writes the packaged template. CodeBuild runs this.
 
 mod explain;
+pub(crate) mod isolated;
 mod twice;
 mod upload;
 

@@ -163,7 +163,9 @@ async fn open(
 
 /// Ends the edge of a stack that was deleted.
 pub(crate) fn removed(cloud: &Cloud, key: &StackKey) {
-    if let Some(edge) = cloud.edges.edges().remove(key) {
+    let edge = cloud.edges.edges().remove(key);
+    // Isolated stacks are of an environment, too, but its published address is the pipeline's stack's.
+    if let Some(edge) = edge.filter(|edge| key.1 == cloud.app_stack(&edge.env)) {
         cloud.publish_url(&edge.env, None);
     }
 }

@@ -13,6 +13,16 @@ impl Names<'_> {
         format!("{}-app-{env}", self.project)
     }
 
+    /// What the names of all isolated stacks begin with.
+    pub(crate) fn isolated_prefix(&self) -> String {
+        format!("{}-isolated-", self.project)
+    }
+
+    /// A developer's own copy of the app stack.
+    pub(crate) fn isolated_stack(&self, name: &str) -> String {
+        format!("{}{name}", self.isolated_prefix())
+    }
+
     /// The stack that holds the pipeline.
     pub(crate) fn pipeline_stack(&self) -> String {
         format!("{}-pipeline", self.project)
@@ -32,6 +42,7 @@ mod tests {
     fn names_are_those_of_the_contract() {
         let names = Names { project: "causeway" };
         assert_eq!(names.app_stack("dev"), "causeway-app-dev");
+        assert_eq!(names.isolated_stack("ann"), "causeway-isolated-ann");
         assert_eq!(names.pipeline_stack(), "causeway-pipeline");
         assert_eq!(names.profile("build"), "causeway-build");
     }

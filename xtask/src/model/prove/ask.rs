@@ -235,10 +235,24 @@ impl<'a> Worlds<'a> {
                 ..Asker::with(world, name, caller, Vec::new())
             }]);
         }
+        if let Some(path) = &actor.policy {
+            let arn = match reference(self.ground, usual, env, path) {
+                Ok(arn) => arn,
+                Err(_) if actor.optional => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            };
+            let account = self.ground.config.account_id(env).unwrap_or_default();
+            let caller =
+                Caller::User { arn: format!("arn:{}:iam::{account}:user/{name}", world.setting.partition) };
+            return Ok(vec![Asker {
+                managed: vec![arn],
+                ..Asker::with(world, &format!("{name} ({env})"), caller, Vec::new())
+            }]);
+        }
         if let Some(role) = &actor.name {
             let account = actor.account.as_deref().unwrap_or("{env}");
-            let account = if account == "{env}" { env } else { account };
-            let id = self.ground.config.account_id(account).unwrap_or(account);
+            let account = fill(self.ground, usual, env, account, "")?;
+            let id = self.ground.config.account_id(&account).unwrap_or(&account);
             let filled = fill(self.ground, usual, env, role, "")?;
             let path = if filled.starts_with('/') { filled } else { format!("/{filled}") };
             let caller =
@@ -254,7 +268,7 @@ impl<'a> Worlds<'a> {
                 ..Asker::with(world, &format!("{name} ({shown})"), caller, own)
             }]);
         }
-        Err(format!("principal `{name}` says neither role, roles, group, name, service nor any"))
+        Err(format!("principal `{name}` says neither role, roles, group, policy, name, service nor any"))
     }
 
     /// A policy that allows actions on everything.

@@ -60,6 +60,9 @@ pub(crate) struct Deployment {
     /// Parameters over those of `cfn/stacks.toml`.
     #[serde(default)]
     pub(crate) parameters: BTreeMap<String, String>,
+    /// The bucket that its packages lie in, as `stack.LogicalId`, where it is not the artifact bucket; S3 encrypts it itself.
+    #[serde(default)]
+    pub(crate) bucket: Option<String>,
     /// Whether it counts only where the role exists.
     #[serde(default)]
     pub(crate) optional: bool,
@@ -80,7 +83,7 @@ pub(crate) struct Variant {
     pub(crate) scps: Vec<Spanned<String>>,
 }
 
-/// Who is asked about. Exactly one of the first six fields says what kind it is.
+/// Who is asked about. Exactly one of the first seven fields says what kind it is.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Actor {
@@ -93,6 +96,9 @@ pub(crate) struct Actor {
     /// A user in a group of a template.
     #[serde(default)]
     pub(crate) group: Option<String>,
+    /// A user with a managed policy of a template and nothing else, as `stack.LogicalId`.
+    #[serde(default)]
+    pub(crate) policy: Option<String>,
     /// A role that no template has, by name and path.
     #[serde(default)]
     pub(crate) name: Option<String>,
@@ -108,7 +114,7 @@ pub(crate) struct Actor {
     /// Of `role`: as it would be in a project of this name.
     #[serde(default)]
     pub(crate) project: Option<String>,
-    /// Of `role`: whether it may be absent in some accounts.
+    /// Of `role` and `policy`: whether it may be absent in some accounts.
     #[serde(default)]
     pub(crate) optional: bool,
     /// Of `name`: the account, by name or id; `{env}` is the row's.

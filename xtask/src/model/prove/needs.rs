@@ -232,11 +232,24 @@ impl One<'_> {
         Ok(all)
     }
 
+    /// The bucket of its own that a further stack's packages lie in.
+    fn bucket(&self) -> Option<&str> {
+        let mut deployments = self.ground.matrix.deployments.iter();
+        let own = deployments.find(|deployment| {
+            let name = deployment.name.as_deref().unwrap_or_default();
+            fill(self.ground, self.world, &self.stack.account, name, "")
+                .is_ok_and(|name| name == self.stack.name())
+        });
+        own?.bucket.as_deref()
+    }
+
     /// What a call is asked on.
     fn on(&self, pattern: &str) -> Result<Vec<String>, String> {
         let artifacts = &self.ground.matrix.artifacts;
         let env = &self.stack.account;
         match pattern {
+            // S3 encrypts such a bucket by itself.
+            "{artifact-key}" if self.bucket().is_some() => Ok(Vec::new()),
             "{artifact-key}" => fill(self.ground, self.world, env, &format!("{{{}.Arn}}", artifacts.key), "")
                 .map(|arn| vec![arn]),
             "{package}" => {
@@ -253,8 +266,8 @@ impl One<'_> {
                     .strip_suffix(".zip")
                     .ok_or_else(|| format!("its code `{code}` is no package of ours"))?;
                 let key = artifacts.package.replace("{function}", function);
-                let bucket =
-                    fill(self.ground, self.world, env, &format!("{{{}.Arn}}", artifacts.bucket), "")?;
+                let bucket = self.bucket().unwrap_or(&artifacts.bucket);
+                let bucket = fill(self.ground, self.world, env, &format!("{{{bucket}.Arn}}"), "")?;
                 Ok(vec![format!("{bucket}/{key}")])
             }
             pattern => self.names.fill(self.resource, pattern),

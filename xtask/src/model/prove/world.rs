@@ -244,6 +244,13 @@ impl Builder<'_> {
                 continue;
             };
             for account in accounts {
+                // What may be absent stands only where the role that deploys it is made, as whatever else goes with it.
+                let made = deployment.role.split_once('.').is_some_and(|(of, id)| {
+                    world.stack_for(of, &account).is_some_and(|stack| stack.resources.contains_key(id))
+                });
+                if deployment.optional && !made {
+                    continue;
+                }
                 let instance = Instance { stack: of.clone(), account: account.clone() };
                 let index = match &deployment.name {
                     None => world.stacks.iter().position(|stack| stack.of == *of && stack.account == account),

@@ -88,8 +88,8 @@ fn nearly_every_mutant_is_caught_and_the_others_have_a_reason() {
 fn a_missing_decrypt_names_role_action_key_and_line() {
     let files = edited(
         "target-roles.yaml",
-        "Action: kms:Decrypt\n            Resource: !Ref KeyArn",
-        "Action: kms:DescribeKey\n            Resource: !Ref KeyArn",
+        "- Sid: DecryptPackagesThroughS3\n                Effect: Allow\n                Action: kms:Decrypt",
+        "- Sid: DecryptPackagesThroughS3\n                Effect: Allow\n                Action: kms:DescribeKey",
     );
     let report = report(&files);
     let row = report.checked.iter().find(|one| one.id == "A3b" && !one.holds).unwrap();

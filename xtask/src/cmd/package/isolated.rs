@@ -1,0 +1,122 @@
+//! The packages of an isolated stack: built as a release's are, and put into the developers' bucket.
+//!
+//! They are put anew each time: what lies there expires by age, and only a PUT makes an object young again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+
+use super::{Args, app_stack, bills, parameters, plan, zips};
+use crate::aws::Account;
+use crate::aws::artifacts::Bucket;
+use crate::build::{cargo, git, versions};
+use crate::cmd::Context;
+use crate::model::artifact::{PackageRecord, Upload};
+use crate::model::config::Config;
+use crate::model::fault::Fault;
+use crate::model::package::{self, Packaged};
+
+/// What was built for an isolated stack.
+pub(crate) struct Isolated {
+    /// What was packaged.
+    pub(crate) record: PackageRecord,
+    /// The template's text, with the packages' places in it.
+    pub(crate) template: String,
+    /// The app stack's parameters in the account.
+    pub(crate) parameters: BTreeMap<String, String>,
+    zips: BTreeMap<String, Vec<u8>>,
+    bills: BTreeMap<String, String>,
+}
+
+/// How to build.
+#[derive(Debug, Clone)]
+pub(crate) struct How {
+    /// Target triple, or `host`; by default Lambda on arm64.
+    pub(crate) target: Option<String>,
+    /// Cargo profile.
+    pub(crate) profile: String,
+}
+
+/// Builds and zips every function for a stack in an account. Nothing is uploaded, and nothing of what `package` wrote for
+/// the pipeline is touched.
+///
+/// # Errors
+/// Something does not compile, a package is too large, or asks for what Lambda does not have.
+pub(crate) async fn build(
+    context: &Context,
+    config: &Config,
+    (account, bucket): (&str, &str),
+    how: How,
+) -> anyhow::Result<Isolated> {
+    let root = &context.root;
+    let base = root.join("target/causeway");
+    std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
+    let _lock = crate::files::lock(&base.join("package.lock")).await?;
+    let args = Args {
+        no_upload: true,
+        target: how.target,
+        bin: Vec::new(),
+        explain: false,
+        env: None,
+        profile: how.profile,
+        bucket: None,
+        key_arn: None,
+    };
+    let app = app_stack(config)?;
+    let plan = plan(context, app, &args).await?;
+    let stamps: BTreeMap<String, String> = plan
+        .inputs
+        .iter()
+        .map(|(name, inputs)| (name.clone(), versions::version(inputs, &plan.crate_version)))
+        .collect();
+    context.out.spin("build");
+    let packages: BTreeSet<&str> = plan.binaries.iter().map(|binary| binary.package.as_str()).collect();
+    let way = (&plan.way, plan.tools.as_path());
+    let built = cargo::build(root, (&packages, &plan.binaries), &plan.setting, &stamps, way).await?;
+    context.out.spin("package");
+    let (architecture, functions, zips) = zips(&plan, &args, &built, &stamps)?;
+    let record = PackageRecord {
+        commit: git::commit(root, "HEAD").await,
+        rustc: plan.way.short_rustc(),
+        target: plan.setting.target.clone(),
+        profile: plan.setting.profile.clone(),
+        linker: plan.way.linker.clone(),
+        functions,
+    };
+    let bills = bills(root, &plan, &plan.binaries, &stamps).await?;
+    let packaged = Packaged { record: &record, bucket: Some(bucket), architecture };
+    let template = package::template(&plan.template, &packaged)
+        .map_err(|error| Fault::failed("write the packaged template", app.template.as_str()).why(error))?;
+    let parameters = parameters(config, app, account, &record)?;
+    Ok(Isolated { record, template, parameters, zips, bills })
+}
+
+impl Isolated {
+    /// Puts every package and its bill of materials, whatever is there. How many bytes that were.
+    ///
+    /// # Errors
+    /// What S3 says of the first one that it refuses.
+    pub(crate) async fn put(
+        &mut self,
+        context: &Context,
+        account: &Account,
+        name: &str,
+    ) -> anyhow::Result<u64> {
+        let bucket = Bucket::plain(account, name);
+        let mut bytes = 0;
+        for function in &mut self.record.functions {
+            context.out.spin(&format!("upload {}", function.name));
+            let (Some(zip), Some(bill)) =
+                (self.zips.get(&function.name).cloned(), self.bills.get(&function.name).cloned())
+            else {
+                anyhow::bail!("no package {} was made", function.name);
+            };
+            let bill = bill.into_bytes();
+            bytes += (zip.len() + bill.len()) as u64;
+            bucket.put_artifact(&function.bill, bill).await?;
+            bucket.put_artifact(&function.key, zip).await?;
+            function.upload = Upload::Uploaded;
+        }
+        Ok(bytes)
+    }
+}
