@@ -22,10 +22,10 @@ use crate::build::{broken, cargo, git};
 use crate::clock::Stopwatch;
 use crate::local::control::Control;
 use crate::local::paths::Paths;
-use crate::local::pipeline::{self, Decide, Ended, Order, World};
+use crate::local::pipeline::{self, Decide, Decision, Ended, Order, World};
 use crate::local::resident::{self, Found, Keep};
 use crate::local::state::{State, quoted};
-use crate::model::changeset::{Change, summary};
+use crate::model::changeset::Change;
 use crate::model::config::Config;
 use crate::model::fault::{Fault, Kind, from_error};
 use crate::model::functions;
@@ -168,7 +168,8 @@ async fn rehearse(
         args: args.clone(),
         head: head.clone(),
         source: Arc::new(source),
-        about: git::subject(&context.root).await.unwrap_or_else(|| "the working tree".to_owned()),
+        uncommitted: dirty.len(),
+        about: about(git::subject(&context.root).await, dirty.len()),
         probes: routes.clone(),
     };
     let host = cargo::setting(&context.root, "host", PROFILE).await?.target;
@@ -208,6 +209,8 @@ struct Rehearsal {
     args: Args,
     head: Option<String>,
     source: Arc<Vec<u8>>,
+    /// How many of its files differ from the commit.
+    uncommitted: usize,
     /// The commit, for a person.
     about: String,
     /// The version route of each function.
@@ -221,14 +224,16 @@ impl Rehearsal {
         let approve = self.args.approve;
         let about = self.about.clone();
         let decide: Decide = Arc::new(move |changes: &[Change]| match approve {
-            Approve::Auto => Ok(true),
-            Approve::Reject => Ok(false),
-            Approve::Ask if !out.is_interactive() => Ok(true),
+            Approve::Auto => Ok(Decision::approved("approved")),
+            Approve::Reject => Ok(Decision::rejected()),
+            Approve::Ask if !out.is_interactive() => {
+                Ok(Decision::approved("approved (no terminal to ask in)"))
+            }
             Approve::Ask => {
                 out.rest();
-                out.say(format!("\n  {about}\n  {}", summary(changes)));
-                out.changes(changes);
-                out.confirm("Approve this release to prod?")
+                out.approval(&about, changes);
+                let yes = out.confirm("Approve this release to prod?")?;
+                Ok(if yes { Decision::approved("approved") } else { Decision::rejected() })
             }
         });
         let show = self.context.out.clone();
@@ -244,6 +249,7 @@ impl Rehearsal {
         Order {
             source: Arc::clone(&self.source),
             commit: self.head.clone().unwrap_or_else(|| "working-tree".to_owned()),
+            uncommitted: if self.head.is_some() { self.uncommitted } else { 0 },
             build_environment,
             test_environment,
             decide,
@@ -281,7 +287,7 @@ impl Rehearsal {
         }
         setup(&self.context, "Baseline", Status::Started, None, None);
         let mut order = self.order();
-        order.decide = Arc::new(|_| Ok(true));
+        order.decide = Arc::new(|_| Ok(Decision::approved("approved")));
         order.probes.clear();
         order.test_environment = common();
         order.build_environment = common();
@@ -303,6 +309,9 @@ impl Rehearsal {
         for (way, commit, source, note) in ways {
             let mut order = order.clone();
             order.build_environment.insert(Baseline::VARIABLE.to_owned(), way.word().to_owned());
+            if way == Baseline::Parent {
+                order.uncommitted = 0;
+            }
             (order.commit, order.source) = (commit, source);
             fault = match pipeline::run(self.world.clone(), order, Arc::clone(&emit)).await?.0 {
                 Ended::Released => {
@@ -393,6 +402,15 @@ fn common() -> BTreeMap<String, String> {
         ("CAUSEWAY_TARGET".to_owned(), "host".to_owned()),
         ("CAUSEWAY_PROFILE".to_owned(), PROFILE.to_owned()),
     ])
+}
+
+/// What is released, in one line for a person. What is not committed is said before the subject, which may be long.
+fn about(commit: Option<String>, uncommitted: usize) -> String {
+    match (commit, uncommitted) {
+        (Some(commit), 0) => commit,
+        (Some(commit), n) => commit.replacen(": ", &format!(" + {n} uncommitted files: "), 1),
+        (None, _) => "the working tree".to_owned(),
+    }
 }
 
 fn outcome(ended: Ended) -> Outcome {
