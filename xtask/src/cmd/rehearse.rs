@@ -474,3 +474,16 @@ fn step(action: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: 
         reason,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headline_says_what_is_not_committed_before_the_subject() {
+        let commit = || Some("commit 1a2b3c4: Keep: this (A. Person)".to_owned());
+        assert_eq!(about(commit(), 0), "commit 1a2b3c4: Keep: this (A. Person)");
+        assert_eq!(about(commit(), 2), "commit 1a2b3c4 + 2 uncommitted files: Keep: this (A. Person)");
+        assert_eq!(about(None, 7), "the working tree");
+    }
+}

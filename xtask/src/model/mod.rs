@@ -25,6 +25,7 @@ pub(crate) mod package;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
 pub(crate) mod prove;
+pub(crate) mod report;
 pub(crate) mod retained;
 pub(crate) mod rollout;
 pub(crate) mod stack;
