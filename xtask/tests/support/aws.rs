@@ -49,7 +49,8 @@ def keys_below(prefix):
     return [found for page in pages for found in page.get('Contents', [])]
 
 def newest(artifact):
-    key = max(keys_below(f'causeway/{artifact}/'), key=lambda found: found['LastModified'])['Key']
+    # CodePipeline cuts an artifact's name to ten characters.
+    key = max(keys_below(f'causeway/{artifact[:10]}/'), key=lambda found: found['LastModified'])['Key']
     body = client('s3').get_object(Bucket=BUCKET, Key=key)['Body'].read()
     files = zipfile.ZipFile(io.BytesIO(body))
     return {name: files.read(name).decode('utf-8', 'replace') for name in files.namelist() if '.' in name}
