@@ -85,13 +85,15 @@ impl ApiClient {
         if let Some(body) = body {
             call = call.json(body);
         }
-        let mut call = call.build().with_context(|| format!("make the request {method} {path}"))?;
+        // A query may say who is asked about; no error repeats it.
+        let shown = without_query(path);
+        let mut call = call.build().with_context(|| format!("make the request {method} {shown}"))?;
         if let Some(signer) = &self.signer {
             signer.sign(&mut call)?;
         }
         let answer = self.http.execute(call).await.map_err(|error| {
             let cause = causes(&error);
-            Fault::failed("call the API", format!("{method} {}{path}", self.base))
+            Fault::failed("call the API", format!("{method} {}{shown}", self.base))
                 .why(cause)
                 .next("see that API_URL is right and the API is deployed")
         })?;
@@ -106,7 +108,7 @@ impl ApiClient {
             next: header("x-next"),
             body: Value::Null,
         };
-        let bytes = read(answer).await.with_context(|| format!("read the answer to {method} {path}"))?;
+        let bytes = read(answer).await.with_context(|| format!("read the answer to {method} {shown}"))?;
         Ok(Answer { body: serde_json::from_slice(&bytes).unwrap_or(Value::Null), ..found })
     }
 
@@ -150,6 +152,11 @@ fn causes(error: &dyn std::error::Error) -> String {
     if all.is_empty() { error.to_string() } else { all.join(": ") }
 }
 
+/// A path without its query, for messages.
+pub(crate) fn without_query(path: &str) -> &str {
+    path.split('?').next().unwrap_or(path)
+}
+
 impl Signer {
     /// Adds a signature to a request.
     fn sign(&self, call: &mut reqwest::Request) -> anyhow::Result<()> {
@@ -174,4 +181,23 @@ async fn read(mut answer: reqwest::Response) -> anyhow::Result<Vec<u8>> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fault::from_error;
+
+    #[tokio::test]
+    async fn no_error_repeats_who_was_asked_about() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        drop(listener);
+        let api = ApiClient::new(&url).unwrap();
+        let error =
+            api.send(Method::GET, "api/contacts?dt=2026-01-01&email=a@example.com", None).await.unwrap_err();
+        let fault = from_error(&error);
+        assert_eq!(fault.on, format!("GET {url}api/contacts"));
+        assert!(!format!("{fault}").contains("example.com"), "{fault}");
+    }
 }

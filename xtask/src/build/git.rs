@@ -23,8 +23,12 @@ pub(crate) async fn subject(root: &Path) -> Option<String> {
 
 /// Files that differ from the commit or are not part of it; empty for a clean tree.
 pub(crate) async fn uncommitted(root: &Path) -> Vec<String> {
-    let answer =
-        read(program("git", ["status", "--porcelain=v1", "-z", "--untracked-files=all"], root)).await;
+    let answer = read(program(
+        "git",
+        ["status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"],
+        root,
+    ))
+    .await;
     let text = answer.unwrap_or_default();
     text.split('\0')
         .filter_map(|entry| entry.get(3..))

@@ -31,8 +31,8 @@ struct Built {
 pub(crate) struct Ran {
     /// The results of each program.
     pub(crate) suites: Vec<Suite>,
-    /// LLVM's lcov export.
-    pub(crate) lcov: Option<String>,
+    /// LLVM's lcov export, or why there is none.
+    pub(crate) lcov: Option<anyhow::Result<String>>,
 }
 
 /// Finds LLVM's tools of the compiler's version: in its sysroot (rustup's `llvm-tools`), or on the path.
@@ -85,7 +85,7 @@ pub(crate) async fn run(
         suites.push(one(test, scratch.path()).await?);
     }
     let lcov = match llvm {
-        Some(llvm) => Some(export(root, llvm, &built, scratch.path()).await?),
+        Some(llvm) => Some(export(root, llvm, &built, scratch.path()).await),
         None => None,
     };
     Ok(Ran { suites, lcov })

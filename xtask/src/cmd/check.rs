@@ -17,6 +17,7 @@ use crate::local::paths::Paths;
 use crate::local::resident::{self, Keep};
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step, tenths};
+use crate::model::report;
 use crate::model::verdict::Verdict;
 use crate::shell::{describe, program, show};
 
@@ -168,7 +169,7 @@ impl Checks {
         Ok(command)
     }
 
-    /// A whole rehearsal in a process of its own, held to its exit code and verdict.
+    /// A whole rehearsal in a process of its own, held to its exit code, its verdict and the contract's lines.
     async fn rehearsal(&mut self, name: &str, options: &[&str], code: i32, verdict: &str) {
         let watch = Stopwatch::start();
         self.step(name, Status::Started, None, None);
@@ -195,18 +196,25 @@ impl Checks {
         command.env("CAUSEWAY_LOCAL_DIR", "target/causeway/check");
         let output = command.output().await.context("start the rehearsal")?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let last: Value =
-            text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null);
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap_or(Value::Null)).collect();
+        let last = lines.last().unwrap_or(&Value::Null);
         let found = (output.status.code(), last.get("verdict").and_then(Value::as_str));
-        if found == (Some(code), Some(verdict)) {
+        if found != (Some(code), Some(verdict)) {
+            let error = last.get("error").map(ToString::to_string).unwrap_or_default();
+            return Err(Fault::failed("rehearse", options.join(" "))
+                .why(format!(
+                    "expected {verdict} with exit code {code}, it ended {:?} with {:?}: {error}",
+                    found.1, found.0
+                ))
+                .into());
+        }
+        let missing = report::missing(&lines, verdict);
+        if missing.is_empty() {
             return Ok(());
         }
-        let error = last.get("error").map(ToString::to_string).unwrap_or_default();
-        Err(Fault::failed("rehearse", options.join(" "))
-            .why(format!(
-                "expected {verdict} with exit code {code}, it ended {:?} with {:?}: {error}",
-                found.1, found.0
-            ))
+        Err(Fault::failed("hold the contract's lines", format!("rehearse {}", options.join(" ")))
+            .why(missing.join("; "))
             .into())
     }
 

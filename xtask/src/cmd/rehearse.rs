@@ -22,10 +22,10 @@ use crate::build::{broken, cargo, git};
 use crate::clock::Stopwatch;
 use crate::local::control::Control;
 use crate::local::paths::Paths;
-use crate::local::pipeline::{self, Decide, Ended, Order, World};
+use crate::local::pipeline::{self, Decide, Decision, Ended, Order, World};
 use crate::local::resident::{self, Found, Keep};
 use crate::local::state::{State, quoted};
-use crate::model::changeset::{Change, summary};
+use crate::model::changeset::Change;
 use crate::model::config::Config;
 use crate::model::fault::{Fault, Kind, from_error};
 use crate::model::functions;
@@ -171,7 +171,8 @@ async fn rehearse(
         args: args.clone(),
         head: head.clone(),
         source: Arc::new(source),
-        about: git::subject(&context.root).await.unwrap_or_else(|| "the working tree".to_owned()),
+        uncommitted: dirty.len(),
+        about: about(git::subject(&context.root).await, dirty.len()),
         probes: routes.clone(),
     };
     let host = cargo::setting(&context.root, "host", PROFILE).await?.target;
@@ -211,6 +212,8 @@ struct Rehearsal {
     args: Args,
     head: Option<String>,
     source: Arc<Vec<u8>>,
+    /// How many of its files differ from the commit.
+    uncommitted: usize,
     /// The commit, for a person.
     about: String,
     /// The version route of each function.
@@ -224,14 +227,16 @@ impl Rehearsal {
         let approve = self.args.approve;
         let about = self.about.clone();
         let decide: Decide = Arc::new(move |changes: &[Change]| match approve {
-            Approve::Auto => Ok(true),
-            Approve::Reject => Ok(false),
-            Approve::Ask if !out.is_interactive() => Ok(true),
+            Approve::Auto => Ok(Decision::approved("approved")),
+            Approve::Reject => Ok(Decision::rejected()),
+            Approve::Ask if !out.is_interactive() => {
+                Ok(Decision::approved("approved (no terminal to ask in)"))
+            }
             Approve::Ask => {
                 out.rest();
-                out.say(format!("\n  {about}\n  {}", summary(changes)));
-                out.changes(changes);
-                out.confirm("Approve this release to prod?")
+                out.approval(&about, changes);
+                let yes = out.confirm("Approve this release to prod?")?;
+                Ok(if yes { Decision::approved("approved") } else { Decision::rejected() })
             }
         });
         let show = self.context.out.clone();
@@ -247,6 +252,7 @@ impl Rehearsal {
         Order {
             source: Arc::clone(&self.source),
             commit: self.head.clone().unwrap_or_else(|| "working-tree".to_owned()),
+            uncommitted: if self.head.is_some() { self.uncommitted } else { 0 },
             build_environment,
             test_environment,
             decide,
@@ -284,7 +290,7 @@ impl Rehearsal {
         }
         setup(&self.context, "Baseline", Status::Started, None, None);
         let mut order = self.order();
-        order.decide = Arc::new(|_| Ok(true));
+        order.decide = Arc::new(|_| Ok(Decision::approved("approved")));
         order.probes.clear();
         order.test_environment = common();
         order.build_environment = common();
@@ -306,6 +312,9 @@ impl Rehearsal {
         for (way, commit, source, note) in ways {
             let mut order = order.clone();
             order.build_environment.insert(Baseline::VARIABLE.to_owned(), way.word().to_owned());
+            if way == Baseline::Parent {
+                order.uncommitted = 0;
+            }
             (order.commit, order.source) = (commit, source);
             fault = match pipeline::run(self.world.clone(), order, Arc::clone(&emit)).await?.0 {
                 Ended::Released => {
@@ -398,6 +407,15 @@ fn common() -> BTreeMap<String, String> {
     ])
 }
 
+/// What is released, in one line for a person. What is not committed is said before the subject, which may be long.
+fn about(commit: Option<String>, uncommitted: usize) -> String {
+    match (commit, uncommitted) {
+        (Some(commit), 0) => commit,
+        (Some(commit), n) => commit.replacen(": ", &format!(" + {n} uncommitted files: "), 1),
+        (None, _) => "the working tree".to_owned(),
+    }
+}
+
 fn outcome(ended: Ended) -> Outcome {
     match ended {
         Ended::Released => Outcome::of(Verdict::Released),
@@ -458,4 +476,17 @@ fn step(action: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: 
         seconds,
         reason,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headline_says_what_is_not_committed_before_the_subject() {
+        let commit = || Some("commit 1a2b3c4: Keep: this (A. Person)".to_owned());
+        assert_eq!(about(commit(), 0), "commit 1a2b3c4: Keep: this (A. Person)");
+        assert_eq!(about(commit(), 2), "commit 1a2b3c4 + 2 uncommitted files: Keep: this (A. Person)");
+        assert_eq!(about(None, 7), "the working tree");
+    }
 }

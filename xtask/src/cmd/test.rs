@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Baseline, Context, Outcome};
 use crate::build::tests;
 use crate::model::coverage::{cobertura, rate, read_lcov};
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step};
 use crate::model::test_report::{Ended, Suite, junit};
 use crate::model::verdict::Verdict;
@@ -32,7 +32,7 @@ pub(crate) struct Args {
 /// Runs `test`.
 ///
 /// # Errors
-/// A test fails, or something does not compile. The reports are written in the first case, too.
+/// A test fails, or something does not compile. JUnit is written in both cases.
 pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     if let (Some(_), Some(dir)) = (Baseline::from_environment(), &args.report) {
         std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
@@ -53,8 +53,24 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         },
         None => None,
     };
+    if let Some(dir) = &args.report {
+        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+        // Those of an earlier run would be taken for this one's.
+        for name in ["junit.xml", "cobertura.xml"] {
+            forget(&dir.join(name))?;
+        }
+    }
     context.out.spin("unit tests");
-    let ran = tests::run(&context.root, &PACKAGES, profile.as_deref(), llvm.as_ref()).await?;
+    let ran = match tests::run(&context.root, &PACKAGES, profile.as_deref(), llvm.as_ref()).await {
+        Ok(ran) => ran,
+        Err(error) => {
+            if let Some(dir) = &args.report {
+                let suite = Suite::not_run(&PACKAGES.join(", "), &from_error(&error).to_string());
+                write(dir, "junit.xml", &junit(&[suite]).map_err(anyhow::Error::msg)?)?;
+            }
+            return Err(error);
+        }
+    };
     let count = |kind: fn(&Ended) -> bool| -> usize {
         ran.suites.iter().flat_map(|s| &s.tests).filter(|(_, e)| kind(e)).count()
     };
@@ -63,10 +79,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let failed: usize = ran.suites.iter().map(Suite::failed).sum();
     let mut coverage = None;
     if let Some(dir) = &args.report {
-        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
         write(dir, "junit.xml", &junit(&ran.suites).map_err(anyhow::Error::msg)?)?;
-        if let Some(lcov) = &ran.lcov {
-            let lines = read_lcov(lcov, &context.root.display().to_string());
+        if let Some(lcov) = ran.lcov {
+            let lines = read_lcov(&lcov?, &context.root.display().to_string());
             coverage = Some(rate(lines.values()));
             write(dir, "cobertura.xml", &cobertura(&lines))?;
         }
@@ -102,6 +117,16 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
 fn write(dir: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let path = dir.join(name);
     std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+}
+
+/// Removes a file, where there is one.
+fn forget(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn skipped(context: &Context, why: &str) {

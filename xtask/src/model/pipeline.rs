@@ -47,6 +47,18 @@ pub(crate) struct Stage {
     pub(crate) name: String,
     /// Its actions, as the template lists them.
     pub(crate) actions: Vec<Action>,
+    /// What AWS does when one of them fails.
+    #[serde(default)]
+    pub(crate) on_failure: Option<OnFailure>,
+}
+
+/// What becomes of a stage that failed ("Configure stage conditions" in the CodePipeline user guide).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct OnFailure {
+    /// FAIL, RETRY, ROLLBACK or SKIP.
+    #[serde(default)]
+    pub(crate) result: Option<String>,
 }
 
 /// An action.
@@ -161,6 +173,24 @@ impl Stage {
         }
         by_order.into_values().collect()
     }
+
+    /// What AWS would do now that this stage failed and a rehearsal does not, in a sentence; `None` where AWS, too, leaves
+    /// it at that.
+    pub(crate) fn left_out_on_failure(&self) -> Option<String> {
+        let name = &self.name;
+        match self.on_failure.as_ref()?.result.as_deref()? {
+            "RETRY" => Some(format!(
+                "on AWS the stage {name} would be tried once more (OnFailure: RETRY); a rehearsal does not"
+            )),
+            "ROLLBACK" => Some(format!(
+                "on AWS the stage {name} would be rolled back to its last good release (OnFailure: ROLLBACK); here it is left as it is"
+            )),
+            "SKIP" => Some(format!(
+                "on AWS the stage {name} would be skipped and the next one entered (OnFailure: SKIP); a rehearsal ends here"
+            )),
+            _ => None,
+        }
+    }
 }
 
 impl Action {
@@ -260,6 +290,22 @@ mod tests {
             "[{\"name\":\"API_URL\",\"value\":\"http://x/\"}]"
         );
         assert_eq!(test.setting("Absent", &variables).unwrap(), None);
+    }
+
+    #[test]
+    fn what_aws_does_after_a_failure_is_said() {
+        let mut properties = properties();
+        properties["Stages"][0]["OnFailure"] =
+            json!({"Result": "RETRY", "RetryConfiguration": {"RetryMode": "FAILED_ACTIONS"}});
+        let said = |properties: &Value, stage: usize| {
+            Pipeline::from_properties(properties).unwrap().stages[stage].left_out_on_failure()
+        };
+        assert!(said(&properties, 0).unwrap().contains("Source would be tried once more"));
+        assert_eq!(said(&properties, 1), None);
+        properties["Stages"][1]["OnFailure"] = json!({"Result": "ROLLBACK"});
+        assert!(said(&properties, 1).unwrap().contains("Dev would be rolled back"));
+        properties["Stages"][1]["OnFailure"] = json!({"Result": "FAIL"});
+        assert_eq!(said(&properties, 1), None);
     }
 
     #[test]

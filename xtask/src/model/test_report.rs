@@ -26,6 +26,8 @@ pub(crate) struct Suite {
     pub(crate) millis: u64,
     /// Whether the program itself ended well; it may die without naming a test.
     pub(crate) ended_well: bool,
+    /// Why there is no program, where there is none.
+    pub(crate) missing: Option<String>,
 }
 
 impl Suite {
@@ -46,7 +48,13 @@ impl Suite {
             // "test a::b - should panic ... ok"
             tests.push((test.trim_end_matches(" - should panic").to_owned(), ended));
         }
-        Self { name: name.to_owned(), tests, millis, ended_well }
+        Self { name: name.to_owned(), tests, millis, ended_well, missing: None }
+    }
+
+    /// Of tests that could not be run at all, for instance since they do not compile.
+    pub(crate) fn not_run(name: &str, why: &str) -> Self {
+        let missing = Some(why.to_owned());
+        Self { name: name.to_owned(), tests: Vec::new(), millis: 0, ended_well: false, missing }
     }
 
     /// How many tests failed; a program that died counts as one.
@@ -89,8 +97,10 @@ pub(crate) fn junit(suites: &[Suite]) -> Result<String, String> {
         }
         if !suite.ended_well && suite.tests.iter().all(|(_, ended)| !matches!(ended, Ended::Failed(_))) {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_message("the test program died");
-            all.add_test_case(TestCase::new("the test program", status));
+            status.set_message(suite.missing.as_deref().unwrap_or("the test program died"));
+            let mut case = TestCase::new("the test program", status);
+            case.set_classname(&suite.name);
+            all.add_test_case(case);
         }
         report.add_test_suite(all);
     }
@@ -122,8 +132,13 @@ mod tests {
 
     #[test]
     fn junit_names_failures_and_escapes_what_they_printed() {
-        let text = junit(&[Suite::parse("api", PRINTED, 1_500, false), Suite::parse("hooks", "", 1, false)])
-            .unwrap();
+        let missing = Suite::not_run("other", "it does not compile");
+        let text = junit(&[
+            Suite::parse("api", PRINTED, 1_500, false),
+            Suite::parse("hooks", "", 1, false),
+            missing,
+        ])
+        .unwrap();
         for part in [
             "name=\"a::one\"",
             "tests=\"4\"",
@@ -131,6 +146,8 @@ mod tests {
             "left != &lt;right&gt;",
             "<skipped",
             "the test program died",
+            "<error message=\"it does not compile\"",
+            "errors=\"1\"",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -1,5 +1,6 @@
 //! What a person or a script sees: lines in text or JSON, progress, colors, the one question.
 
+mod approval;
 mod chart;
 mod out;
 mod proof;

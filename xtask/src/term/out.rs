@@ -167,9 +167,14 @@ impl Out {
         }
     }
 
-    /// Shows what a change set changes.
-    pub(crate) fn changes(&self, changes: &[Change]) {
-        self.print(&super::text::changes(changes, self.0.paint));
+    /// Shows what somebody approves: the commit in a line, and what it changes, so that it fits the terminal.
+    pub(crate) fn approval(&self, about: &str, changes: &[Change]) {
+        let (columns, rows) = match crossterm::terminal::size() {
+            Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
+            _ => (80, 24),
+        };
+        let (columns, rows) = (usize::from(columns), usize::from(rows));
+        self.print(&super::approval::render(about, changes, columns, rows, self.0.paint));
     }
 
     /// Shows what `prove` found out; nothing beside JSON lines, whose result has it.

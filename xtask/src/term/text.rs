@@ -164,19 +164,26 @@ fn stack_plan(stack: &StackPlan, paint: Paint) -> String {
     text
 }
 
-/// The changes of a change set, one in a row.
-pub(crate) fn changes(changes: &[Change], paint: Paint) -> String {
+/// The changes of a change set, one in a row; the danger comes first, where no narrow terminal cuts it.
+fn changes(changes: &[Change], paint: Paint) -> String {
     let row = |change: &Change| {
         let row = format!("{} {:<32} {}", change.op.sign(), change.logical_id, change.resource_type);
         let row = match change.op {
-            _ if change.endangers_data() => paint.bad(format!("{row}  DATA MAY BE LOST")),
+            _ if change.endangers_data() => {
+                return paint.bad(format!("      DATA {row}"));
+            }
             Op::Add => paint.good(row),
             Op::Modify => paint.warn(row),
             Op::Remove | Op::Replace => paint.bad(row),
         };
         format!("           {row}")
     };
-    changes.iter().map(row).collect::<Vec<_>>().join("\n")
+    let mut rows: Vec<String> = changes.iter().map(row).collect();
+    let endangered = changes.iter().filter(|change| change.endangers_data()).count();
+    if endangered > 0 {
+        rows.push(paint.bad(format!("           DATA MAY BE LOST in {endangered}")));
+    }
+    rows.join("\n")
 }
 
 fn result(result: &ResultLine, paint: Paint) -> String {
@@ -258,8 +265,9 @@ mod tests {
         assert_snapshot!(shown(&plan), @r"
         Plan
           wave 1 prod   causeway-app-prod            UPDATE_COMPLETE          update (after build-base)
-                   ! Table                            AWS::DynamoDB::Table  DATA MAY BE LOST
+              DATA ! Table                            AWS::DynamoDB::Table
                    + Topic                            AWS::SNS::Topic
+                   DATA MAY BE LOST in 1
         ");
     }
 

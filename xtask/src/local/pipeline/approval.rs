@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Run, notices};
+use super::{Decision, Run, notices};
 use crate::aws::assume_role;
 use crate::model::config::BUILD;
 use crate::model::line::Line;
@@ -24,7 +24,7 @@ impl Run {
             (self.emit)(Line::Notice { topic: notices::topic_name(&topic), subject, message });
         }
         let changes = self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let approved = (self.order.decide)(&changes)?;
-        Ok((approved, Some(if approved { "approved" } else { "rejected" }.to_owned())))
+        let Decision { yes, said } = (self.order.decide)(&changes)?;
+        Ok((yes, Some(said.to_owned())))
     }
 }

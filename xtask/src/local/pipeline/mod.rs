@@ -37,7 +37,26 @@ pub(crate) fn unpack(dir: &std::path::Path, zip: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Decides about an approval, given what would change in prod.
-pub(crate) type Decide = Arc<dyn Fn(&[Change]) -> Result<bool, Fault> + Send + Sync>;
+pub(crate) type Decide = Arc<dyn Fn(&[Change]) -> Result<Decision, Fault> + Send + Sync>;
+
+/// What became of an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decision {
+    yes: bool,
+    said: &'static str,
+}
+
+impl Decision {
+    /// Approved; `said` is how.
+    pub(crate) fn approved(said: &'static str) -> Self {
+        Self { yes: true, said }
+    }
+
+    /// Rejected.
+    pub(crate) fn rejected() -> Self {
+        Self { yes: false, said: "rejected" }
+    }
+}
 
 /// What is released and how.
 #[derive(Clone)]
@@ -46,6 +65,8 @@ pub(crate) struct Order {
     pub(crate) source: Arc<Vec<u8>>,
     /// The commit's id; a word where there is none.
     pub(crate) commit: String,
+    /// How many files of the zip differ from that commit.
+    pub(crate) uncommitted: usize,
     /// Variables for every build besides those of the template.
     pub(crate) build_environment: BTreeMap<String, String>,
     /// Variables for single projects, over those of the template, by the project's role: `build` or `test`.
@@ -177,6 +198,9 @@ impl Run {
                         Err(fault) => {
                             cause = format!("{}/{name} failed", stage.name);
                             ended = Ended::Failed(fault);
+                            if let Some(message) = stage.left_out_on_failure() {
+                                (self.emit)(Line::Warning { message });
+                            }
                         }
                     }
                 }

@@ -20,6 +20,10 @@ impl Run {
             self.set_variable(namespace, "BranchName", self.world.config.source.branch.clone());
             self.set_variable(namespace, "FullRepositoryName", self.world.config.source.repository.clone());
         }
-        Ok(Some(format!("commit {}", self.order.commit.chars().take(12).collect::<String>())))
+        let commit = self.order.commit.chars().take(12).collect::<String>();
+        Ok(Some(match self.order.uncommitted {
+            0 => format!("commit {commit}"),
+            n => format!("commit {commit} + {n} uncommitted files"),
+        }))
     }
 }
