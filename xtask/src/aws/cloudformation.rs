@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudformation::types::{
     Capability, ChangeSetStatus, ChangeSetType, EvaluationType, Parameter, RequiresRecreation,
-    ResourceChange, StackStatus as StackStatusFilter, Tag,
+    ResourceChange, StackStatus as StackStatusFilter, Tag, TemplateStage,
 };
 use tokio::time::sleep;
 
@@ -168,9 +168,11 @@ impl Stacks {
         Ok(found)
     }
 
-    /// The template's text as it was submitted.
+    /// The template's text as it was submitted. Without a stage CloudFormation gives the one that transforms have made
+    /// of it ("GetTemplate").
     pub(crate) async fn template(&self, stack: &str) -> anyhow::Result<String> {
-        let answer = self.client.get_template().stack_name(stack).send().await;
+        let call = self.client.get_template().stack_name(stack).template_stage(TemplateStage::Original);
+        let answer = call.send().await;
         let answer = answer.map_err(|error| explain(error, "read the template of the stack", stack))?;
         Ok(answer.template_body().unwrap_or_default().to_owned())
     }
@@ -536,6 +538,15 @@ mod tests {
         );
         let refused = from_error(&stacks.describe("s").await.unwrap_err());
         assert_eq!((refused.kind, refused.why.as_str()), (Kind::Failed, "AccessDenied: no"));
+    }
+
+    #[tokio::test]
+    async fn a_template_is_asked_for_as_it_was_submitted() {
+        let (script, account) =
+            Script::start(vec![result("GetTemplate", "<TemplateBody>Transform: T</TemplateBody>")]).await;
+        assert_eq!(Stacks::new(&account).template("s").await.unwrap(), "Transform: T");
+        let body = script.bodies().concat();
+        assert!(body.contains("TemplateStage=Original"), "{body}");
     }
 
     #[tokio::test]
