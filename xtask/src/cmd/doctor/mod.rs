@@ -290,12 +290,9 @@ impl Doctor<'_> {
         fix: bool,
     ) -> anyhow::Result<Option<String>> {
         let stacks = Stacks::new(account);
-        let held = stacks.resources(name).await?;
-        let holds: Vec<String> = held
-            .iter()
-            .filter(|(_, physical)| !physical.id.is_empty())
-            .map(|(id, physical)| format!("{id} ({})", physical.resource_type))
-            .collect();
+        let held = stacks.held(name).await?;
+        let holds: Vec<String> =
+            held.iter().map(|(id, physical)| format!("{id} ({})", physical.resource_type)).collect();
         let holds = if holds.is_empty() {
             "nothing is left in it".to_owned()
         } else {

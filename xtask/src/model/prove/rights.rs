@@ -150,6 +150,7 @@ fn doctor_calls(ground: &Ground<'_>, world: &World, account: &str) -> BTreeSet<W
     all.insert(plain("cloudformation:ListStacks", "*".to_owned()));
     for stack in stacks(ground, world, account, DeployedBy::Pipeline) {
         let on = isolated(ground, stack.pseudo.stack_id.clone());
+        all.insert(plain("cloudformation:DescribeStackEvents", on.clone()));
         all.insert(plain("cloudformation:DescribeStacks", on.clone()));
         all.insert(plain("cloudformation:ListStackResources", on));
         let names = Names::new(stack, ground.types);
