@@ -15,6 +15,12 @@ pub(crate) fn now_rfc3339() -> String {
     format!("{:.3}", now())
 }
 
+/// The day so many days from now, in UTC (`yyyy-MM-dd`).
+pub(crate) fn day(days: i64) -> String {
+    let then = now().checked_add(jiff::SignedDuration::from_hours(days.saturating_mul(24)));
+    then.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%d").to_string()
+}
+
 /// Measures how long something takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch(std::time::Instant);
@@ -39,6 +45,12 @@ impl Stopwatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_to_come_is_told() {
+        assert_eq!(day(0).len(), "2026-11-22".len());
+        assert!(day(35) > day(0) && day(9_999_999).starts_with("9999"));
+    }
 
     #[test]
     fn times_are_utc_with_milliseconds() {

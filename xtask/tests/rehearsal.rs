@@ -169,7 +169,7 @@ fn a_package_that_is_broken_on_purpose_is_refused_outside_a_rehearsal() {
 #[test]
 fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
     let mut project = Project::clone_of_repository();
-    let broken = "Resources:\n  Handle: {Type: AWS::CloudFormation::WaitConditionHandle}\n  Broken:\n    Type: AWS::CloudFormation::WaitCondition\n    Properties: {Handle: !Ref Handle, Timeout: '1'}\n";
+    let broken = "Resources:\n  Kept: {Type: AWS::Logs::LogGroup, DeletionPolicy: Retain}\n  Handle: {Type: AWS::CloudFormation::WaitConditionHandle}\n  Broken:\n    Type: AWS::CloudFormation::WaitCondition\n    DependsOn: Kept\n    Properties: {Handle: !Ref Handle, Timeout: '1'}\n";
     project.edit("cfn/app.yaml", "Resources:\n", broken);
     project.commit();
     let failed = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
@@ -192,6 +192,10 @@ fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
     let seen = project.run(&["doctor"]);
     assert_eq!(seen.code, 6, "{}", seen.error());
     assert!(seen.error().contains("stack-dev-app"), "{}", seen.error());
+    let findings = seen.result()["data"]["findings"].as_array().unwrap();
+    let found = findings.iter().find(|found| found["name"] == "stack-dev-app").unwrap();
+    let why = found["problem"]["why"].as_str().unwrap();
+    assert!(why.contains("it holds") && why.contains("Kept (AWS::Logs::LogGroup)"), "{why}");
     assert_eq!(project.run(&["doctor", "--fix"]).code, 2, "without a terminal nothing is removed unasked");
     let mended = project.run(&["doctor", "--fix", "--yes"]);
     assert_eq!(

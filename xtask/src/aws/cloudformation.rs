@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudformation::types::{
     Capability, ChangeSetStatus, ChangeSetType, EvaluationType, Parameter, RequiresRecreation,
-    ResourceChange, StackStatus as StackStatusFilter, Tag,
+    ResourceChange, StackStatus as StackStatusFilter, Tag, TemplateStage,
 };
 use tokio::time::sleep;
 
@@ -174,20 +174,26 @@ impl Stacks {
         Ok(found)
     }
 
-    /// The template's text as it was submitted.
+    /// The template's text as it was submitted. Without a stage CloudFormation gives the one that transforms have made
+    /// of it ("GetTemplate").
     pub(crate) async fn template(&self, stack: &str) -> anyhow::Result<String> {
-        let answer = self.client.get_template().stack_name(stack).send().await;
+        let call = self.client.get_template().stack_name(stack).template_stage(TemplateStage::Original);
+        let answer = call.send().await;
         let answer = answer.map_err(|error| explain(error, "read the template of the stack", stack))?;
         Ok(answer.template_body().unwrap_or_default().to_owned())
     }
 
-    /// The stack's resources: physical ids and types by logical id, all pages.
+    /// The stack's resources that are there: physical ids and types by logical id, all pages. A create that was taken back
+    /// still lists what it removed, as DELETE_COMPLETE.
     pub(crate) async fn resources(&self, stack: &str) -> anyhow::Result<BTreeMap<String, Physical>> {
         let mut pages = self.client.list_stack_resources().stack_name(stack).into_paginator().send();
         let mut all = BTreeMap::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| explain(error, "list the resources of the stack", stack))?;
-            all.extend(page.stack_resource_summaries().iter().filter_map(|found| {
+            let there = page.stack_resource_summaries().iter().filter(|found| {
+                found.resource_status().is_none_or(|status| status.as_str() != "DELETE_COMPLETE")
+            });
+            all.extend(there.filter_map(|found| {
                 let physical = Physical {
                     id: found.physical_resource_id().unwrap_or_default().to_owned(),
                     resource_type: found.resource_type().unwrap_or_default().to_owned(),
@@ -195,6 +201,27 @@ impl Stacks {
                 Some((found.logical_resource_id()?.to_owned(), physical))
             }));
         }
+        Ok(all)
+    }
+
+    /// What a stack whose create was taken back left behind: what is still listed, and what its events say was kept.
+    pub(crate) async fn held(&self, stack: &str) -> anyhow::Result<BTreeMap<String, Physical>> {
+        let mut all = self.resources(stack).await?;
+        let mut pages = self.client.describe_stack_events().stack_name(stack).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "read the events of the stack", stack))?;
+            let kept = page.stack_events().iter().filter(|event| {
+                event.resource_status().is_some_and(|status| status.as_str() == "DELETE_SKIPPED")
+            });
+            all.extend(kept.filter_map(|event| {
+                let physical = Physical {
+                    id: event.physical_resource_id()?.to_owned(),
+                    resource_type: event.resource_type()?.to_owned(),
+                };
+                Some((event.logical_resource_id()?.to_owned(), physical))
+            }));
+        }
+        all.retain(|_, physical| !physical.id.is_empty());
         Ok(all)
     }
 
@@ -542,6 +569,41 @@ mod tests {
         );
         let refused = from_error(&stacks.describe("s").await.unwrap_err());
         assert_eq!((refused.kind, refused.why.as_str()), (Kind::Failed, "AccessDenied: no"));
+    }
+
+    #[tokio::test]
+    async fn a_template_is_asked_for_as_it_was_submitted() {
+        let (script, account) =
+            Script::start(vec![result("GetTemplate", "<TemplateBody>Transform: T</TemplateBody>")]).await;
+        assert_eq!(Stacks::new(&account).template("s").await.unwrap(), "Transform: T");
+        let body = script.bodies().concat();
+        assert!(body.contains("TemplateStage=Original"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn what_a_create_left_behind_is_listed_or_told_by_an_event() {
+        let listed = |id: &str, status: &str| {
+            format!(
+                "<member><LogicalResourceId>{id}</LogicalResourceId><PhysicalResourceId>p-{id}</PhysicalResourceId><ResourceType>T</ResourceType><ResourceStatus>{status}</ResourceStatus></member>"
+            )
+        };
+        let resources = listed("Gone", "DELETE_COMPLETE") + &listed("Stuck", "DELETE_FAILED");
+        let kept = event("1", "Kept", "DELETE_SKIPPED", "").replace(
+            "</EventId>",
+            "</EventId><PhysicalResourceId>p-Kept</PhysicalResourceId><ResourceType>T</ResourceType>",
+        );
+        let events = kept + &event("2", "Gone", "DELETE_COMPLETE", "");
+        let replies = vec![
+            result(
+                "ListStackResources",
+                &format!("<StackResourceSummaries>{resources}</StackResourceSummaries>"),
+            ),
+            result("DescribeStackEvents", &format!("<StackEvents>{events}</StackEvents>")),
+        ];
+        let (_, account) = Script::start(replies).await;
+        let held = Stacks::new(&account).held("s").await.unwrap();
+        let ids: Vec<&str> = held.values().map(|physical| physical.id.as_str()).collect();
+        assert_eq!(ids, ["p-Kept", "p-Stuck"]);
     }
 
     #[tokio::test]

@@ -19,12 +19,13 @@ pub(super) type Reply = (u16, String);
 pub(super) struct Script {
     replies: Arc<Mutex<VecDeque<Reply>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    bodies: Arc<Mutex<Vec<String>>>,
 }
 
 impl Script {
     /// Starts a server that gives these replies in their order, then 500.
     pub(super) async fn start(replies: Vec<Reply>) -> (Self, Account) {
-        let script = Self { replies: Arc::new(Mutex::new(replies.into())), asked: Arc::default() };
+        let script = Self { replies: Arc::new(Mutex::new(replies.into())), ..Self::default() };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new().fallback(answer).with_state(script.clone());
@@ -35,6 +36,11 @@ impl Script {
     /// What was asked: the action of a query, else method and path.
     pub(super) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The bodies of what was asked.
+    pub(super) fn bodies(&self) -> Vec<String> {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -51,6 +57,8 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
         format!("{} {}{}", parts.method, parts.uri.path(), condition.unwrap_or_default())
     });
     script.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+    let body = String::from_utf8_lossy(&body).into_owned();
+    script.bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body);
     let reply = script.replies.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let (status, text) = reply.unwrap_or((
         500,

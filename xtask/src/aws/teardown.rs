@@ -166,6 +166,29 @@ impl Teardown {
         }
     }
 
+    /// Whether DynamoDB will keep a last backup of the table when it is removed: it does so where a table can be taken
+    /// back to any point in time ("Using point-in-time recovery with DynamoDB"). Unknown counts as no.
+    ///
+    /// # Errors
+    /// It may not be looked at.
+    pub(crate) async fn leaves_backup(&self, table: &str) -> anyhow::Result<bool> {
+        let answer = self.dynamodb.describe_continuous_backups().table_name(table).send().await;
+        match answer {
+            Ok(answer) => {
+                let backups = answer.continuous_backups_description();
+                let point = backups.and_then(|backups| backups.point_in_time_recovery_description());
+                let status = point.and_then(|point| point.point_in_time_recovery_status());
+                Ok(status.is_some_and(|status| status.as_str() == "ENABLED"))
+            }
+            Err(error)
+                if matches!(error.code(), Some("TableNotFoundException" | "ResourceNotFoundException")) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(explain(error, "look at the backups of the table", table)),
+        }
+    }
+
     /// Whether a key is there and not yet on its way out.
     ///
     /// # Errors
@@ -193,5 +216,100 @@ impl Teardown {
         let answer = answer.map_err(|error| explain(error, "schedule the deletion of the key", key))?;
         let date = answer.deletion_date().and_then(|date| jiff::Timestamp::from_second(date.secs()).ok());
         Ok(date.map_or_else(|| format!("{days} days from now"), |date| date.strftime("%Y-%m-%d").to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::scripted::{Reply, Script};
+    use super::*;
+    use crate::model::fault::from_error;
+
+    /// A page of object versions, and of delete markers after them.
+    fn page(versions: usize, markers: usize, next: Option<&str>) -> Reply {
+        let entry = |kind: &str, n: usize, size: &str| {
+            format!("<{kind}><Key>packages/{n}.zip</Key><VersionId>v{n}</VersionId>{size}</{kind}>")
+        };
+        let versions: String = (0..versions).map(|n| entry("Version", n, "<Size>7</Size>")).collect();
+        let markers: String = (0..markers).map(|n| entry("DeleteMarker", n, "")).collect();
+        let more = next.map_or_else(
+            || "<IsTruncated>false</IsTruncated>".to_owned(),
+            |key| {
+                format!("<IsTruncated>true</IsTruncated><NextKeyMarker>{key}</NextKeyMarker><NextVersionIdMarker>v</NextVersionIdMarker>")
+            },
+        );
+        (200, format!("<ListVersionsResult>{more}{versions}{markers}</ListVersionsResult>"))
+    }
+
+    fn deleted(errors: &str) -> Reply {
+        (200, format!("<DeleteResult>{errors}</DeleteResult>"))
+    }
+
+    #[tokio::test]
+    async fn what_a_bucket_holds_is_counted_over_all_pages() {
+        let (script, account) =
+            Script::start(vec![page(990, 10, Some("k")), page(1_000, 0, Some("l")), page(3, 2, None)]).await;
+        let content = Teardown::new(&account).content("b").await.unwrap();
+        assert_eq!(content, Some(Content { versions: 2_005, bytes: 1_993 * 7 }));
+        assert_eq!(script.asked(), ["GET /b/"; 3]);
+        let (_, account) =
+            Script::start(vec![(404, "<Error><Code>NoSuchBucket</Code></Error>".to_owned())]).await;
+        assert_eq!(Teardown::new(&account).content("b").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_bucket_of_more_than_a_thousand_versions_is_emptied_page_by_page() {
+        let replies =
+            vec![page(990, 10, Some("k")), deleted(""), page(203, 4, None), deleted(""), page(0, 0, None)];
+        let (script, account) = Script::start(replies).await;
+        Teardown::new(&account).empty_bucket("b").await.unwrap();
+        assert_eq!(script.asked(), ["GET /b/", "POST /b/", "GET /b/", "POST /b/", "GET /b/"]);
+        let named: Vec<usize> =
+            script.bodies().iter().map(|body| body.matches("<VersionId>").count()).collect();
+        assert_eq!(named, [0, 1_000, 0, 207, 0], "every version and every marker, at most a thousand a call");
+    }
+
+    #[tokio::test]
+    async fn a_version_that_stays_ends_it_and_is_named() {
+        let stays = "<Error><Key>packages/0.zip</Key><Code>AccessDenied</Code><Message>no</Message></Error>";
+        let (script, account) = Script::start(vec![page(1, 0, None), deleted(stays)]).await;
+        let fault = from_error(&Teardown::new(&account).empty_bucket("b").await.unwrap_err());
+        assert!(fault.on.contains("packages/0.zip") && fault.why.contains("AccessDenied"), "{fault}");
+        assert!(fault.next.contains("s3:DeleteObjectVersion"), "{}", fault.next);
+        assert_eq!(script.asked().len(), 2, "it does not go round for ever");
+    }
+
+    #[tokio::test]
+    async fn a_table_that_can_be_taken_back_leaves_a_backup() {
+        let described = |status: &str| {
+            let point = json!({"PointInTimeRecoveryStatus": status});
+            let all = json!({"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": point});
+            (200, json!({"ContinuousBackupsDescription": all}).to_string())
+        };
+        let gone = (400, json!({"__type": "TableNotFoundException", "message": "no"}).to_string());
+        let (_, account) = Script::start(vec![described("ENABLED"), described("DISABLED"), gone]).await;
+        let teardown = Teardown::new(&account);
+        for expected in [true, false, false] {
+            assert_eq!(teardown.leaves_backup("t").await.unwrap(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_on_its_way_out_is_no_key_and_the_day_is_told() {
+        let state =
+            |state: &str| (200, json!({"KeyMetadata": {"KeyId": "k", "KeyState": state}}).to_string());
+        let replies = vec![
+            state("Enabled"),
+            state("PendingDeletion"),
+            (200, json!({"KeyId": "k", "DeletionDate": 1_785_542_400.0}).to_string()),
+        ];
+        let (script, account) = Script::start(replies).await;
+        let teardown = Teardown::new(&account);
+        assert!(teardown.key_is_there("k").await.unwrap());
+        assert!(!teardown.key_is_there("k").await.unwrap());
+        assert_eq!(teardown.schedule_key_deletion("k", 30).await.unwrap(), "2026-08-01");
+        assert!(script.bodies()[2].contains("\"PendingWindowInDays\":30"), "{:?}", script.bodies());
     }
 }

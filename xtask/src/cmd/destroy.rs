@@ -1,8 +1,9 @@
 //! `destroy`: lists everything first, asks for the project's name, then removes it in reverse order.
 //!
 //! What outlives its stack (buckets, tables, the key) is listed with what it holds, and removed, too; the key goes into
-//! its waiting time. What remains is said, and until when.
+//! its waiting time. What remains is said, and until when: also what AWS made outside of the stacks.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +13,7 @@ use super::{AfterChanges, Context, Outcome};
 use crate::aws::cloudformation::{Physical, Stacks};
 use crate::aws::teardown::Teardown;
 use crate::aws::{Account, Accounts};
+use crate::clock;
 use crate::model::changeset::{Change, sorted};
 use crate::model::config::{Config, DeployedBy, Instance};
 use crate::model::fault::Fault;
@@ -24,6 +26,9 @@ use crate::model::verdict::{ExitCode, Verdict};
 
 /// How long one stack may take to go.
 const STACK_LIMIT: Duration = Duration::from_secs(3_600);
+/// How long DynamoDB keeps the last backup of a table that could be taken back to any point in time ("Using point-in-time
+/// recovery with DynamoDB").
+const BACKUP_DAYS: i64 = 35;
 /// A key's waiting time: the longest there is, since nothing that it encrypted can be read once it is over.
 const KEY_DAYS: i32 = 30;
 
@@ -59,6 +64,8 @@ pub(super) struct Found {
     changes: Vec<Change>,
     /// Buckets that must be empty before the stack can go.
     buckets: Vec<String>,
+    /// Log groups that go with the stack, and their entries with them.
+    log_groups: Vec<String>,
     leftovers: Vec<Leftover>,
 }
 
@@ -77,10 +84,13 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let orphans = orphans(&config, &accounts, &order).await?;
     context.out.rest();
     show(&context, &order, &orphans);
-    let data = json!({"stacks": order.iter().flatten().map(|found| format!("{}/{}", found.account.name, found.name)).collect::<Vec<_>>(),
-        "leftovers": order.iter().flatten().flat_map(|found| &found.leftovers).chain(&orphans).map(Leftover::data).collect::<Vec<_>>()});
-    if order.iter().all(Vec::is_empty) && orphans.is_empty() {
-        context.out.say("there is nothing of this project");
+    let all = || order.iter().flatten();
+    let mut data = json!({"stacks": all().map(|found| format!("{}/{}", found.account.name, found.name)).collect::<Vec<_>>(),
+        "leftovers": all().flat_map(|found| &found.leftovers).chain(&orphans).map(Leftover::data).collect::<Vec<_>>(),
+        "log_groups": all().flat_map(Found::log_groups).collect::<Vec<_>>()});
+    if all().next().is_none() && orphans.iter().all(|left| left.fate == Fate::Stays) {
+        context.out.say("there is nothing of this project that can be removed");
+        data["remains"] = orphans.iter().map(Leftover::stays).collect();
         return Ok(Outcome::of(Verdict::NothingToDo).with_data(data));
     }
     if args.dry_run {
@@ -101,6 +111,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     if let Err(source) = remove_leftovers(&orphans, &mut changed, &mut remains).await {
         return Err(AfterChanges { changed, source }.into());
     }
+    remains.extend(outside(order.iter().flatten()));
     for line in &remains {
         context.out.say(format!("  remains: {line}"));
     }
@@ -158,6 +169,11 @@ pub(super) async fn found(account: &Account, name: &str) -> anyhow::Result<Optio
     }
     let buckets =
         resources.values().filter(|r| r.resource_type == "AWS::S3::Bucket").map(|r| r.id.clone()).collect();
+    let log_groups = resources
+        .values()
+        .filter(|r| r.resource_type == "AWS::Logs::LogGroup")
+        .map(|r| r.id.clone())
+        .collect();
     let changes =
         resources.iter().map(|(id, physical)| Change::new("Remove", None, id, &physical.resource_type));
     Ok(Some(Found {
@@ -166,6 +182,7 @@ pub(super) async fn found(account: &Account, name: &str) -> anyhow::Result<Optio
         status: info.status,
         changes: sorted(changes.collect()),
         buckets,
+        log_groups,
         leftovers,
     }))
 }
@@ -188,7 +205,8 @@ pub(super) async fn leftover(
         Fate::Key => {
             teardown.key_is_there(&physical.id).await?.then(|| format!("{KEY_DAYS} days of waiting time"))
         }
-        Fate::Stays => Some("is left alone".to_owned()),
+        Fate::Follows => None,
+        Fate::Stays => Some(format!("kept by {stack}; not looked at, remove it by hand")),
     };
     Ok(holds.map(|holds| Leftover {
         account: account.clone(),
@@ -212,8 +230,7 @@ async fn orphans(
     for name in config.accounts.keys() {
         let account = accounts.get(name)?;
         for (stack, physical) in Stacks::new(account).left_behind(&format!("{}-", config.project)).await? {
-            let removable = fate(&physical.resource_type) != Fate::Stays && !physical.id.is_empty();
-            if removable && !known.contains(&physical.id.as_str()) {
+            if !physical.id.is_empty() && !known.contains(&physical.id.as_str()) {
                 all.extend(leftover(account, &stack, &physical).await?);
             }
         }
@@ -233,16 +250,51 @@ pub(super) fn show(context: &Context, order: &[Vec<Found>], orphans: &[Leftover]
     let waves =
         order.iter().filter(|wave| !wave.is_empty()).map(|wave| wave.iter().map(plan).collect()).collect();
     context.out.line(&Line::Plan { waves });
-    let leftovers: Vec<&Leftover> =
-        order.iter().flatten().flat_map(|found| &found.leftovers).chain(orphans).collect();
-    if !leftovers.is_empty() {
-        context.out.say("What outlives its stack and is removed after it:");
+    let leftovers = || order.iter().flatten().flat_map(|found| &found.leftovers).chain(orphans);
+    for (title, stays) in [
+        ("What outlives its stack and is removed after it:", false),
+        ("What outlives its stack and stays:", true),
+    ] {
+        let mut lines = leftovers().filter(|left| (left.fate == Fate::Stays) == stays).peekable();
+        if lines.peek().is_some() {
+            context.out.say(title);
+        }
+        for left in lines {
+            context.out.say(format!(
+                "  {:<6} {:<28} {:<50} {}",
+                left.account.name, left.resource_type, left.id, left.holds
+            ));
+        }
     }
-    for leftover in leftovers {
-        context.out.say(format!(
-            "  {:<6} {:<28} {:<50} {}",
-            leftover.account.name, leftover.resource_type, leftover.id, leftover.holds
-        ));
+    let groups: Vec<String> = order.iter().flatten().flat_map(Found::log_groups).collect();
+    if !groups.is_empty() {
+        context.out.say("Log groups that go with their stack, and their entries with them:");
+    }
+    for group in groups {
+        context.out.say(format!("  {group}"));
+    }
+}
+
+/// What AWS made outside of the stacks at their request, and what others may use, too.
+fn outside<'a>(all: impl Iterator<Item = &'a Found>) -> Vec<String> {
+    let mut lines = BTreeSet::new();
+    for found in all {
+        let has = |kind: &str| found.changes.iter().any(|change| change.resource_type == kind);
+        let account = &found.account.name;
+        let simulated = if found.account.loopback { " (on AWS; the local cloud has none of it)" } else { "" };
+        if has("AWS::ApiGatewayV2::Api") {
+            lines.insert(format!("{account}, for the whole account: what API Gateway set up for access logs, the CloudWatch Logs resource policy AWSLogDeliveryWrite20150319 and the service-linked role AWSServiceRoleForAPIGateway; other APIs may use them{simulated}"));
+        }
+        if has("AWS::CodeConnections::Connection") {
+            lines.insert(format!("at the source provider: the app that the connection installed there (for GitHub, AWS Connector for GitHub), until somebody uninstalls it{simulated}"));
+        }
+    }
+    lines.into_iter().collect()
+}
+
+impl Found {
+    fn log_groups(&self) -> impl Iterator<Item = String> {
+        self.log_groups.iter().map(|name| format!("{} {name}", self.account.name))
     }
 }
 
@@ -254,6 +306,11 @@ impl Found {
 }
 
 impl Leftover {
+    /// How something that stays is told.
+    fn stays(&self) -> String {
+        format!("{} {}/{}: {}", self.resource_type, self.account.name, self.id, self.holds)
+    }
+
     /// Its id in its service.
     pub(super) fn id(&self) -> &str {
         &self.id
@@ -330,15 +387,23 @@ pub(super) async fn remove_leftovers(
                 changed.push(name);
             }
             Fate::Table => {
+                let leaves_backup = teardown.leaves_backup(&leftover.id).await?;
                 teardown.delete_table(&leftover.id).await?;
+                if leaves_backup {
+                    let until = clock::day(BACKUP_DAYS);
+                    let simulated =
+                        if leftover.account.loopback { " (on AWS; the local cloud makes none)" } else { "" };
+                    remains.push(format!("the last backup of table {name}, which DynamoDB makes by itself and keeps at no charge: gone on {until}{simulated}"));
+                }
                 changed.push(name);
             }
+            Fate::Follows => {}
             Fate::Key => {
                 let until = teardown.schedule_key_deletion(&leftover.id, KEY_DAYS).await?;
                 remains.push(format!("key {name}: disabled now, gone on {until}; `aws kms cancel-key-deletion` takes it back until then"));
                 changed.push(name);
             }
-            Fate::Stays => remains.push(format!("{} {name}", leftover.resource_type)),
+            Fate::Stays => remains.push(leftover.stays()),
         }
     }
     Ok(())

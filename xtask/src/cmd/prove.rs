@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// With --diff: fail where something is newly allowed
     #[arg(long, requires = "diff")]
     fail_on_widening: bool,
-    /// Write the rights of whoever runs bootstrap, one policy file an account
+    /// Write the rights of whoever runs bootstrap, and of whoever leaves with destroy, one policy file an account
     #[arg(long, value_name = "DIR")]
     bootstrap_policies: Option<PathBuf>,
     /// Ask iam-simulate, another evaluator, the same (installs it below target/ from npm; needs node)
@@ -78,26 +78,31 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             report.problems.append(&mut opinion.problems);
             report.opinion = Some(opinion);
         }
-        let policies = args.bootstrap_policies.is_some().then(|| proof.bootstrap_policies());
+        let policies = args
+            .bootstrap_policies
+            .is_some()
+            .then(|| [("bootstrap", proof.bootstrap_policies()), ("destroy", proof.leaving_policies())]);
         Ok((report, policies))
     });
     let (mut report, policies) = match made {
         Ok(made) => made?,
         Err(problem) => (Report { problems: vec![problem], ..Report::default() }, None),
     };
-    if let (Some(dir), Some((policies, mut problems))) = (&args.bootstrap_policies, policies) {
-        report.problems.append(&mut problems);
-        report.problems.sort();
-        report.problems.dedup();
+    if let (Some(dir), Some(policies)) = (&args.bootstrap_policies, policies) {
         let dir = context.root.join(dir);
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
-        for (account, policy) in policies {
-            let path = dir.join(format!("bootstrap-{account}.json"));
-            let text = serde_json::to_string_pretty(&policy).context("write the policy")?;
-            std::fs::write(&path, format!("{text}\n"))
-                .with_context(|| format!("write {}", path.display()))?;
-            changed.push(path.display().to_string());
+        for (what, (policies, mut problems)) in policies {
+            report.problems.append(&mut problems);
+            for (account, policy) in policies {
+                let path = dir.join(format!("{what}-{account}.json"));
+                let text = serde_json::to_string_pretty(&policy).context("write the policy")?;
+                std::fs::write(&path, format!("{text}\n"))
+                    .with_context(|| format!("write {}", path.display()))?;
+                changed.push(path.display().to_string());
+            }
         }
+        report.problems.sort();
+        report.problems.dedup();
     }
     context.out.rest();
     Ok(outcome(&context, &args, &report, changed))

@@ -10,6 +10,7 @@ pub(crate) mod buildspec;
 pub(crate) mod changeset;
 pub(crate) mod config;
 pub(crate) mod connection;
+pub(crate) mod contract;
 pub(crate) mod coverage;
 pub(crate) mod debian;
 pub(crate) mod deployment;

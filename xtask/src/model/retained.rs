@@ -14,6 +14,8 @@ pub(crate) enum Fate {
     Table,
     /// A key is scheduled for deletion.
     Key,
+    /// It goes with what it belongs to.
+    Follows,
     /// Nothing is known of how to remove it, so it stays.
     Stays,
 }
@@ -38,6 +40,8 @@ pub(crate) fn fate(resource_type: &str) -> Fate {
         "AWS::S3::Bucket" => Fate::Bucket,
         "AWS::DynamoDB::Table" => Fate::Table,
         "AWS::KMS::Key" => Fate::Key,
+        // SAM keeps every version of a function; the function's end is theirs.
+        "AWS::Lambda::Version" => Fate::Follows,
         _ => Fate::Stays,
     }
 }
@@ -53,6 +57,8 @@ mod tests {
         let found = retained(&parse(text).unwrap());
         assert_eq!(found, [("A".into(), "AWS::S3::Bucket".into()), ("C".into(), "AWS::KMS::Key".into())]);
         assert_eq!(fate("AWS::KMS::Key"), Fate::Key);
+        assert_eq!(fate("AWS::Lambda::Version"), Fate::Follows);
+        assert_eq!(fate("AWS::Logs::LogGroup"), Fate::Stays);
         assert_eq!(fate("AWS::EFS::FileSystem"), Fate::Stays);
     }
 }

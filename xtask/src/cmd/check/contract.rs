@@ -29,14 +29,14 @@ const LIMIT: Duration = Duration::from_secs(1_200);
 /// Releases to a local cloud, then lets schemathesis loose on the dev API there. What it sent and found, in words.
 ///
 /// # Errors
-/// The rehearsal does not end as it should, schemathesis cannot be had, or it found something.
-pub(super) async fn run(context: &Context) -> anyhow::Result<String> {
+/// The rehearsal does not end as it should, or schemathesis cannot be had. What it found is the report's to say.
+pub(super) async fn run(context: &Context) -> anyhow::Result<Report> {
     let paths = Paths::of(&context.root).with_local(&context.root.join(CLOUD));
     let result = check(context, &paths).await;
     let down = resident::down(&paths).await;
     let report = result?;
     down?;
-    report.judge()
+    Ok(report)
 }
 
 async fn check(context: &Context, paths: &Paths) -> anyhow::Result<Report> {
@@ -101,7 +101,7 @@ fn schemathesis(program_path: &Path, root: &Path, dir: &Path, report: &Path, url
 
 /// What of schemathesis's report counts here.
 #[derive(Deserialize)]
-struct Report {
+pub(super) struct Report {
     complete: bool,
     operations: Operations,
     test_cases: Cases,
@@ -128,9 +128,19 @@ struct Failure {
 }
 
 impl Report {
+    /// What was sent and found, for the result line.
+    pub(super) fn counts(&self) -> serde_json::Value {
+        serde_json::json!({"requests": self.test_cases.generated, "operations": self.operations.total,
+            "tested": self.operations.tested, "failures": self.found(), "errors": self.errors.len()})
+    }
+
+    fn found(&self) -> u64 {
+        self.failures.iter().map(|failure| failure.count).sum()
+    }
+
     /// What was sent and found, as one line; an error where anything was found, or not everything was tried.
-    fn judge(&self) -> anyhow::Result<String> {
-        let failures: u64 = self.failures.iter().map(|failure| failure.count).sum();
+    pub(super) fn judge(&self) -> anyhow::Result<String> {
+        let failures = self.found();
         let said = format!(
             "{} requests to {} of {} operations, {failures} failures",
             self.test_cases.generated, self.operations.tested, self.operations.total
@@ -173,8 +183,12 @@ mod tests {
         let none = json!([]);
         let good = report(none.clone(), none.clone(), 13, true).judge().unwrap();
         assert_eq!(good, "1200 requests to 13 of 13 operations, 0 failures");
+        let counts = report(none.clone(), none.clone(), 13, true).counts();
+        let expected = json!({"requests": 1200, "operations": 13, "tested": 13, "failures": 0, "errors": 0});
+        assert_eq!(counts, expected);
         let failure = json!([{"type": "ServerError", "title": "Server error", "severity": "critical",
             "count": 2, "operations": ["POST /api/locations"]}]);
+        assert_eq!(report(failure.clone(), none.clone(), 13, true).counts()["failures"], 2);
         for (report, why) in [
             (report(failure, none.clone(), 13, true), "Server error at POST /api/locations"),
             (report(none.clone(), json!([{"title": "timeout"}]), 13, true), "timeout"),

@@ -15,7 +15,7 @@ use super::answers;
 use super::{Call, Front, whole};
 use crate::local::emulator::Refusal;
 use crate::local::ledger::{Record, StackKey, stack_name};
-use crate::local::lower::lower;
+use crate::local::lower::{GATE, lower};
 use crate::local::mirror::{self, Reader};
 use crate::local::operation;
 use crate::model::keys::Keys;
@@ -259,7 +259,8 @@ async fn delete(front: &Front, call: &Call, key: &StackKey) -> anyhow::Result<Re
     Ok(Response::from_parts(answer.0, Body::from(answer.1)))
 }
 
-/// The original text in place of the lowered one.
+/// The text as it was submitted for the stage `Original`, and for a template without a transform, whose stages are the
+/// same. Any other call gets `Processed`, as from CloudFormation ("GetTemplate"): what the emulator made of it.
 async fn get_template(front: &Front, call: &Call, form: &Form, key: &StackKey) -> anyhow::Result<Response> {
     let (parts, body) = front.pass_whole(call).await?;
     let change_set = form.get("ChangeSetName");
@@ -268,9 +269,7 @@ async fn get_template(front: &Front, call: &Call, form: &Form, key: &StackKey) -
     } else {
         front.cloud.ledger.change_set(key, change_set)
     };
-    let Some(record) =
-        record.filter(|_| parts.status.is_success() && form.get("TemplateStage") != "Processed")
-    else {
+    let Some(record) = record.filter(|_| parts.status.is_success()) else {
         return Ok(Response::from_parts(parts, Body::from(body)));
     };
     let mut root = super::super::xml::Element::parse(&String::from_utf8_lossy(&body))?;
@@ -278,9 +277,27 @@ async fn get_template(front: &Front, call: &Call, form: &Form, key: &StackKey) -
         root.child_mut("GetTemplateResult").and_then(|result| result.child_mut("TemplateBody"))
     {
         text.children.clear();
-        text.text.clone_from(&record.original);
+        text.text = if form.get("TemplateStage") == "Original" || record.long.get("Transform").is_none() {
+            record.original.clone()
+        } else {
+            processed(&text.text, &record)
+        };
     }
     Ok(answers::of(parts, &root))
+}
+
+/// The emulator's processed template without the gate, and with inert resources as they were submitted.
+fn processed(text: &str, record: &Record) -> String {
+    let Ok(mut template) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
+    if let Some(resources) = template.get_mut("Resources").and_then(Value::as_object_mut) {
+        resources.retain(|id, _| !id.starts_with(GATE));
+        for (id, resource) in resources.iter_mut().filter(|(id, _)| record.lowered.types.contains_key(*id)) {
+            if let Some(real) = record.long.get("Resources").and_then(|all| all.get(id)) {
+                resource.clone_from(real);
+            }
+        }
+    }
+    template.to_string()
 }
 
 /// A refusal in CloudFormation's form.
@@ -327,6 +344,27 @@ mod tests {
         assert_eq!((form.get("A"), form.get("B"), form.get("C")), ("1 2", "é", ""));
         form.set("A", "3&4".into());
         assert_eq!(form.encode(), "Action=X&B=%C3%A9&A=3%264");
+    }
+
+    #[test]
+    fn a_processed_template_shows_what_was_asked_for_and_no_gate() {
+        let submitted = r#"{"Transform": "AWS::Serverless-2016-10-31", "Resources": {
+            "P": {"Type": "AWS::CodeBuild::ReportGroup", "Properties": {"Type": "TEST"}},
+            "F": {"Type": "AWS::Serverless::Function", "Properties": {"AutoPublishAlias": "live", "DeploymentPreference": {"Type": "AllAtOnce"}}}}}"#;
+        let target = crate::local::lower::Target {
+            endpoint: "https://127.0.0.1:1".into(),
+            bundle: "/b.pem".into(),
+            architecture: "x86_64".into(),
+        };
+        let long = template::parse(submitted).unwrap().to_json();
+        let lowered = lower(&long, &BTreeMap::new(), &target);
+        let inside = lowered.template.to_string();
+        assert!(inside.contains(GATE) && inside.contains("AWS::CDK::Metadata"), "{inside}");
+        let record = Record { original: submitted.into(), long, parameters: BTreeMap::new(), lowered };
+        let shown: Value = serde_json::from_str(&processed(&inside, &record)).unwrap();
+        let ids: Vec<&String> = shown["Resources"].as_object().unwrap().keys().collect();
+        assert_eq!(ids, ["P", "F"]);
+        assert_eq!(shown["Resources"]["P"]["Type"], "AWS::CodeBuild::ReportGroup");
     }
 
     #[test]

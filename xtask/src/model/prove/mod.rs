@@ -185,13 +185,21 @@ impl Proof<'_, '_> {
     ///
     /// Resources that hang on a condition count as if it held: a setting that is turned on later needs no new rights.
     pub(crate) fn bootstrap_policies(&self) -> (BTreeMap<String, Value>, Vec<Problem>) {
+        self.policies(rights::bootstrap_calls)
+    }
+
+    /// The policy of whoever leaves, with `destroy` and `doctor --fix`; otherwise as [`Proof::bootstrap_policies`].
+    pub(crate) fn leaving_policies(&self) -> (BTreeMap<String, Value>, Vec<Problem>) {
+        self.policies(rights::leaving_calls)
+    }
+
+    fn policies(&self, calls: rights::Calls) -> (BTreeMap<String, Value>, Vec<Problem>) {
         let ground = self.worlds.ground;
         let world = World::build(ground, &matrix::Variant::default(), None, true);
         let mut problems = world.problems.clone();
-        let policies = ground.config.accounts.keys().map(|account| {
-            let calls = rights::bootstrap_calls(ground, &world, account, &mut problems);
-            (account.clone(), rights::policy(calls))
-        });
+        let accounts = ground.config.accounts.keys();
+        let policies = accounts
+            .map(|account| (account.clone(), rights::policy(calls(ground, &world, account, &mut problems))));
         let policies = policies.collect();
         (policies, problems)
     }

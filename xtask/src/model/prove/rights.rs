@@ -1,7 +1,8 @@
-//! The rights of whoever runs `bootstrap`: its own calls, and what CloudFormation does in its name.
+//! The rights of people: of whoever runs `bootstrap` and `doctor`, and of whoever leaves with `destroy`.
 //!
 //! Without a role CloudFormation acts with the rights of its caller ("CloudFormation service role"), so the person needs
-//! what the handlers of every resource call. The same data that the execution roles are held to makes these policies.
+//! what the handlers of every resource call. The same data that the execution roles are held to makes these policies. An
+//! app stack has a role, which CloudFormation keeps for its deletion ("DeleteStack"), so it needs the tool's own calls only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Problem;
 use super::names::Names;
 use super::needs::{Wanted, calls, general};
+use super::stack::Stack;
 use super::world::{Ground, World};
 use crate::model::config::DeployedBy;
 
@@ -32,26 +34,47 @@ const STACK_CALLS: [&str; 15] = [
     "cloudformation:UpdateTerminationProtection",
 ];
 
-/// Every call that `bootstrap` needs in one account, as it is made. A recording of a real run can be held to these.
+/// What `destroy`, and `doctor --fix`, call themselves on a stack that goes.
+const LEAVING_CALLS: [&str; 6] = [
+    "cloudformation:DeleteStack",
+    "cloudformation:DescribeStackEvents",
+    "cloudformation:DescribeStacks",
+    "cloudformation:GetTemplate",
+    "cloudformation:ListStackResources",
+    "cloudformation:UpdateTerminationProtection",
+];
+/// What `doctor` asks a service whether it is there, on nothing of ours (`aws/region.rs`).
+const PRESENCE_CALLS: [&str; 3] =
+    ["codeconnections:ListConnections", "codedeploy:ListApplications", "dynamodb:ListTables"];
+/// What `destroy` calls itself on what outlives its stack (`aws/teardown.rs`): the type, the calls, and what follows the
+/// ARN. An object version without an id is removed by the call without "Version".
+const LEFTOVER_CALLS: [(&str, &[&str], &str); 4] = [
+    ("AWS::S3::Bucket", &["s3:DeleteBucket", "s3:ListBucketVersions"], ""),
+    ("AWS::S3::Bucket", &["s3:DeleteObject", "s3:DeleteObjectVersion"], "/*"),
+    (
+        "AWS::DynamoDB::Table",
+        &["dynamodb:DeleteTable", "dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable"],
+        "",
+    ),
+    ("AWS::KMS::Key", &["kms:DescribeKey", "kms:ScheduleKeyDeletion"], ""),
+];
+
+/// Lists the calls that a person needs in an account.
+pub(crate) type Calls = fn(&Ground<'_>, &World, &str, &mut Vec<Problem>) -> BTreeSet<Wanted>;
+
+fn plain(action: &str, on: String) -> Wanted {
+    Wanted { action: action.to_owned(), on, with: BTreeMap::new() }
+}
+
+/// Every call that `bootstrap` and `doctor` need in one account, as it is made. A recording of a real run can be held to these.
 pub(crate) fn bootstrap_calls(
     ground: &Ground<'_>,
     world: &World,
     account: &str,
     problems: &mut Vec<Problem>,
 ) -> BTreeSet<Wanted> {
-    let by_hand: BTreeSet<&str> = ground
-        .config
-        .stacks
-        .iter()
-        .filter(|stack| stack.deployed_by == DeployedBy::Bootstrap)
-        .map(|stack| stack.name.as_str())
-        .collect();
-    let mut all = BTreeSet::new();
-    for stack in
-        world.stacks.iter().filter(|stack| stack.account == account && by_hand.contains(stack.of.as_str()))
-    {
-        let plain =
-            |action: &str, on: String| Wanted { action: action.to_owned(), on, with: BTreeMap::new() };
+    let mut all = doctor_calls(ground, world, account);
+    for stack in stacks(ground, world, account, DeployedBy::Bootstrap) {
         all.extend(STACK_CALLS.map(|action| plain(action, stack.pseudo.stack_id.clone())));
         for transform in transforms(&stack.template.json) {
             let name = transform.strip_prefix("AWS::").unwrap_or(&transform);
@@ -70,6 +93,98 @@ pub(crate) fn bootstrap_calls(
         }
     }
     all
+}
+
+/// Every call that `destroy` and `doctor --fix` need in one account, with what CloudFormation does in the person's name.
+pub(crate) fn leaving_calls(
+    ground: &Ground<'_>,
+    world: &World,
+    account: &str,
+    problems: &mut Vec<Problem>,
+) -> BTreeSet<Wanted> {
+    let mut all = doctor_calls(ground, world, account);
+    // What stacks that are gone left behind is found in their events.
+    let id = ground.config.account_id(account).unwrap_or_default();
+    let (partition, region, project) =
+        (&world.setting.partition, &world.setting.region, &ground.config.project);
+    let any = format!("arn:{partition}:cloudformation:{region}:{id}:stack/{project}-*/*");
+    all.insert(plain("cloudformation:DescribeStackEvents", any));
+    let by_hand = stacks(ground, world, account, DeployedBy::Bootstrap).map(|stack| (stack, false));
+    let by_role = stacks(ground, world, account, DeployedBy::Pipeline).map(|stack| (stack, true));
+    for (stack, has_role) in by_hand.chain(by_role) {
+        let on = isolated(ground, stack.pseudo.stack_id.clone());
+        all.extend(LEAVING_CALLS.map(|action| plain(action, on.clone())));
+        let names = Names::new(stack, ground.types);
+        for resource in stack.resources.values() {
+            for (_, actions, after) in LEFTOVER_CALLS.iter().filter(|(kind, ..)| *kind == resource.kind) {
+                match names.reference(resource, Some("Arn")) {
+                    Ok(arn) => {
+                        let on = isolated(ground, format!("{arn}{after}"));
+                        all.extend(actions.iter().map(|action| plain(action, on.clone())));
+                    }
+                    Err(error) => problems.push(Problem::new(&stack.template.file, resource.line, error)),
+                }
+            }
+            if !has_role {
+                let made = calls(ground, world, stack, resource, problems);
+                // What only some properties bring about is not told apart by handler: its verb says what it is for.
+                let deletes = |handler: &str, wanted: &Wanted| handler == "delete" || goes(&wanted.action);
+                all.extend(
+                    made.into_iter().filter(|(by, wanted)| deletes(by, wanted)).map(|(_, wanted)| wanted),
+                );
+            }
+        }
+    }
+    all
+}
+
+/// Whether an action takes something away.
+fn goes(action: &str) -> bool {
+    let name = action.split_once(':').map_or(action, |(_, name)| name);
+    ["Delete", "Detach", "Remove"].iter().any(|verb| name.starts_with(verb))
+}
+
+/// What `doctor` looks at besides `bootstrap`'s stacks: the app stacks, isolated ones, their alarms, services.
+fn doctor_calls(ground: &Ground<'_>, world: &World, account: &str) -> BTreeSet<Wanted> {
+    let mut all: BTreeSet<Wanted> = PRESENCE_CALLS.map(|action| plain(action, "*".to_owned())).into();
+    all.insert(plain("cloudformation:ListStacks", "*".to_owned()));
+    for stack in stacks(ground, world, account, DeployedBy::Pipeline) {
+        let on = isolated(ground, stack.pseudo.stack_id.clone());
+        all.insert(plain("cloudformation:DescribeStackEvents", on.clone()));
+        all.insert(plain("cloudformation:DescribeStacks", on.clone()));
+        all.insert(plain("cloudformation:ListStackResources", on));
+        let names = Names::new(stack, ground.types);
+        for alarm in stack.resources.values().filter(|found| found.kind == "AWS::CloudWatch::Alarm") {
+            if let Ok(arn) = names.reference(alarm, Some("Arn")) {
+                all.insert(plain("cloudwatch:DescribeAlarms", isolated(ground, arn)));
+            }
+        }
+    }
+    all
+}
+
+/// The stacks of an account that are deployed so, isolated ones among the pipeline's.
+fn stacks<'w>(
+    ground: &'w Ground<'_>,
+    world: &'w World,
+    account: &'w str,
+    by: DeployedBy,
+) -> impl Iterator<Item = &'w Stack> {
+    world.stacks.iter().filter(move |stack| {
+        let of = ground.config.stack(&stack.of);
+        stack.account == account && of.is_some_and(|of| of.deployed_by == by)
+    })
+}
+
+/// An ARN of the one isolated stack that stands for all of them, with its name left open.
+fn isolated(ground: &Ground<'_>, arn: String) -> String {
+    let open = format!("{}-isolated-", ground.config.project);
+    let Some((before, rest)) = arn.split_once(&open) else { return arn };
+    // What follows the name: a slash and the stack's id, or a dash and the resource's own part.
+    match rest.find(['/', '-']) {
+        Some(end) => format!("{before}{open}*{}", &rest[end..]),
+        None => format!("{before}{open}*"),
+    }
 }
 
 fn transforms(template: &Value) -> Vec<String> {

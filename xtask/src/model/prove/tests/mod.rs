@@ -1,15 +1,13 @@
 //! The project's own templates and matrix, edited copies of them, and the original's policies.
 
 mod original;
+mod people;
 mod templates;
 
 use std::collections::BTreeSet;
 
-use super::rights;
-use super::world::World;
 use super::*;
 use crate::model::config;
-use crate::model::iam::{Caller, Decision, Kind, Limit, Place, Request, Statement, decide, size};
 
 /// The files of the checkout below `cfn/`.
 pub(super) fn files() -> Files {
@@ -344,65 +342,6 @@ fn a_wide_change_is_told_in_few_words() {
             .any(|shift| shift.widened && shift.who == "ActionRole (prod)" && shift.actions.len() > 100)
     );
     assert!(shifts.len() < 200, "{}", shifts.len());
-}
-
-#[test]
-fn bootstrap_may_do_what_it_does_and_its_policies_fit() {
-    let files = files();
-    let config = config_of(&files);
-    with(&files, &config, |proof| {
-        let (policies, problems) = proof.bootstrap_policies();
-        assert_eq!(problems, []);
-        assert_eq!(policies, proof.bootstrap_policies().0, "the same input gives the same bytes");
-        let world = World::build(proof.worlds.ground, &matrix::Variant::default(), None, true);
-        for (account, policy) in &policies {
-            assert!(size(policy) <= Limit::INLINE.most, "{account}: {}", size(policy));
-            let id = config.account_id(account).unwrap();
-            let caller = Caller::Role { arn: format!("arn:aws:iam::{id}:role/causeway-bootstrap") };
-            let place = |n: usize| Place {
-                file: "bootstrap".into(),
-                line: n,
-                of: account.clone(),
-                sid: n.to_string(),
-            };
-            let statements: Vec<Statement> = policy["Statement"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .enumerate()
-                .map(|(n, value)| Statement::parse(value, place(n), Kind::Identity, true, "aws", n).unwrap())
-                .collect();
-            let person = ask::Asker::with(&world, "person", caller, statements);
-            let calls = rights::bootstrap_calls(proof.worlds.ground, &world, account, &mut Vec::new());
-            assert!(calls.len() > 30, "{account}: {}", calls.len());
-            for wanted in calls {
-                let owner = world.owner(&wanted.on, id);
-                let request = Request::new(
-                    &person.caller,
-                    &wanted.action,
-                    &wanted.on,
-                    owner,
-                    &world.setting,
-                    &wanted.with,
-                )
-                .unwrap();
-                let bearing = person.bearing(&world, &request);
-                let verdict = decide(&request, &bearing, &mut |s, r| s.matches(r)).unwrap();
-                assert_eq!(verdict.decision, Decision::Allow, "{account}: {wanted:?}: {verdict:?}");
-            }
-        }
-        let text = policies["build"].to_string();
-        for action in [
-            "sns:Subscribe",
-            "codeconnections:CreateConnection",
-            "kms:CreateKey",
-            "codepipeline:CreatePipeline",
-        ] {
-            assert!(text.contains(action), "{action}");
-        }
-        assert!(!text.contains("\"*:*\"") && !text.contains("iam:*"));
-    })
-    .unwrap();
 }
 
 #[test]

@@ -3,20 +3,18 @@
 //! It changes nothing, except with `--fix`: then it removes, after a confirmation, app stacks whose first create failed
 //! and which can therefore never be deployed again, and adds the standard library for arm64 where rustup can.
 
-use std::path::Path;
+mod machine;
 
 use serde_json::{Value, json};
 
 use super::{Context, Outcome};
 use crate::aws::cloudformation::{StackInfo, Stacks};
 use crate::aws::connections::{self, Standing};
+use crate::aws::region::{self, Presence};
 use crate::aws::rollouts;
 use crate::aws::{Account, Accounts};
 use crate::build::way::{self, Way};
 use crate::clock::Stopwatch;
-use crate::local::install;
-use crate::local::paths::Paths;
-use crate::local::state::State;
 use crate::model::config::{BUILD, Config, DeployedBy, Instance};
 use crate::model::connection::{console_link, is_connection};
 use crate::model::fault::{Fault, Kind, from_error};
@@ -24,9 +22,6 @@ use crate::model::line::{Line, Mode, Status, Step, tenths};
 use crate::model::stack::{Outcome as How, Phase, StackStatus};
 use crate::model::verdict::Verdict;
 use crate::shell::{program, read};
-
-/// What a cold build and a rehearsal take, in bytes.
-const DISK: u64 = 8 * 1024 * 1024 * 1024;
 
 /// Arguments of `doctor`.
 #[derive(clap::Args, Debug)]
@@ -101,6 +96,10 @@ struct Doctor<'a> {
 impl Doctor<'_> {
     /// Says what was found and keeps it.
     fn note(&mut self, name: &str, watch: Stopwatch, found: Result<String, Fault>) {
+        self.note_as(name, watch, Mode::Executed, found);
+    }
+
+    fn note_as(&mut self, name: &str, watch: Stopwatch, mode: Mode, found: Result<String, Fault>) {
         let (status, reason) = match &found {
             Ok(found) => (Status::Succeeded, found.clone()),
             Err(fault) => {
@@ -115,45 +114,11 @@ impl Doctor<'_> {
             sub: None,
             function: None,
             status,
-            mode: Mode::Executed,
+            mode,
             seconds: Some(tenths(watch.seconds())),
             reason: Some(reason),
         }));
         self.findings.push(Finding { name: name.to_owned(), found });
-    }
-
-    /// This machine: programs, disk, the local cloud.
-    async fn machine(&mut self) {
-        let root = self.context.root.clone();
-        let wanted = rust_version(&root);
-        let watch = Stopwatch::start();
-        let rust = version(&root, "rustc", "install Rust: https://rustup.rs")
-            .await
-            .and_then(|found| at_least(&found, &wanted));
-        self.note("rust", watch, rust);
-        for (name, tool, next) in [
-            ("cargo", "cargo", "install Rust: https://rustup.rs"),
-            (
-                "c-compiler",
-                "cc",
-                "install a C compiler (Debian: apt install gcc; macOS: xcode-select --install)",
-            ),
-            ("git", "git", "install git; without it the working tree is released as it is"),
-        ] {
-            let watch = Stopwatch::start();
-            let found = version(&root, tool, next).await;
-            self.note(name, watch, found);
-        }
-        let watch = Stopwatch::start();
-        let python = install::python_found().await.map_err(|error| from_error(&error));
-        self.note("python", watch, python);
-        let watch = Stopwatch::start();
-        let disk = disk(&root);
-        self.note("disk", watch, disk);
-        let paths = Paths::of(&root);
-        let cloud = State::read(&paths)
-            .map_or_else(|| "none is up".to_owned(), |state| format!("up at {}", state.endpoint()));
-        self.note("local-cloud", Stopwatch::start(), Ok(cloud));
     }
 
     /// The way to binaries for Lambda on arm64; the target where it was added.
@@ -195,6 +160,9 @@ impl Doctor<'_> {
             };
             self.note(&format!("account-{name}"), watch, found);
         }
+        for name in &reachable {
+            self.region(config, accounts.get(name)?).await;
+        }
         let mut changed = Vec::new();
         for instance in
             config.instances(DeployedBy::Bootstrap).into_iter().chain(config.instances(DeployedBy::Pipeline))
@@ -203,8 +171,57 @@ impl Doctor<'_> {
                 changed.extend(self.stack(config, accounts.get(&instance.account)?, &instance, fix).await?);
             }
         }
+        for target in config.targets().filter(|target| reachable.iter().any(|name| name == target)) {
+            changed.extend(self.isolated(config, accounts.get(target)?, fix).await?);
+        }
         if reachable.iter().any(|name| name == BUILD) {
             self.connection(config, accounts.get(BUILD)?).await;
+        }
+        Ok(changed)
+    }
+
+    /// Whether the region has the services that are used here.
+    async fn region(&mut self, config: &Config, account: &Account) {
+        let watch = Stopwatch::start();
+        let name = format!("region-{}", account.name);
+        if account.loopback {
+            let found = format!("not looked at: the local cloud stands for {}", config.region);
+            self.note_as(&name, watch, Mode::Simulated, Ok(found));
+            return;
+        }
+        let presence = region::presence(account, url_suffix(&config.region)).await;
+        self.note(&name, watch, services(&config.region, &presence));
+    }
+
+    /// The isolated stacks of an account that can never be deployed again; the names of those that were removed.
+    async fn isolated(
+        &mut self,
+        config: &Config,
+        account: &Account,
+        fix: bool,
+    ) -> anyhow::Result<Vec<String>> {
+        let watch = Stopwatch::start();
+        let prefix = format!("{}-isolated-", config.project);
+        let all = match Stacks::new(account).named(&prefix).await {
+            Ok(all) => all,
+            Err(error) => {
+                self.note(&format!("isolated-{}", account.name), watch, Err(from_error(&error)));
+                return Ok(Vec::new());
+            }
+        };
+        let mut changed = Vec::new();
+        for (name, _) in all {
+            let short = name.strip_prefix(&format!("{}-", config.project)).unwrap_or(&name);
+            let finding = format!("stack-{}-{short}", account.name);
+            let watch = Stopwatch::start();
+            match Stacks::new(account).describe(&name).await {
+                Ok(Some(info)) if is_dead(&info) => {
+                    changed.extend(self.dead(account, &finding, &name, watch, fix).await?);
+                }
+                Ok(Some(info)) => self.note(&finding, watch, standing(&name, &info)),
+                Ok(None) => {}
+                Err(error) => self.note(&finding, watch, Err(from_error(&error))),
+            }
         }
         Ok(changed)
     }
@@ -253,19 +270,29 @@ impl Doctor<'_> {
                 return Ok(None);
             }
         };
-        if info.status != StackStatus::Known(Phase::Rollback, How::Complete) {
+        if !is_dead(&info) {
             self.note(&finding, watch, standing(&name, &info));
             if config.stack(&instance.stack).is_some_and(|s| s.deployed_by == DeployedBy::Pipeline) {
                 self.alarms(account, instance, &name).await;
             }
             return Ok(None);
         }
-        let held = stacks.resources(&name).await?;
-        let holds: Vec<String> = held
-            .iter()
-            .filter(|(_, physical)| !physical.id.is_empty())
-            .map(|(id, physical)| format!("{id} ({})", physical.resource_type))
-            .collect();
+        self.dead(account, &finding, &name, watch, fix).await
+    }
+
+    /// A stack whose first create failed: what it holds, and, where that is wanted and confirmed, its removal.
+    async fn dead(
+        &mut self,
+        account: &Account,
+        finding: &str,
+        name: &str,
+        watch: Stopwatch,
+        fix: bool,
+    ) -> anyhow::Result<Option<String>> {
+        let stacks = Stacks::new(account);
+        let held = stacks.held(name).await?;
+        let holds: Vec<String> =
+            held.iter().map(|(id, physical)| format!("{id} ({})", physical.resource_type)).collect();
         let holds = if holds.is_empty() {
             "nothing is left in it".to_owned()
         } else {
@@ -276,13 +303,13 @@ impl Doctor<'_> {
                 "it is in ROLLBACK_COMPLETE: its first create failed, so it can only be removed; {holds}"
             ))
             .next("cargo xtask doctor --fix removes it, after asking; then release again");
-        self.note(&finding, watch, Err(dead));
+        self.note(finding, watch, Err(dead));
         if !fix || !self.context.out.confirm(&format!("Remove {name} in {}?", account.name))? {
             return Ok(None);
         }
         let watch = Stopwatch::start();
         let gone =
-            stacks.delete(&name, std::time::Duration::from_secs(3_600), &self.context.out.emitter()).await?;
+            stacks.delete(name, std::time::Duration::from_secs(3_600), &self.context.out.emitter()).await?;
         if gone.status != StackStatus::Absent {
             let why = gone.first_failure.unwrap_or_else(|| gone.status.to_string());
             return Err(Fault::failed("remove the stack", name)
@@ -292,7 +319,7 @@ impl Doctor<'_> {
         }
         // It is in order now.
         self.findings.pop();
-        self.note(&finding, watch, Ok("removed; the next release creates it anew".to_owned()));
+        self.note(finding, watch, Ok("removed; the next release creates it anew".to_owned()));
         Ok(Some(format!("{}/{name}", account.name)))
     }
 
@@ -328,6 +355,31 @@ impl Doctor<'_> {
     }
 }
 
+/// Whether the stack's first create failed, so that it can only be removed.
+fn is_dead(info: &StackInfo) -> bool {
+    info.status == StackStatus::Known(Phase::Rollback, How::Complete)
+}
+
+/// What a region has, in words; the fault names what it lacks.
+fn services(region: &str, presence: &Presence) -> Result<String, Fault> {
+    if presence.missing.is_empty() {
+        let (answered, resolved) = (presence.answered.join(", "), presence.resolved.join(", "));
+        return Ok(format!(
+            "{region} has {answered} (they answered) and {resolved} (their names have addresses)"
+        ));
+    }
+    Err(Fault::failed("find the services", region)
+        .why(format!("no sign of {}", presence.missing.join(", ")))
+        .next(
+            "see that the network and its DNS are up; else choose a region that has them, in cfn/stacks.toml",
+        ))
+}
+
+/// The end of every endpoint's name in the partition of a region.
+fn url_suffix(region: &str) -> &'static str {
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+}
+
 /// Whether a stack can be deployed as it stands.
 fn standing(name: &str, info: &StackInfo) -> Result<String, Fault> {
     match info.status.action() {
@@ -348,61 +400,18 @@ fn unreachable_region(fault: Fault, region: &str) -> Fault {
     fault
 }
 
-/// The `rust-version` of the workspace.
-fn rust_version(root: &Path) -> String {
-    let text = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
-    let row = text.lines().find_map(|row| row.strip_prefix("rust-version = "));
-    row.map(|version| version.trim_matches('"').to_owned()).unwrap_or_default()
-}
-
-/// The first line that a program prints for `--version`.
-async fn version(root: &Path, tool: &str, next: &str) -> Result<String, Fault> {
-    let text = read(program(tool, ["--version"], root)).await.map_err(|error| {
-        let fault = from_error(&error);
-        Fault::usage("find the program", tool).why(fault.why).next(next)
-    })?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
-}
-
-/// `rustc 1.95.0 (…)` against `1.95.0`.
-fn at_least(found: &str, wanted: &str) -> Result<String, Fault> {
-    let numbers = |text: &str| -> Vec<u32> {
-        text.split('.').filter_map(|part| part.split('-').next()?.parse().ok()).collect()
-    };
-    let own = found.split_whitespace().nth(1).map(numbers).unwrap_or_default();
-    if own >= numbers(wanted) {
-        return Ok(found.to_owned());
-    }
-    Err(Fault::usage("use the compiler", found)
-        .why(format!("{wanted} or later is wanted"))
-        .next("rustup update stable"))
-}
-
-/// The free space where builds go.
-fn disk(root: &Path) -> Result<String, Fault> {
-    let found = rustix::fs::statvfs(root)
-        .map_err(|error| Fault::failed("look at the disk", root.display().to_string()).why(error))?;
-    let free = found.f_bavail.saturating_mul(found.f_frsize);
-    let gigabytes = free as f64 / 1e9;
-    if free >= DISK {
-        return Ok(format!("{gigabytes:.0} GB free"));
-    }
-    Err(Fault::failed("find enough disk", root.display().to_string())
-        .why(format!("{gigabytes:.1} GB are free, a cold build takes up to {:.0}", DISK as f64 / 1e9))
-        .next("free some, for instance with cargo clean"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_compared_by_their_numbers() {
-        assert!(at_least("rustc 1.95.0 (abc 2026-04-14)", "1.95.0").is_ok());
-        assert!(at_least("rustc 1.100.0-nightly (abc)", "1.95.0").is_ok());
-        let old = at_least("rustc 1.94.1 (abc)", "1.95.0").unwrap_err();
-        assert_eq!(old.kind, Kind::Usage);
-        assert!(at_least("nonsense", "1.95.0").is_err());
+    fn what_a_region_lacks_is_named() {
+        let whole = Presence { answered: vec!["codedeploy"], resolved: vec!["lambda"], missing: Vec::new() };
+        assert!(services("eu-central-1", &whole).unwrap().contains("lambda"));
+        let lacks = Presence { missing: vec!["codepipeline", "codebuild"], ..whole };
+        let fault = services("xx-small-1", &lacks).unwrap_err();
+        assert!(fault.why.contains("codepipeline, codebuild") && fault.on == "xx-small-1", "{fault}");
+        assert_eq!(url_suffix("cn-north-1"), "amazonaws.com.cn");
     }
 
     #[test]
