@@ -1,5 +1,8 @@
 //! `prove`: evaluates the access matrix on the policies as the templates would deploy them. Offline, in under two seconds.
 
+#[cfg(test)]
+mod held;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;

@@ -159,6 +159,15 @@ impl Proof<'_, '_> {
         }
     }
 
+    /// The ids and types of what is made of a stack's template, under whatever condition.
+    #[cfg(test)]
+    pub(crate) fn resources(&self, stack: &str) -> Vec<(String, String)> {
+        let world = World::build(self.worlds.ground, &matrix::Variant::default(), None, true);
+        let found = world.stacks.iter().find(|one| one.of == stack);
+        let all = found.into_iter().flat_map(|stack| stack.resources.values());
+        all.map(|resource| (resource.id.clone(), resource.kind.clone())).collect()
+    }
+
     /// Weakens every statement and looks whether a row notices.
     pub(crate) fn mutate(&self) -> mutate::Mutation {
         mutate::run(self.worlds, &self.asked)

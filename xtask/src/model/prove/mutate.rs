@@ -228,10 +228,8 @@ fn weaken(statement: &Statement, change: &Change) -> Option<Statement> {
         }
         Change::Condition(_) => {}
         Change::Value(index, value) => {
-            if let Some(condition) = raw.conditions.get_mut(*index)
-                && *value < condition.values.len()
-            {
-                condition.values.remove(*value);
+            if let Some(condition) = raw.conditions.get_mut(*index) {
+                *condition = condition.without(*value);
             }
         }
         Change::Action => raw.actions = star(),
