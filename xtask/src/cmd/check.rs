@@ -17,7 +17,7 @@ use crate::local::paths::Paths;
 use crate::local::resident::{self, Keep};
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step, tenths};
-use crate::model::contract as lines;
+use crate::model::contract::missing;
 use crate::model::verdict::Verdict;
 use crate::shell::{describe, program, show};
 
@@ -220,7 +220,7 @@ impl Checks {
                 ))
                 .into());
         }
-        let missing = lines::missing(&lines, verdict);
+        let missing = missing(&lines, verdict);
         if missing.is_empty() {
             return Ok(());
         }

@@ -1,5 +1,8 @@
 //! `prove`: evaluates the access matrix on the policies as the templates would deploy them. Offline, in under two seconds.
 
+#[cfg(test)]
+mod held;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -68,8 +71,12 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             report.mutation = Some(mutation);
         }
         if let Some((older_config, older_files)) = &older {
-            let shifts = prove::with(older_files, older_config, |older| proof.compare(older));
-            report.shifts = Some(shifts.map_err(|problem| unreadable(&problem))?);
+            let revision = args.diff.as_deref().unwrap_or_default();
+            let shifts = prove::with(older_files, older_config, |older| match older.unread() {
+                unread if unread.is_empty() => Ok(proof.compare(older)),
+                unread => Err(unread_at(revision, &unread)),
+            });
+            report.shifts = Some(shifts.map_err(|problem| unreadable(&problem))??);
         }
         if let Some(answers) = &answers {
             let mut opinion = proof
@@ -121,7 +128,7 @@ fn outcome(context: &Context, args: &Args, report: &Report, changed: Vec<String>
     outcome.changed = changed;
     outcome.data = data(report);
     let first = failures(report).into_iter().next();
-    if let Some(first) = first {
+    if let Some(first) = first.filter(|_| !report.holds()) {
         outcome.verdict = Verdict::Failed;
         let fault = Fault::failed("prove", format!("{} of {} rows", report.failed_rows().len(), report.rows));
         outcome.error = Some(fault.why(first).next(next(report)));
@@ -182,7 +189,7 @@ fn data(report: &Report) -> serde_json::Value {
     let mutation = report.mutation.as_ref();
     let mut data = json!({
         "rows": report.rows,
-        "failed": report.failures(),
+        "failed": report.failed_rows().len(),
         "mutants": mutation.map_or(0, |mutation| mutation.mutants.len()),
         "caught": mutation.map_or(0, |mutation| mutation.caught()),
         "requests": report.checked.len(),
@@ -201,6 +208,17 @@ fn data(report: &Report) -> serde_json::Value {
         data["second_opinion"] = json!({"agreed": opinion.agreed, "expected_differences": opinion.expected});
     }
     data
+}
+
+/// What cannot be read in the other revision says nothing, so there is nothing to compare with.
+fn unread_at(revision: &str, unread: &[Problem]) -> Fault {
+    let all: Vec<String> = unread
+        .iter()
+        .map(|one| format!("{} line {} at {revision}: {}", one.file, one.line, one.message))
+        .collect();
+    Fault::usage("compare with", revision)
+        .why(all.join("; "))
+        .next("name a revision whose templates can be read")
 }
 
 fn unreadable(problem: &Problem) -> Fault {

@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) source: Source,
     /// Who is told about approvals and failures.
     pub(crate) notification_emails: Vec<String>,
+    /// The AWS organization that the accounts are in, where nobody outside of it may reach the artifacts.
+    pub(crate) organization_id: Option<String>,
     /// The accounts by name; `build` is always among them.
     pub(crate) accounts: BTreeMap<String, Account>,
     /// The stacks, in the order of the file.

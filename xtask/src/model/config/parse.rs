@@ -39,6 +39,8 @@ struct File {
     source: Source,
     #[serde(default)]
     notification_emails: Vec<Spanned<String>>,
+    #[serde(default)]
+    organization_id: Option<Spanned<String>>,
     accounts: BTreeMap<Spanned<String>, RawAccount>,
     stacks: Vec<RawStack>,
 }
@@ -165,6 +167,7 @@ pub(crate) fn parse(text: &str) -> Result<Config, ParseError> {
         text,
         project: file.project.span(),
         region: file.region.span(),
+        organization: file.organization_id.as_ref().map(Spanned::span),
         emails: file.notification_emails.iter().map(Spanned::span).collect(),
         accounts: file
             .accounts
@@ -180,6 +183,7 @@ pub(crate) fn parse(text: &str) -> Result<Config, ParseError> {
         region: file.region.into_inner(),
         source: file.source,
         notification_emails: file.notification_emails.into_iter().map(Spanned::into_inner).collect(),
+        organization_id: file.organization_id.map(Spanned::into_inner),
         accounts: file
             .accounts
             .into_iter()

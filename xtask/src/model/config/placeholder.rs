@@ -8,7 +8,7 @@ use super::{BUILD, Config};
 pub(crate) struct Unknown(pub(crate) String);
 
 const KNOWN: &str = "{project}, {region}, {env}, {accounts.NAME.id}, {targets.ids}, {source.repository}, \
-                     {source.branch}, {source.connection_arn}, {notification_emails}";
+                     {source.branch}, {source.connection_arn}, {notification_emails}, {organization_id}";
 
 /// The literal with its placeholders filled, for a stack in the named account.
 ///
@@ -39,6 +39,7 @@ fn value(config: &Config, key: &str, account: &str) -> Result<String, Unknown> {
         "source.repository" => config.source.repository.clone(),
         "source.branch" => config.source.branch.clone(),
         "source.connection_arn" => config.source.connection_arn.clone().unwrap_or_default(),
+        "organization_id" => config.organization_id.clone().unwrap_or_default(),
         "notification_emails" => config.notification_emails.join(","),
         other => {
             let name = other
@@ -65,10 +66,13 @@ mod tests {
             ("x{accounts.build.id}y", "x111111111111y"),
             ("{env}", "dev"),
             ("{source.connection_arn}", ""),
+            ("{organization_id}", ""),
         ];
         for (literal, expected) in table {
             assert_eq!(fill(&config, literal, "dev").unwrap(), expected, "{literal}");
         }
+        let config = Config { organization_id: Some("o-abcdefghij".to_owned()), ..config };
+        assert_eq!(fill(&config, "{organization_id}", "dev").unwrap(), "o-abcdefghij");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) struct Spans<'a> {
     pub(super) text: &'a str,
     pub(super) project: Range<usize>,
     pub(super) region: Range<usize>,
+    pub(super) organization: Option<Range<usize>>,
     pub(super) emails: Vec<Range<usize>>,
     /// Name and id of each account.
     pub(super) accounts: BTreeMap<String, (Range<usize>, Range<usize>)>,
@@ -42,6 +43,11 @@ pub(super) fn check(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError
             &spans.region,
             format!("{:?} is not a region such as \"eu-central-1\"", config.region),
         );
+    }
+    if let (Some(id), Some(span)) = (&config.organization_id, &spans.organization)
+        && !is_organization(id)
+    {
+        return complain(span, format!("{id:?} is not the id of an organization such as \"o-a1b2c3d4e5\""));
     }
     for (email, span) in config.notification_emails.iter().zip(&spans.emails) {
         if !email.contains('@') || email.contains([',', ' ']) {
@@ -191,9 +197,28 @@ fn is_region(text: &str) -> bool {
         && parts.last().is_some_and(|last| last.len() == 1 && last.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Whether the text is the id of an organization ("AWS Organizations API reference": `o-` and 10 to 32 letters or digits).
+fn is_organization(text: &str) -> bool {
+    text.strip_prefix("o-").is_some_and(|rest| {
+        (10..=32).contains(&rest.len())
+            && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::parse;
+    use super::super::parse::tests::SAMPLE;
     use super::*;
+
+    #[test]
+    fn an_organization_has_its_shape_and_a_wrong_one_its_line() {
+        let with = |id: &str| parse(&format!("organization_id = \"{id}\"{SAMPLE}"));
+        assert_eq!(with("o-a1b2c3d4e5").unwrap().organization_id.as_deref(), Some("o-a1b2c3d4e5"));
+        for bad in ["", "o-short", "r-a1b2c3d4e5", "o-A1B2C3D4E5"] {
+            assert_eq!(with(bad).unwrap_err().line, 1, "{bad}");
+        }
+    }
 
     #[test]
     fn regions_have_their_shape() {

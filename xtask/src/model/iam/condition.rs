@@ -53,6 +53,15 @@ impl Condition {
         Ok(Self { operator: operator.to_owned(), key: key.to_owned(), values, parsed, fixed })
     }
 
+    /// The same condition without one of its several values; as it is where it has no such value, or no other.
+    pub(crate) fn without(&self, value: usize) -> Self {
+        let mut values = self.values.clone();
+        if value < values.len() && values.len() > 1 {
+            values.remove(value);
+        }
+        Self::parse(&self.operator, &self.key, values).unwrap_or_else(|_| self.clone())
+    }
+
     /// Whether it holds with these keys. Without `variables` a `${…}` stands for itself.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::json;
+use toml::Spanned;
 
 use super::Problem;
 use super::matrix::{self, Actor, Only, Variant};
@@ -55,9 +56,27 @@ impl<'w> Asker<'w> {
         Self { label: label.to_owned(), caller, home, role: None, managed: Vec::new(), own, boundary: None }
     }
 
-    /// Whether no template has them: what they may do themselves does not change with the templates.
-    pub(crate) fn is_made(&self) -> bool {
-        self.role.is_none() && self.managed.is_empty()
+    /// A user in a group of a template, called as given; the group by the number of its stack and its logical id.
+    pub(crate) fn member(home: &'w World, group: &(usize, String), name: &str) -> Option<Self> {
+        let managed = home.groups.get(group)?.clone();
+        let account = home.stacks.get(group.0)?.account_id();
+        let arn = format!("arn:{}:iam::{account}:user/{name}", home.setting.partition);
+        Some(Self { managed, ..Self::with(home, name, Caller::User { arn }, Vec::new()) })
+    }
+
+    /// Whether a template has them as a role.
+    pub(crate) fn is_role(&self) -> bool {
+        self.role.is_some()
+    }
+
+    /// The ARN of their boundary, where they have one.
+    pub(crate) fn boundary(&self) -> Option<&str> {
+        self.boundary.as_deref()
+    }
+
+    /// The ARNs of the managed policies that are attached to them.
+    pub(crate) fn managed(&self) -> &[String] {
+        &self.managed
     }
 
     /// Every policy that bears on a request of theirs in a world.
@@ -144,6 +163,11 @@ impl<'a> Worlds<'a> {
         self.all.get(&(variant.to_owned(), project.to_owned()))
     }
 
+    /// The names of the settings, the usual one first.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = &str> {
+        self.all.keys().filter(|(_, project)| project.is_empty()).map(|(variant, _)| variant.as_str())
+    }
+
     /// Every world.
     pub(crate) fn all(&self) -> impl Iterator<Item = &World> {
         self.all.values()
@@ -173,16 +197,17 @@ impl<'a> Worlds<'a> {
             .principals
             .get(name)
             .ok_or_else(|| unknown("principal", name, matrix.principals.keys()))?;
-        self.resolve(name, actor.get_ref(), env, variant)
+        self.resolve(name, actor, env, variant)
     }
 
     fn resolve<'w>(
         &'w self,
         name: &str,
-        actor: &Actor,
+        actor: &Spanned<Actor>,
         env: &str,
         variant: &str,
     ) -> Result<Vec<Asker<'w>>, String> {
+        let (start, actor) = (actor.span().start, actor.get_ref());
         let world = self.get(variant, "").ok_or("no such setting")?;
         let usual = world;
         if let Some(names) = &actor.any {
@@ -222,18 +247,13 @@ impl<'a> Worlds<'a> {
         }
         if let Some(path) = &actor.group {
             let (of, id) = path.split_once('.').unwrap_or((path, ""));
-            let found = world.groups.iter().find(|((index, other), _)| {
+            let found = world.groups.keys().find(|(index, other)| {
                 other == id && world.stacks.get(*index).is_some_and(|stack| stack.of == of)
             });
-            let ((index, _), managed) = found.ok_or_else(|| format!("no template has the group `{path}`"))?;
-            let account =
-                world.stacks.get(*index).map(|stack| stack.account_id().to_owned()).unwrap_or_default();
-            let caller =
-                Caller::User { arn: format!("arn:{}:iam::{account}:user/{name}", world.setting.partition) };
-            return Ok(vec![Asker {
-                managed: managed.clone(),
-                ..Asker::with(world, name, caller, Vec::new())
-            }]);
+            let member = found.and_then(|group| Asker::member(world, group, name));
+            return member
+                .map(|member| vec![member])
+                .ok_or_else(|| format!("no template has the group `{path}`"));
         }
         if let Some(path) = &actor.policy {
             let arn = match reference(self.ground, usual, env, path) {
@@ -255,9 +275,13 @@ impl<'a> Worlds<'a> {
             let id = self.ground.config.account_id(&account).unwrap_or(&account);
             let filled = fill(self.ground, usual, env, role, "")?;
             let path = if filled.starts_with('/') { filled } else { format!("/{filled}") };
-            let caller =
-                Caller::Role { arn: format!("arn:{}:iam::{id}:role{path}", world.setting.partition) };
-            let own = self.everything(name, &actor.allow)?;
+            let partition = &world.setting.partition;
+            let caller = if actor.user {
+                Caller::User { arn: format!("arn:{partition}:iam::{id}:user{path}") }
+            } else {
+                Caller::Role { arn: format!("arn:{partition}:iam::{id}:role{path}") }
+            };
+            let own = self.everything(name, &actor.allow, start)?;
             let boundary = match &actor.boundary {
                 Some(path) => Some(reference(self.ground, usual, env, path)?),
                 None => None,
@@ -272,12 +296,13 @@ impl<'a> Worlds<'a> {
     }
 
     /// A policy that allows actions on everything.
-    fn everything(&self, name: &str, actions: &[String]) -> Result<Vec<Statement>, String> {
+    fn everything(&self, name: &str, actions: &[String], start: usize) -> Result<Vec<Statement>, String> {
         if actions.is_empty() {
             return Ok(Vec::new());
         }
+        let line = self.ground.matrix_line(start);
         let place =
-            Place { file: matrix::FILE.to_owned(), line: 1, of: name.to_owned(), sid: "allow".to_owned() };
+            Place { file: matrix::FILE.to_owned(), line, of: name.to_owned(), sid: "allow".to_owned() };
         let value = json!({"Effect": "Allow", "Action": actions, "Resource": "*"});
         let statement = Statement::parse(&value, place, Kind::Identity, true, "aws", self.ground.id());
         Ok(vec![statement.map_err(|wrong| wrong.join("; "))?])
@@ -354,6 +379,8 @@ pub(crate) fn reference(ground: &Ground<'_>, world: &World, env: &str, path: &st
 pub(crate) struct Asked<'w> {
     /// The row's number.
     pub(crate) row: usize,
+    /// The name of the target account it is asked for.
+    pub(crate) env: String,
     /// Who asks.
     pub(crate) asker: Rc<Asker<'w>>,
     /// The request.

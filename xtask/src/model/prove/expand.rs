@@ -1,7 +1,7 @@
 //! What SAM makes of the serverless resources that we use, as a table.
 //!
-//! `prove` works offline and without Python, so it cannot ask SAM's own translator; a test holds this table to it where
-//! the Python environment is installed. Whatever the table does not know is an error, never left out in silence.
+//! `prove` works offline and without Python, so it cannot ask SAM's own translator; a test (`cmd/prove/held.rs`) holds
+//! this table to it where the Python environment is installed. Whatever the table does not know is an error, never left out in silence.
 //!
 //! Source: AWS SAM developer guide, "Generated CloudFormation resources for AWS SAM".
 

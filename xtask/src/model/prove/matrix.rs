@@ -53,7 +53,7 @@ pub(crate) struct Deployment {
     /// The stack's name in `cfn/stacks.toml`.
     pub(crate) stack: Spanned<String>,
     /// The role that CloudFormation becomes, as `stack.LogicalId`.
-    pub(crate) role: String,
+    pub(crate) role: Spanned<String>,
     /// The stack's name in AWS where it is not the usual one: a further stack of the same template.
     #[serde(default)]
     pub(crate) name: Option<String>,
@@ -123,6 +123,9 @@ pub(crate) struct Actor {
     /// Of `name`: the actions that its policy allows on everything.
     #[serde(default)]
     pub(crate) allow: Vec<String>,
+    /// Of `name`: whether it is a user and not a role.
+    #[serde(default)]
+    pub(crate) user: bool,
     /// Of `name`: its boundary, as `stack.LogicalId`.
     #[serde(default)]
     pub(crate) boundary: Option<String>,
@@ -163,9 +166,13 @@ pub(crate) struct Row {
     /// Another setting.
     #[serde(default)]
     pub(crate) variant: Option<Spanned<String>>,
-    /// A resource, as `stack.LogicalId`: the row is asked only in the target accounts where it exists.
+    /// A resource, as `stack.LogicalId`: the row is asked only in the target accounts where it exists. Where its condition
+    /// holds in none of them, the row is not asked.
     #[serde(default)]
     pub(crate) only_with: Option<Spanned<String>>,
+    /// A target account: the row is asked in that one only.
+    #[serde(default)]
+    pub(crate) env: Option<Spanned<String>>,
 }
 
 /// A part of the policies that is looked at as if the others let everything pass, so that two that say the same are
@@ -263,12 +270,21 @@ pub(crate) struct Survivor {
 /// Parses the file.
 ///
 /// # Errors
-/// The first complaint with its line.
+/// The first complaint with its line; two rows with one id are one.
 pub(crate) fn parse(text: &str) -> Result<Matrix, Problem> {
-    toml::from_str(text).map_err(|error| {
+    let matrix: Matrix = toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         Problem::new(FILE, line(text, start), error.message())
-    })
+    })?;
+    let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &matrix.rows {
+        let here = line(text, row.id.span().start);
+        if let Some(first) = ids.insert(row.id.get_ref(), here) {
+            let message = format!("row {}: line {first} has a row of this id already", row.id.get_ref());
+            return Err(Problem::new(FILE, here, message));
+        }
+    }
+    Ok(matrix)
 }
 
 /// The line of a byte of the file.
@@ -286,5 +302,15 @@ mod tests {
             parse("[artifacts]\nbucket = \"a.B\"\nkey = \"a.C\"\npackage = \"p\"\ncolor = 1\n").unwrap_err();
         assert_eq!((error.file.as_str(), error.line), (FILE, 5));
         assert!(error.message.contains("color"), "{error}");
+    }
+
+    #[test]
+    fn two_rows_of_one_id_are_refused_with_the_line_of_the_second() {
+        let row = "[[rows]]\nid = \"A1\"\nsays = \"x\"\nexpect = \"deny\"\nwho = []\ndo = []\non = []\n";
+        let head =
+            "[artifacts]\nbucket = \"a.B\"\nkey = \"a.C\"\npackage = \"p\"\n[principals]\n[resources]\n";
+        assert!(parse(&format!("{head}{row}")).is_ok());
+        let error = parse(&format!("{head}{row}{row}")).unwrap_err();
+        assert_eq!(error.to_string(), format!("{FILE}:15: row A1: line 8 has a row of this id already"));
     }
 }

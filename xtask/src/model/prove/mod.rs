@@ -12,6 +12,7 @@ mod mutate;
 mod names;
 mod needs;
 mod opinion;
+mod places;
 mod policies;
 mod rights;
 mod rows;
@@ -95,12 +96,12 @@ impl Report {
         self.mutation.iter().flat_map(mutate::Mutation::survivors).filter(|mutant| mutant.why.is_none())
     }
 
-    /// How many things fail: rows, calls of handlers, problems, mutants.
-    pub(crate) fn failures(&self) -> usize {
-        self.failed_rows().len()
-            + self.sufficiency.missing.len()
-            + self.problems.len()
-            + self.unexplained().count()
+    /// Whether everything holds: rows, calls of handlers, mutants, and nothing is left that cannot be read.
+    pub(crate) fn holds(&self) -> bool {
+        self.failed_rows().is_empty()
+            && self.sufficiency.missing.is_empty()
+            && self.problems.is_empty()
+            && self.unexplained().next().is_none()
     }
 }
 
@@ -158,6 +159,15 @@ impl Proof<'_, '_> {
         }
     }
 
+    /// The ids and types of what is made of a stack's template, under whatever condition.
+    #[cfg(test)]
+    pub(crate) fn resources(&self, stack: &str) -> Vec<(String, String)> {
+        let world = World::build(self.worlds.ground, &matrix::Variant::default(), None, true);
+        let found = world.stacks.iter().find(|one| one.of == stack);
+        let all = found.into_iter().flat_map(|stack| stack.resources.values());
+        all.map(|resource| (resource.id.clone(), resource.kind.clone())).collect()
+    }
+
     /// Weakens every statement and looks whether a row notices.
     pub(crate) fn mutate(&self) -> mutate::Mutation {
         mutate::run(self.worlds, &self.asked)
@@ -165,7 +175,21 @@ impl Proof<'_, '_> {
 
     /// What changed since another version of the files.
     pub(crate) fn compare(&self, older: &Proof<'_, '_>) -> Vec<compare::Shift> {
-        compare::compare(older.worlds, self.worlds, &self.asked)
+        compare::compare(
+            compare::Version { worlds: older.worlds, asked: &older.asked },
+            compare::Version { worlds: self.worlds, asked: &self.asked },
+        )
+    }
+
+    /// What of the templates and their configuration cannot be read, whatever the matrix asks: a matrix that is newer than
+    /// they are may name roles that they do not have yet.
+    pub(crate) fn unread(&self) -> Vec<Problem> {
+        let mut all = self.worlds.problems();
+        all.extend(self.worlds.ground.broken.iter().cloned());
+        all.retain(|problem| problem.file != matrix::FILE);
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// The requests for the other evaluator, as JSON.

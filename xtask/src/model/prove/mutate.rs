@@ -1,7 +1,7 @@
 //! How strong the matrix is: every statement is weakened in every way, and some row must notice.
 //!
 //! A mutant is one statement of a template changed in one way, in every stack that holds it: dropped, a condition
-//! stripped, its actions, resources or principal widened to `*`. What the other statements say about a request is
+//! stripped, one of a condition's several values dropped, its actions, resources or principal widened to `*`. What the other statements say about a request is
 //! computed once and kept, so a mutant costs one statement a row and not a world.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ use crate::model::iam::{Catalogue, Matched, Patterns, Place, Principal, Raw, Sta
 enum Change {
     Drop,
     Condition(usize),
+    /// One value of a condition that has several.
+    Value(usize, usize),
     Action,
     Resource,
     Principal,
@@ -151,7 +153,13 @@ fn changes(origin: &Origin<'_>) -> Vec<Change> {
     let Some(first) = origin.all.first() else { return Vec::new() };
     let raw = &first.raw;
     let mut all = vec![Change::Drop];
-    all.extend((0..raw.conditions.len()).map(Change::Condition));
+    for (index, condition) in raw.conditions.iter().enumerate() {
+        all.push(Change::Condition(index));
+        // Dropping the only value is stripping the condition, or a condition that never holds.
+        if condition.values.len() > 1 {
+            all.extend((0..condition.values.len()).map(|value| Change::Value(index, value)));
+        }
+    }
     if raw.actions.negated || !says_all_actions(raw) {
         all.push(Change::Action);
     }
@@ -219,6 +227,11 @@ fn weaken(statement: &Statement, change: &Change) -> Option<Statement> {
             raw.conditions.remove(*index);
         }
         Change::Condition(_) => {}
+        Change::Value(index, value) => {
+            if let Some(condition) = raw.conditions.get_mut(*index) {
+                *condition = condition.without(*value);
+            }
+        }
         Change::Action => raw.actions = star(),
         Change::Resource => raw.resources = Some(star()),
         Change::Principal => raw.principal = Some(Principal::any()),
@@ -234,6 +247,10 @@ fn name(origin: &Origin<'_>, change: &Change) -> String {
         Change::Condition(index) => conditions
             .get(*index)
             .map_or_else(String::new, |condition| format!("strip {} {}", condition.operator, condition.key)),
+        Change::Value(index, value) => conditions.get(*index).map_or_else(String::new, |condition| {
+            // By its number: the text holds account ids and regions.
+            format!("drop value {} of {} {}", value + 1, condition.operator, condition.key)
+        }),
         Change::Action => "action *".to_owned(),
         Change::Resource => "resource *".to_owned(),
         Change::Principal => "principal *".to_owned(),
@@ -257,8 +274,18 @@ fn excuse(worlds: &Worlds<'_>, out: &mut Mutation) {
                 "mutant `{wanted}` is caught by row {}: take it off the list",
                 mutant.caught_by.clone().unwrap_or_default()
             ),
+            None if turned_off(worlds, wanted) => continue,
             None => format!("there is no mutant `{wanted}`"),
         };
         out.problems.push(Problem::new(matrix::FILE, line, complaint));
     }
+}
+
+/// Whether a mutant is of a resource that a template has and no stack, because its condition holds nowhere.
+fn turned_off(worlds: &Worlds<'_>, mutant: &str) -> bool {
+    let mut words = mutant.split(' ');
+    let template = words.next().and_then(|file| worlds.ground.templates.get(file));
+    let id = words.next().and_then(|place| place.split('.').next()).unwrap_or_default();
+    let standing = worlds.all().flat_map(|world| &world.stacks).any(|stack| stack.resources.contains_key(id));
+    !standing && template.is_some_and(|template| template.root.at(&["Resources", id]).is_some())
 }

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use toml::Spanned;
 
 use super::Problem;
 use super::ask::{Asked, Worlds};
+use super::matrix;
 use crate::model::iam::{Caller, Statement};
 
 const DATA: &str = include_str!("../../../data/second-opinion.toml");
@@ -27,7 +29,7 @@ struct Agreed {
 #[serde(deny_unknown_fields)]
 struct Difference {
     /// Rows by id.
-    rows: Vec<String>,
+    rows: Vec<Spanned<String>>,
     /// The action; any where there is none.
     #[serde(default)]
     action: Option<String>,
@@ -99,12 +101,23 @@ pub(crate) fn compare(
     asked: &[Asked<'_>],
     answers: &[String],
 ) -> Result<Opinion, String> {
-    let agreed: Agreed = toml::from_str(DATA).map_err(|error| format!("{FILE}: {error}"))?;
+    compare_with(DATA, worlds, asked, answers)
+}
+
+/// The same with another list of differences.
+pub(super) fn compare_with(
+    data: &str,
+    worlds: &Worlds<'_>,
+    asked: &[Asked<'_>],
+    answers: &[String],
+) -> Result<Opinion, String> {
+    let agreed: Agreed = toml::from_str(data).map_err(|error| format!("{FILE}: {error}"))?;
     if answers.len() != asked.len() {
         return Err(format!("{} requests were asked and {} answers came", asked.len(), answers.len()));
     }
     let mut out = Opinion::default();
-    let mut used: BTreeSet<usize> = BTreeSet::new();
+    // Entry and row: each row of an entry must still differ.
+    let mut used: BTreeSet<(usize, usize)> = BTreeSet::new();
     for (one, answer) in asked.iter().zip(answers) {
         let ours = match one.verdict() {
             Ok(verdict) if verdict.allowed() => "allow",
@@ -115,17 +128,18 @@ pub(crate) fn compare(
             out.agreed += 1;
             continue;
         }
-        let id =
-            worlds.ground.matrix.rows.get(one.row).map(|row| row.id.get_ref().clone()).unwrap_or_default();
-        let known = agreed.differences.iter().position(|difference| {
-            difference.rows.contains(&id)
-                && difference.answer == *answer
+        let Some(row) = worlds.ground.matrix.rows.get(one.row) else { continue };
+        let id = row.id.get_ref();
+        let known = agreed.differences.iter().enumerate().find_map(|(index, difference)| {
+            let fits = difference.answer == *answer
                 && difference.action.as_ref().is_none_or(|action| *action == one.request.action)
-                && difference.on.as_ref().is_none_or(|end| one.request.resource.ends_with(end))
+                && difference.on.as_ref().is_none_or(|end| one.request.resource.ends_with(end));
+            let row = difference.rows.iter().position(|row| row.get_ref() == id);
+            row.filter(|_| fits).map(|row| (index, row))
         });
         match known {
-            Some(index) => {
-                used.insert(index);
+            Some(found) => {
+                used.insert(found);
                 out.expected += 1;
             }
             None => {
@@ -134,18 +148,21 @@ pub(crate) fn compare(
                     "row {id}: {} {} on {}: we say {ours}, iam-simulate says {answer}",
                     one.asker.label, request.action, request.resource
                 );
-                out.problems.push(Problem::new(super::matrix::FILE, 1, message));
+                let line = worlds.ground.matrix_line(row.id.span().start);
+                out.problems.push(Problem::new(matrix::FILE, line, message));
             }
         }
     }
     for (index, difference) in agreed.differences.iter().enumerate() {
-        if !used.contains(&index) {
-            let message = format!(
-                "the difference in rows {} ({}) is gone: take it off the list",
-                difference.rows.join(", "),
-                difference.why
-            );
-            out.problems.push(Problem::new(FILE, 1, message));
+        for (number, row) in difference.rows.iter().enumerate() {
+            if !used.contains(&(index, number)) {
+                let message = format!(
+                    "the difference in row {} ({}) is gone: take it off the list",
+                    row.get_ref(),
+                    difference.why
+                );
+                out.problems.push(Problem::new(FILE, matrix::line(data, row.span().start), message));
+            }
         }
     }
     Ok(out)

@@ -18,6 +18,8 @@ pub(crate) struct Checked {
     pub(crate) id: String,
     /// The row in words.
     pub(crate) says: String,
+    /// The name of the target account it was asked for; of requests that are the same for all of them, the first.
+    pub(crate) target: String,
     /// Who asked.
     pub(crate) who: String,
     /// What.
@@ -41,21 +43,24 @@ pub(crate) struct Checked {
 pub(crate) fn requests<'w>(worlds: &'w Worlds<'_>) -> (Vec<Asked<'w>>, Vec<Problem>) {
     let mut asked = Vec::new();
     let mut problems = Vec::new();
-    let text = worlds.ground.files.get("access-matrix.toml").map(String::as_str).unwrap_or_default();
     for (number, row) in worlds.ground.matrix.rows.iter().enumerate() {
         let before = asked.len();
         let complained = problems.len();
         let mut complain = |start: usize, message: String| {
             problems.push(Problem::new(
                 matrix::FILE,
-                matrix::line(text, start),
+                worlds.ground.matrix_line(start),
                 format!("row {}: {message}", row.id.get_ref()),
             ));
         };
-        expand(worlds, number, row, &mut asked, &mut complain);
-        if asked.len() == before && problems.len() == complained {
+        let wanted = expand(worlds, number, row, &mut asked, &mut complain);
+        if wanted && asked.len() == before && problems.len() == complained {
             let message = format!("row {}: it asks nothing", row.id.get_ref());
-            problems.push(Problem::new(matrix::FILE, matrix::line(text, row.id.span().start), message));
+            problems.push(Problem::new(
+                matrix::FILE,
+                worlds.ground.matrix_line(row.id.span().start),
+                message,
+            ));
         }
     }
     problems.sort();
@@ -65,24 +70,35 @@ pub(crate) fn requests<'w>(worlds: &'w Worlds<'_>) -> (Vec<Asked<'w>>, Vec<Probl
 
 type Complain<'c> = &'c mut dyn FnMut(usize, String);
 
+/// The requests of one row. Whether there should be any: what the row is about may be turned off everywhere.
 fn expand<'w>(
     worlds: &'w Worlds<'_>,
     number: usize,
     row: &Row,
     asked: &mut Vec<Asked<'w>>,
     complain: Complain<'_>,
-) {
+) -> bool {
     let variant = row.variant.as_ref().map_or(USUAL, |variant| variant.get_ref().as_str());
     if let Some(named) = &row.variant
         && !worlds.ground.matrix.variants.contains_key(variant)
     {
         complain(named.span().start, unknown("variant", variant, worlds.ground.matrix.variants.keys()));
-        return;
+        return true;
     }
-    let Some(world) = worlds.get(variant, "") else { return };
+    if let Some(env) = &row.env
+        && !worlds.ground.config.targets().any(|target| target == env.get_ref())
+    {
+        let targets: Vec<String> = worlds.ground.config.targets().map(ToOwned::to_owned).collect();
+        complain(env.span().start, unknown("target account", env.get_ref(), targets.iter()));
+        return true;
+    }
+    let Some(world) = worlds.get(variant, "") else { return true };
     let mut seen = BTreeSet::new();
     let mut present = false;
     for env in worlds.ground.config.targets() {
+        if row.env.as_ref().is_some_and(|only| only.get_ref() != env) {
+            continue;
+        }
         if let Some(path) = &row.only_with {
             let (of, id) = path.get_ref().split_once('.').unwrap_or((path.get_ref(), ""));
             if !world.stack_for(of, env).is_some_and(|stack| stack.resources.contains_key(id)) {
@@ -103,8 +119,12 @@ fn expand<'w>(
         }
     }
     if let (Some(path), false) = (&row.only_with, present) {
-        complain(path.span().start, format!("no template has `{}` in any target account", path.get_ref()));
+        if worlds.ground.is_written(path.get_ref()) {
+            return false;
+        }
+        complain(path.span().start, format!("no template has `{}`", path.get_ref()));
     }
+    true
 }
 
 /// A row in one target account.
@@ -183,6 +203,7 @@ impl<'w> OneEnv<'_, 'w, '_> {
         match Request::new(&asker.caller, action, resource, &owner, &self.world.setting, given) {
             Ok(request) => self.asked.push(Asked {
                 row: self.number,
+                env: self.env.to_owned(),
                 asker: Rc::clone(asker),
                 request,
                 only: self.row.only,
@@ -235,7 +256,8 @@ pub(crate) fn check(worlds: &Worlds<'_>, asked: &[Asked<'_>]) -> (Vec<Checked>, 
         match one.verdict() {
             Ok(verdict) => all.push(checked(row, one, &verdict)),
             Err(error) => {
-                problems.push(Problem::new(matrix::FILE, 1, format!("row {}: {error}", row.id.get_ref())))
+                let line = worlds.ground.matrix_line(row.id.span().start);
+                problems.push(Problem::new(matrix::FILE, line, format!("row {}: {error}", row.id.get_ref())));
             }
         }
     }
@@ -249,6 +271,7 @@ fn checked(row: &Row, one: &Asked<'_>, verdict: &Verdict) -> Checked {
     Checked {
         id: row.id.get_ref().clone(),
         says: row.says.clone(),
+        target: one.env.clone(),
         who: one.asker.label.clone(),
         action: one.request.action.clone(),
         on: one.request.resource.clone(),

@@ -5,17 +5,23 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::matrix::{Matrix, Variant};
+use super::places::{Places, STACKS};
 use super::policies::{check_size, policies};
 use super::stack::{Stack, Template};
 use super::types::Types;
 use super::{Files, Problem};
 use crate::model::config::{Config, DeployedBy, Instance, Parameter};
-use crate::model::iam::{Guard, Kind, Limit, Place, Setting, Statement};
+use crate::model::iam::{Effect, Guard, Kind, Limit, Place, Setting, Statement};
 use crate::model::plan;
 use crate::model::template::{Node, Pseudo};
 
 /// CloudFormation's limit for a template in a request ("CloudFormation quotas").
 const MAX_TEMPLATE: usize = 51_200;
+
+/// Source: AWS Organizations, "SCP evaluation": an action must be allowed at every level, and FullAWSAccess, which allows
+/// everything, stays attached beside our file.
+const ALLOW_IN_SCP: &str = "an Allow of a service control policy adds nothing beside FullAWSAccess, and without that it \
+                            would shut out all that it does not name: only Deny is evaluated, so take it out";
 
 /// A role of a template.
 #[derive(Debug)]
@@ -59,6 +65,8 @@ pub(crate) struct World {
     pub(crate) problems: Vec<Problem>,
     /// The stacks that roles deploy: the stack's number and the role's ARN.
     pub(crate) deployed: Vec<(usize, String)>,
+    /// The same before the policies are read: the stack's number and the number of the matrix's deployment.
+    pending: Vec<(usize, usize)>,
 }
 
 /// What worlds are made of.
@@ -75,6 +83,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) templates: BTreeMap<String, Rc<Template>>,
     /// The templates that do not.
     pub(crate) broken: Vec<Problem>,
+    /// Where things stand in `cfn/stacks.toml`.
+    places: Places,
     /// The number of the next statement, in whatever world.
     pub(crate) next: Cell<usize>,
 }
@@ -84,6 +94,7 @@ impl<'a> Ground<'a> {
     pub(crate) fn new(config: &'a Config, matrix: &'a Matrix, types: &'a Types, files: &'a Files) -> Self {
         let mut templates = BTreeMap::new();
         let mut broken = Vec::new();
+        let places = Places::new(files.get("stacks.toml").map(String::as_str).unwrap_or_default());
         for stack in &config.stacks {
             if templates.contains_key(&stack.template) {
                 continue;
@@ -91,8 +102,8 @@ impl<'a> Ground<'a> {
             let read = match files.get(&stack.template) {
                 Some(text) => Template::read(&stack.template, text),
                 None => Err(Problem::new(
-                    "cfn/stacks.toml",
-                    1,
+                    STACKS,
+                    places.template(&stack.name),
                     format!("there is no template cfn/{}", stack.template),
                 )),
             };
@@ -110,7 +121,22 @@ impl<'a> Ground<'a> {
                 Err(problem) => broken.push(problem),
             }
         }
-        Self { config, matrix, types, files, templates, broken, next: Cell::new(0) }
+        Self { config, matrix, types, files, templates, broken, places, next: Cell::new(0) }
+    }
+
+    /// The line of a byte of the matrix.
+    pub(super) fn matrix_line(&self, start: usize) -> usize {
+        super::matrix::line(
+            self.files.get("access-matrix.toml").map(String::as_str).unwrap_or_default(),
+            start,
+        )
+    }
+
+    /// Whether the template of a stack has a resource, given as `stack.LogicalId`, under whatever condition.
+    pub(super) fn is_written(&self, path: &str) -> bool {
+        let (of, id) = path.split_once('.').unwrap_or((path, ""));
+        let template = self.config.stack(of).and_then(|stack| self.templates.get(&stack.template));
+        template.is_some_and(|template| template.root.at(&["Resources", id]).is_some())
     }
 
     pub(super) fn id(&self) -> usize {
@@ -152,7 +178,7 @@ impl World {
                 region: config.region.clone(),
                 partition: partition.to_owned(),
                 url_suffix: pseudo.url_suffix().to_owned(),
-                organization: variant.organization.clone(),
+                organization: variant.organization.clone().or_else(|| config.organization_id.clone()),
                 accounts: config.accounts.values().map(|account| account.id.clone()).collect(),
             },
             accounts: config
@@ -169,6 +195,7 @@ impl World {
             scps: Vec::new(),
             problems: ground.broken.clone(),
             deployed: Vec::new(),
+            pending: Vec::new(),
         };
         let builder = Builder { ground, config: &config, variant, pseudo, everything };
         builder.stacks(&mut world);
@@ -224,18 +251,18 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn stacks(&self, world: &mut World) {
         let waves = plan::waves(self.config).unwrap_or_else(|circle| {
-            world.problems.push(Problem::new("cfn/stacks.toml", 1, circle.to_string()));
+            world.problems.push(Problem::new(STACKS, 1, circle.to_string()));
             Vec::new()
         });
         for instance in waves.into_iter().flatten().chain(self.config.instances(DeployedBy::Pipeline)) {
             let name = self.config.stack_name(&instance);
             self.stack(world, &instance, name, &BTreeMap::new());
         }
-        for deployment in &self.ground.matrix.deployments {
+        for (number, deployment) in self.ground.matrix.deployments.iter().enumerate() {
             let of = deployment.stack.get_ref();
             let accounts = self.config.stack(of).map(|stack| stack.accounts.clone());
             let Some(accounts) = accounts else {
-                let line = self.line(deployment.stack.span().start);
+                let line = self.ground.matrix_line(deployment.stack.span().start);
                 world.problems.push(Problem::new(
                     super::matrix::FILE,
                     line,
@@ -262,15 +289,10 @@ impl Builder<'_> {
                 };
                 // Whether the role exists is known once the policies are read; its ARN is looked up then.
                 if let Some(index) = index {
-                    world.deployed.push((index, format!("{}|{}", deployment.role, deployment.optional)));
+                    world.pending.push((index, number));
                 }
             }
         }
-    }
-
-    fn line(&self, start: usize) -> usize {
-        let text = self.ground.files.get("access-matrix.toml").map(String::as_str).unwrap_or_default();
-        super::matrix::line(text, start)
     }
 
     fn stack(&self, world: &mut World, instance: &Instance, name: String, over: &BTreeMap<String, String>) {
@@ -293,8 +315,8 @@ impl Builder<'_> {
                     given.insert(key, value);
                 }
                 None => world.problems.push(Problem::new(
-                    "cfn/stacks.toml",
-                    1,
+                    STACKS,
+                    self.ground.places.parameter(&instance.stack, &instance.account, &key),
                     format!(
                         "parameter {key} of {}@{}: the output it takes is not there",
                         instance.stack, instance.account
@@ -335,7 +357,7 @@ impl Builder<'_> {
             let (start, name) = (name.span().start, name.get_ref());
             let file = format!("cfn/{name}");
             let Some(text) = self.ground.files.get(name) else {
-                let line = self.line(start);
+                let line = self.ground.matrix_line(start);
                 world.problems.push(Problem::new(
                     super::matrix::FILE,
                     line,
@@ -370,6 +392,9 @@ impl Builder<'_> {
                     self.ground.id(),
                 );
                 match parsed {
+                    Ok(statement) if statement.raw.effect == Effect::Allow => {
+                        world.problems.push(Problem::new(&file, node.line, ALLOW_IN_SCP));
+                    }
                     Ok(statement) => statements.push(statement),
                     Err(wrong) => {
                         world.problems.extend(wrong.into_iter().map(|w| Problem::new(&file, node.line, w)))
@@ -399,16 +424,18 @@ impl Builder<'_> {
         }
         world.problems.append(&mut problems);
         let mut deployed = Vec::new();
-        for (index, wanted) in std::mem::take(&mut world.deployed) {
-            let (path, optional) = wanted.split_once('|').unwrap_or((&wanted, "false"));
+        for (index, number) in std::mem::take(&mut world.pending) {
+            let Some(deployment) = self.ground.matrix.deployments.get(number) else { continue };
+            let path = deployment.role.get_ref();
             let account = world.stacks.get(index).map(|stack| stack.account.clone()).unwrap_or_default();
             match world.role_arn(path, &account) {
                 Some(arn) => deployed.push((index, arn.to_owned())),
-                None if optional == "true" => {}
+                None if deployment.optional => {}
                 None => {
                     let message =
                         format!("no template has the role `{path}` in {account}, which deploys a stack");
-                    world.problems.push(Problem::new(super::matrix::FILE, 1, message));
+                    let line = self.ground.matrix_line(deployment.role.span().start);
+                    world.problems.push(Problem::new(super::matrix::FILE, line, message));
                 }
             }
         }

@@ -1,0 +1,142 @@
+//! Holds the data of `prove` to those who know: AWS's resource schemas, and SAM's own translator. Both come with the Python
+//! environment that `check` and `setup` install; without it the tests say that they are skipped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::read;
+use crate::model::{config, prove};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The Python of the environment, where it has the package.
+fn python(package: &str) -> Option<PathBuf> {
+    let dir = std::env::var_os("CAUSEWAY_VENV_DIR")
+        .map_or_else(|| root().join("target/causeway/venv"), PathBuf::from);
+    let python = dir.join("bin/python");
+    let probe = std::process::Command::new(&python).args(["-c", &format!("import {package}")]).output();
+    if probe.is_ok_and(|ended| ended.status.success()) {
+        return Some(python);
+    }
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {} has no {package}", dir.display());
+    None
+}
+
+fn run(python: &Path, script: &str, arguments: &[&str]) -> Value {
+    let mut command = std::process::Command::new(python);
+    // A region must be set; nothing is asked of it.
+    command.args(["-c", script]).args(arguments).env("AWS_DEFAULT_REGION", "eu-central-1");
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    serde_json::from_slice(&ended.stdout).unwrap()
+}
+
+const SAM: &str = r#"
+import json, sys
+import cfnlint.decode.cfn_yaml
+from samtranslator.translator.transform import transform
+
+class NoPolicies:
+    def load(self):
+        return {}
+
+template = json.loads(json.dumps(cfnlint.decode.cfn_yaml.load(sys.argv[1])))
+for resource in template["Resources"].values():
+    if "CodeUri" in resource.get("Properties", {}):
+        resource["Properties"]["CodeUri"] = "s3://bucket/key"
+made = transform(template, {}, NoPolicies())
+print(json.dumps({name: resource["Type"] for name, resource in made["Resources"].items()}))
+"#;
+
+#[test]
+fn our_table_makes_what_sam_makes() {
+    let Some(python) = python("samtranslator, cfnlint") else { return };
+    let template = root().join("cfn/app.yaml");
+    let made = run(&python, SAM, &[&template.display().to_string()]);
+    let theirs: BTreeSet<(String, String)> = made
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(id, kind)| {
+            let kind = kind.as_str().unwrap();
+            // A version's id ends in ten characters of a digest, so that new code makes a new version.
+            let cut = if kind == "AWS::Lambda::Version" { id.len() - 10 } else { id.len() };
+            (id[..cut].to_owned(), kind.to_owned())
+        })
+        .collect();
+    let files = read(&root().join("cfn")).unwrap();
+    let config = config::parse(&files["stacks.toml"]).unwrap();
+    let ours = prove::with(&files, &config, |proof| proof.resources("app")).unwrap();
+    let ours: BTreeSet<(String, String)> = ours.into_iter().collect();
+    assert!(theirs.len() > 40, "{}", theirs.len());
+    assert_eq!(ours, theirs);
+}
+
+const SCHEMAS: &str = r#"
+import glob, json, os, sys
+import cfnlint
+folder = os.path.join(os.path.dirname(cfnlint.__file__), "data", "schemas")
+wanted = set(sys.argv[1:])
+with open(os.path.join(folder, "providers", "us-east-1.json")) as file:
+    names = json.load(file)
+found = {}
+for kind in wanted & set(names):
+    with open(os.path.join(folder, "resources", names[kind] + ".json")) as file:
+        schema = json.load(file)
+    handlers = schema.get("handlers", {})
+    calls = {name: handlers.get(name, {}).get("permissions", []) for name in ("create", "update", "delete")}
+    calls["tag"] = (schema.get("tagging") or {}).get("permissions", [])
+    calls["read"] = [call for name in ("read", "list") for call in handlers.get(name, {}).get("permissions", [])]
+    found[kind] = calls
+print(json.dumps(found))
+"#;
+
+#[test]
+fn every_resource_type_is_held_to_the_schema_of_aws() {
+    let data = std::fs::read_to_string(root().join("xtask/data/resource-types.toml")).unwrap();
+    let types: BTreeMap<String, toml::Value> = toml::from_str(&data).unwrap();
+    let Some(python) = python("cfnlint") else { return };
+    let names: Vec<&str> = types.keys().map(String::as_str).collect();
+    let schemas = run(&python, SCHEMAS, &names);
+    let action = |call: &toml::Value| call.as_str().unwrap().split(' ').next().unwrap().to_owned();
+    let list = |entry: &toml::Value, key: &str| -> BTreeSet<String> {
+        entry.get(key).and_then(toml::Value::as_array).into_iter().flatten().map(action).collect()
+    };
+    let inner = |entry: &toml::Value, table: &str, key: &str| -> BTreeSet<String> {
+        let tables = entry.get(table).and_then(toml::Value::as_array).into_iter().flatten();
+        tables.flat_map(|one| list(one, key)).collect()
+    };
+    let mut wrong = Vec::new();
+    for (kind, entry) in &types {
+        let listed: BTreeSet<String> =
+            ["create", "update", "delete", "tag"].iter().flat_map(|key| list(entry, key)).collect();
+        let mut all = listed.clone();
+        all.extend(inner(entry, "needs", "do"));
+        all.extend(inner(entry, "apart", "calls"));
+        let calls = |handler: &str| -> BTreeSet<String> {
+            let found = schemas[kind][handler].as_array().into_iter().flatten();
+            found.map(|call| call.as_str().unwrap().to_owned()).collect()
+        };
+        let writes: BTreeSet<String> =
+            ["create", "update", "delete", "tag"].into_iter().flat_map(calls).collect();
+        let known: BTreeSet<String> = writes.iter().cloned().chain(calls("read")).collect();
+        wrong.extend(writes.difference(&all).map(|call| format!("{kind}: {call} of the schema is left out")));
+        if entry.get("source").is_none() {
+            if writes.is_empty() {
+                wrong.push(format!("{kind}: the schema names no calls, so the entry needs a `source`"));
+            }
+            wrong.extend(
+                listed
+                    .difference(&known)
+                    .map(|call| format!("{kind}: {call} is not of the schema, so it needs a `source`")),
+            );
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(types.len() > 20);
+}

@@ -1,0 +1,119 @@
+//! What a change newly allows, wherever it is written; and the list of differences with the other evaluator.
+
+use super::*;
+
+fn shifts(old: &Files, new: &Files) -> Vec<compare::Shift> {
+    with(new, &config_of(new), |new| with(old, &config_of(old), |old| new.compare(old)).unwrap()).unwrap()
+}
+
+#[test]
+fn what_a_group_may_newly_do_is_told() {
+    let wide = edited(
+        "pipeline.yaml",
+        "              - codepipeline:GetPipeline\n",
+        "              - codepipeline:*\n",
+    );
+    let all = shifts(&files(), &wide);
+    let one = all.iter().find(|one| one.widened && one.who == "approver").unwrap();
+    assert!(one.actions.contains(&"codepipeline:UpdatePipeline".to_owned()), "{one:?}");
+    assert!(one.by.contains("ApproverPolicy.SeePipeline") && one.setting.is_empty(), "{one:?}");
+    let back = shifts(&wide, &files());
+    assert!(back.iter().any(|one| !one.widened && one.who == "approver"), "{back:?}");
+}
+
+#[test]
+fn a_group_that_the_matrix_does_not_name_is_asked_too() {
+    let group = "  Admins:\n    Type: AWS::IAM::Group\n    Properties:\n      ManagedPolicyArns:\n        - !Ref ApproverPolicy\n\n  ApprovalTopic:\n";
+    let all = shifts(&files(), &edited("pipeline.yaml", "  ApprovalTopic:\n", group));
+    let approves = |one: &&compare::Shift| one.actions.contains(&"codepipeline:PutApprovalResult".to_owned());
+    let one = all.iter().find(approves).unwrap();
+    assert!(one.widened && one.who == "Admins", "{one:?}");
+}
+
+#[test]
+fn a_wider_boundary_is_told() {
+    let at = "            Action: codedeploy:PutLifecycleEventHookExecutionStatus";
+    let wide = |action: &str| {
+        format!(
+            "            Action: '{action}'\n            Resource: '*'\n          - Sid: More\n            Effect: Allow\n{at}"
+        )
+    };
+    // `*` of a boundary is bounded by nothing but denials of its own.
+    let all = shifts(&files(), &edited("target-roles.yaml", at, &wide("iam:*")));
+    let one = all.iter().find(|one| one.widened && one.who == "star (prod)").unwrap();
+    assert!(one.actions.iter().any(|action| action.starts_with("iam:")), "{one:?}");
+    let all = shifts(&files(), &edited("target-roles.yaml", at, &wide("kms:*")));
+    assert!(
+        all.iter().any(|one| one.widened && one.who == "star (dev)"),
+        "a service that no row asks about: {all:?}"
+    );
+}
+
+#[test]
+fn a_statement_gone_from_the_organization_is_told_with_its_setting() {
+    let mut fewer = files();
+    let mut policy: Value = serde_json::from_str(&fewer["scp-names.json"]).unwrap();
+    policy["Statement"].as_array_mut().unwrap().retain(|one| one["Sid"] != "OnlyApproversApprove");
+    fewer.insert("scp-names.json".to_owned(), policy.to_string());
+    let all = shifts(&files(), &fewer);
+    let one = all.iter().find(|one| one.who == "build-admin (build)").unwrap();
+    assert!(one.widened && one.setting == "scp", "{one:?}");
+    assert!(one.actions.contains(&"codepipeline:PutApprovalResult".to_owned()), "{one:?}");
+    assert!(one.by.contains("no longer denied by") && one.by.contains("OnlyApproversApprove"), "{one:?}");
+    assert!(one.sentence().contains(", in the setting `scp` — "), "{}", one.sentence());
+    // And one that shuts out more than it did.
+    let other = edited(
+        "build-base.yaml",
+        "aws:PrincipalOrgID: !Ref OrganizationId",
+        "aws:PrincipalOrgID: o-zzzzzzzzzz",
+    );
+    let all = shifts(&files(), &other);
+    let one = all.iter().find(|one| one.who == "ActionRole (prod)").unwrap();
+    assert!(!one.widened && one.setting == "organization", "{one:?}");
+    assert!(one.by.contains("ArtifactBucketPolicy.OrganizationOnly"), "{one:?}");
+}
+
+#[test]
+fn what_cannot_be_read_in_the_other_version_is_known() {
+    let broken = edited("pipeline.yaml", "Resource: !Ref ConnectionArn", "Resource: !Ref ConectionArn");
+    let unread = with(&broken, &config_of(&broken), |proof| proof.unread()).unwrap();
+    assert_eq!(unread.len(), 1, "{unread:?}");
+    assert!(unread[0].file == "cfn/pipeline.yaml" && unread[0].line > 1);
+    // A row of a newer matrix that names what is not there yet is no such thing.
+    let newer = edited("access-matrix.toml", "\"target-roles.ActionRole\"", "\"target-roles.NewRole\"");
+    assert_eq!(with(&newer, &config_of(&newer), |proof| proof.unread()).unwrap(), []);
+}
+
+#[test]
+fn a_difference_that_is_not_listed_and_one_that_is_gone_are_named_row_by_row() {
+    let files = files();
+    let line = |text: &str| {
+        files["access-matrix.toml"][..files["access-matrix.toml"].find(text).unwrap()].matches('\n').count()
+            + 1
+    };
+    with(&files, &config_of(&files), |proof| {
+        let word = |one: &ask::Asked<'_>| if one.verdict().unwrap().allowed() { "allow" } else { "deny" };
+        let mut answers: Vec<String> = proof.asked.iter().map(|one| word(one).to_owned()).collect();
+        let compare = |data: &str, answers: &[String]| {
+            opinion::compare_with(data, proof.worlds, &proof.asked, answers).unwrap()
+        };
+        let same = compare("", &answers);
+        assert_eq!((same.agreed, same.expected, same.problems), (answers.len(), 0, Vec::new()));
+        let first = &proof.worlds.ground.matrix.rows[0];
+        assert_eq!(first.id.get_ref(), "A1");
+        for (answer, _) in answers.iter_mut().zip(&proof.asked).filter(|(_, one)| one.row == 0) {
+            "deny".clone_into(answer);
+        }
+        let unknown = compare("", &answers);
+        let problem = unknown.problems.first().unwrap();
+        assert_eq!((problem.file.as_str(), problem.line), (matrix::FILE, line("\"A1\"")));
+        assert!(problem.message.contains("we say allow, iam-simulate says deny"), "{problem}");
+        let listed = "[[differences]]\nrows = [\"A1\",\n  \"A2\"]\nanswer = \"deny\"\nwhy = \"so\"\n";
+        let gone = compare(listed, &answers);
+        assert!(gone.expected > 0);
+        let wanted =
+            "xtask/data/second-opinion.toml:3: the difference in row A2 (so) is gone: take it off the list";
+        assert_eq!(gone.problems.iter().map(Problem::to_string).collect::<Vec<_>>(), [wanted]);
+    })
+    .unwrap();
+}
