@@ -320,8 +320,7 @@ async fn act(
     if !dangers.iter().all(shown) {
         // Only the change set knows what must be replaced, and no plan could have shown it.
         out.rest();
-        out.say("The change set endangers data, which the plan could not tell:");
-        out.changes(&dangers);
+        out.approval("The change set endangers data, which the plan could not tell:", &dangers);
         let answer = out.confirm("Deploy this all the same?");
         if !matches!(answer, Ok(true)) {
             stacks.delete_change_set(&set.id, stack).await?;

@@ -272,7 +272,7 @@ impl Builder<'_> {
             };
             for account in accounts {
                 // What may be absent stands only where the role that deploys it is made, as whatever else goes with it.
-                let made = deployment.role.split_once('.').is_some_and(|(of, id)| {
+                let made = deployment.role.get_ref().split_once('.').is_some_and(|(of, id)| {
                     world.stack_for(of, &account).is_some_and(|stack| stack.resources.contains_key(id))
                 });
                 if deployment.optional && !made {
