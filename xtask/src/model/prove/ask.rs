@@ -115,8 +115,10 @@ impl World {
     /// The account that a resource belongs to; `own` where neither its ARN nor a template says.
     pub(crate) fn owner<'a>(&'a self, resource: &'a str, own: &'a str) -> &'a str {
         let bucket = resource.split('/').next().unwrap_or(resource);
-        if let Some(account) = self.buckets.get(bucket) {
-            return account;
+        if let Some(accounts) = self.buckets.get(bucket) {
+            // Names that are made up are the same in every account; in AWS they never are.
+            let is_own = accounts.iter().any(|account| account == own);
+            return accounts.first().filter(|_| !is_own).map_or(own, String::as_str);
         }
         let account = resource.split(':').nth(4).unwrap_or_default();
         if account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()) { account } else { own }

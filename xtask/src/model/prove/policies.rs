@@ -27,7 +27,9 @@ pub(super) fn policies(world: &mut World, ground: &Ground<'_>, index: usize) {
     world.roles.extend(out.roles);
     world.managed.extend(out.managed);
     world.groups.extend(out.groups);
-    world.buckets.extend(out.buckets);
+    for (arn, account) in out.buckets {
+        world.buckets.entry(arn).or_default().push(account);
+    }
     world.problems.extend(out.problems);
     for (arn, guard, mut statements) in out.guards {
         let entry = world.guards.entry(arn).or_insert_with(|| (guard, Vec::new()));

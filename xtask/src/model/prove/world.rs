@@ -57,8 +57,8 @@ pub(crate) struct World {
     pub(crate) guards: BTreeMap<String, (Guard, Vec<Statement>)>,
     /// Managed policies of groups by `(stack number, logical id)`.
     pub(crate) groups: BTreeMap<(usize, String), Vec<String>>,
-    /// The account of each bucket, by ARN.
-    pub(crate) buckets: BTreeMap<String, String>,
+    /// The accounts that have a bucket of each ARN.
+    pub(crate) buckets: BTreeMap<String, Vec<String>>,
     /// Service control policies of our accounts.
     pub(crate) scps: Vec<Vec<Statement>>,
     /// What is wrong with the files.
