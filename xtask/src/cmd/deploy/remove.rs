@@ -9,6 +9,7 @@ use crate::cmd::destroy::{self, Leftover};
 use crate::cmd::{AfterChanges, Context, Outcome};
 use crate::model::isolated::OWNER;
 use crate::model::line::Line;
+use crate::model::retained::{Fate, fate};
 use crate::model::verdict::{ExitCode, Verdict};
 
 /// Removes one isolated stack, and what it or an earlier one of its name left.
@@ -29,7 +30,8 @@ pub(super) async fn run(
     for (name, physical) in stacks.left_behind(stack).await? {
         let known = found.iter().flat_map(|found| found.leftovers()).any(|left| left.id() == physical.id);
         // A name may be the beginning of another's here.
-        if name == stack && !known && !physical.id.is_empty() {
+        let removable = fate(&physical.resource_type) != Fate::Stays;
+        if name == stack && removable && !known && !physical.id.is_empty() {
             orphans.extend(destroy::leftover(account, stack, &physical).await?);
         }
     }
