@@ -15,9 +15,9 @@ use crate::clock::Stopwatch;
 use crate::local::install::{self, Set};
 use crate::local::paths::Paths;
 use crate::local::resident::{self, Keep};
+use crate::model::contract::missing;
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step, tenths};
-use crate::model::contract::missing;
 use crate::model::verdict::Verdict;
 use crate::shell::{describe, program, show};
 
