@@ -232,7 +232,7 @@ fn protected_routes_of_prod_want_the_right_signature(project: &Project, aws: &Cl
     assert_eq!(found["prod by the test role"], "AccessDenied");
     assert_eq!(found["dev by the test role"], true);
     let refused = test_prod(project, aws, &found["test"]);
-    assert_eq!(refused.code, 4, "{}", refused.error());
+    assert_eq!(refused.code, 1, "{}", refused.error());
     assert!(refused.error().contains("causeway-eu-central-1-api-client"), "{}", refused.error());
 
     // With the right to enter prod, too, everything that the tests do is answered there.
