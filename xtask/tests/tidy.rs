@@ -130,7 +130,7 @@ fn only_aws_names_the_sdks() {
 #[test]
 fn main_is_a_table_of_contents() {
     let main = std::fs::read_to_string(root().join("xtask/src/main.rs")).unwrap();
-    assert!(main.lines().count() < 90, "main.rs has {} lines", main.lines().count());
+    assert!(main.lines().count() < 80, "main.rs has {} lines", main.lines().count());
     assert_eq!(main.matches("fn ").count(), 1, "main.rs holds no logic");
 }
 
@@ -244,8 +244,12 @@ fn every_dependency_says_why_it_is_there() {
     for row in section.lines().map(str::trim).filter(|row| !row.is_empty()) {
         if row.starts_with('#') {
             explained = true;
-        } else if !explained {
-            complaints.push(format!("Cargo.toml: {row} stands below no explanation"));
+        } else {
+            if !explained {
+                complaints.push(format!("Cargo.toml: {row} stands below no explanation"));
+            }
+            // One line of reasons for one dependency.
+            explained = false;
         }
     }
     hold(&complaints);

@@ -139,6 +139,7 @@ impl Checks {
         match cloud {
             Ok(cloud) => {
                 command.env("CAUSEWAY_TEST_DYNAMODB", cloud.state().endpoint());
+                command.env("CAUSEWAY_TEST_DYNAMODB_SECRET", &cloud.state().root_secret);
                 command.env("SSL_CERT_FILE", paths.bundle());
                 command.env("CAUSEWAY_VENV_DIR", paths.venv());
                 self.part("tests", Ok(command)).await;

@@ -88,7 +88,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
-    confirm(&context, &config.project, args.confirm_delete.as_deref())?;
+    confirm(&context, &config.project, args.confirm_delete.as_deref()).await?;
     let mut changed = Vec::new();
     let mut remains = Vec::new();
     for wave in &order {
@@ -98,7 +98,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             }
         }
     }
-    if let Err(source) = remove_leftovers(&orphans, &mut changed, &mut remains).await {
+    if let Err(source) = remove_leftovers(&context, &orphans, &mut changed, &mut remains).await {
         return Err(AfterChanges { changed, source }.into());
     }
     for line in &remains {
@@ -249,7 +249,7 @@ impl Leftover {
 }
 
 /// The project's name must be typed or given: this is not taken back by anything.
-fn confirm(context: &Context, project: &str, given: Option<&str>) -> Result<(), Fault> {
+async fn confirm(context: &Context, project: &str, given: Option<&str>) -> Result<(), Fault> {
     let wrong = |why: &str| {
         Fault::usage("remove everything", project)
             .why(why)
@@ -257,9 +257,10 @@ fn confirm(context: &Context, project: &str, given: Option<&str>) -> Result<(), 
     };
     let typed = match given {
         Some(given) => given.to_owned(),
-        None if context.out.is_interactive() => context
-            .out
-            .ask(&format!("This cannot be undone. Type the project's name ({project}) to remove all of it:")),
+        None if context.out.is_interactive() => {
+            let question = "This cannot be undone. Type the project's name";
+            context.out.ask(&format!("{question} ({project}) to remove all of it:")).await
+        }
         None => {
             return Err(wrong("there is no terminal to type the project's name in, and --yes is not enough"));
         }
@@ -276,6 +277,8 @@ async fn remove(
 ) -> anyhow::Result<()> {
     let (stacks, teardown) = (Stacks::new(&found.account), Teardown::new(&found.account));
     context.out.spin(&format!("remove {} in {}", found.name, found.account.name));
+    let name = format!("{}/{}", found.account.name, found.name);
+    context.changes.begin(&name);
     for bucket in &found.buckets {
         teardown.empty_bucket(bucket).await?;
     }
@@ -288,12 +291,14 @@ async fn remove(
             .next("remove what blocks it, and run the same command again; it goes on where it stopped")
             .into());
     }
-    changed.push(format!("{}/{}", found.account.name, found.name));
-    remove_leftovers(&found.leftovers, changed, remains).await
+    context.changes.done(&name);
+    changed.push(name);
+    remove_leftovers(context, &found.leftovers, changed, remains).await
 }
 
 /// Removes what outlives its stack.
 async fn remove_leftovers(
+    context: &Context,
     leftovers: &[Leftover],
     changed: &mut Vec<String>,
     remains: &mut Vec<String>,
@@ -301,23 +306,25 @@ async fn remove_leftovers(
     for leftover in leftovers {
         let teardown = Teardown::new(&leftover.account);
         let name = format!("{}/{}", leftover.account.name, leftover.id);
+        context.changes.begin(&name);
         match leftover.fate {
             Fate::Bucket => {
                 teardown.empty_bucket(&leftover.id).await?;
                 teardown.delete_bucket(&leftover.id).await?;
-                changed.push(name);
             }
-            Fate::Table => {
-                teardown.delete_table(&leftover.id).await?;
-                changed.push(name);
-            }
+            Fate::Table => teardown.delete_table(&leftover.id).await?,
             Fate::Key => {
                 let until = teardown.schedule_key_deletion(&leftover.id, KEY_DAYS).await?;
                 remains.push(format!("key {name}: disabled now, gone on {until}; `aws kms cancel-key-deletion` takes it back until then"));
-                changed.push(name);
             }
-            Fate::Stays => remains.push(format!("{} {name}", leftover.resource_type)),
+            Fate::Stays => {
+                context.changes.unchanged(&name);
+                remains.push(format!("{} {name}", leftover.resource_type));
+                continue;
+            }
         }
+        context.changes.done(&name);
+        changed.push(name);
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! It never reaches AWS: its clients are made for the local cloud's endpoint alone, and what it starts sees nothing of
 //! the caller's AWS environment.
 
+mod settle;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use crate::build::{broken, cargo, git};
 use crate::clock::Stopwatch;
 use crate::local::control::Control;
 use crate::local::paths::Paths;
-use crate::local::pipeline::{self, Decide, Ended, Order, World};
+use crate::local::pipeline::{self, Decide, Ended, Order, World, decided};
 use crate::local::resident::{self, Found, Keep};
 use crate::local::state::{State, quoted};
 use crate::model::changeset::{Change, summary};
@@ -118,7 +120,11 @@ async fn rehearse(
     paths: &Paths,
     found: &Found,
 ) -> anyhow::Result<Outcome> {
-    let world = LocalWorld { endpoint: found.state().endpoint(), bundle: paths.bundle() };
+    let world = LocalWorld {
+        endpoint: found.state().endpoint(),
+        bundle: paths.bundle(),
+        root_secret: found.state().root_secret.clone(),
+    };
     let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
     let accounts = Accounts::open(config, &options).await?;
     let control = Control::new(paths, found.state())?;
@@ -175,6 +181,7 @@ async fn rehearse(
     context.out.note(format!(
         "  functions are built for this machine ({host}, profile {PROFILE}), since it runs them; a release is for arm64"
     ));
+    settle::app_stacks(context, config, &accounts).await?;
     rehearsal.baseline(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
     let (ended, watched) =
@@ -221,14 +228,15 @@ impl Rehearsal {
         let approve = self.args.approve;
         let about = self.about.clone();
         let decide: Decide = Arc::new(move |changes: &[Change]| match approve {
-            Approve::Auto => Ok(true),
-            Approve::Reject => Ok(false),
-            Approve::Ask if !out.is_interactive() => Ok(true),
+            Approve::Auto => decided(true),
+            Approve::Reject => decided(false),
+            Approve::Ask if !out.is_interactive() => decided(true),
             Approve::Ask => {
                 out.rest();
                 out.say(format!("\n  {about}\n  {}", summary(changes)));
                 out.changes(changes);
-                out.confirm("Approve this release to prod?")
+                let out = out.clone();
+                Box::pin(async move { out.confirm("Approve this release to prod?").await })
             }
         });
         let show = self.context.out.clone();
@@ -281,7 +289,7 @@ impl Rehearsal {
         }
         setup(&self.context, "Baseline", Status::Started, None, None);
         let mut order = self.order();
-        order.decide = Arc::new(|_| Ok(true));
+        order.decide = Arc::new(|_| decided(true));
         order.probes.clear();
         order.test_environment = common();
         order.build_environment = common();

@@ -196,7 +196,7 @@ fn is_running(group: Pid) -> bool {
 }
 
 /// When a process started, in seconds since 1970; `None` where there is none (a zombie counts as none).
-fn start_time(id: i32) -> Option<u64> {
+pub(crate) fn start_time(id: i32) -> Option<u64> {
     let pid = sysinfo::Pid::from_u32(u32::try_from(id).ok()?);
     let mut system = System::new().ok()?;
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
@@ -209,10 +209,7 @@ fn start_time(id: i32) -> Option<u64> {
 /// # Errors
 /// The file cannot be made.
 pub(crate) fn logged(program: &Path, log: &Path) -> anyhow::Result<Command> {
-    if let Some(parent) = log.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
-    }
-    let file = std::fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
+    let file = crate::files::create_private(log)?;
     let second = file.try_clone().with_context(|| format!("open {}", log.display()))?;
     let mut command = shell::program(program, std::iter::empty::<&str>(), Path::new("."));
     command.stdout(file).stderr(second);

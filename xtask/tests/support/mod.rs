@@ -119,6 +119,8 @@ impl Project {
                 command.env_remove(name);
             }
         }
+        // A test that is killed cannot end its cloud any more.
+        command.env("CAUSEWAY_LOCAL_WHILE", std::process::id().to_string());
         command.env("CAUSEWAY_VENV_DIR", workspace().join("target/causeway/venv"));
         command.env("AWS_EC2_METADATA_DISABLED", "true");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -24,7 +24,7 @@ impl Run {
             (self.emit)(Line::Notice { topic: notices::topic_name(&topic), subject, message });
         }
         let changes = self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let approved = (self.order.decide)(&changes)?;
+        let approved = (self.order.decide)(&changes).await?;
         Ok((approved, Some(if approved { "approved" } else { "rejected" }.to_owned())))
     }
 }

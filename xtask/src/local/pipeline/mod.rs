@@ -15,6 +15,7 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::aws::artifacts::Bucket;
@@ -37,7 +38,15 @@ pub(crate) fn unpack(dir: &std::path::Path, zip: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Decides about an approval, given what would change in prod.
-pub(crate) type Decide = Arc<dyn Fn(&[Change]) -> Result<bool, Fault> + Send + Sync>;
+pub(crate) type Decide = Arc<dyn Fn(&[Change]) -> Decision + Send + Sync>;
+
+/// A decision that may take a person's time.
+pub(crate) type Decision = Pin<Box<dyn Future<Output = Result<bool, Fault>> + Send>>;
+
+/// A decision that is made already.
+pub(crate) fn decided(yes: bool) -> Decision {
+    Box::pin(async move { Ok(yes) })
+}
 
 /// What is released and how.
 #[derive(Clone)]
