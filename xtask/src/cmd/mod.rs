@@ -26,7 +26,7 @@ use self::cut_off::{Changes, Interrupts, guarded};
 use crate::aws::OpenOptions;
 use crate::clock::Stopwatch;
 use crate::model::config::{self, Config};
-use crate::model::fault::{Fault, Kind, from_error};
+use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, ResultLine, tenths};
 use crate::model::net::is_loopback;
 use crate::model::verdict::{ExitCode as Code, Verdict};
@@ -320,6 +320,7 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fault::Kind;
 
     #[test]
     fn failures_keep_what_was_changed() {

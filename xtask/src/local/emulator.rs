@@ -325,6 +325,7 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
 
     #[tokio::test(flavor = "multi_thread")]
     async fn an_emulator_of_somebody_elses_on_the_port_is_not_taken_for_ours() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("venv/bin/python");
         std::fs::create_dir_all(program.parent().unwrap()).unwrap();

@@ -126,7 +126,8 @@ impl Drop for Group {
 pub(crate) async fn reap(records: &Path) -> Vec<String> {
     let mut ended = Vec::new();
     let Ok(entries) = std::fs::read_dir(records) else { return ended };
-    for path in entries.flatten().map(|entry| entry.path()) {
+    let written = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    for path in entries.flatten().map(|entry| entry.path()).filter(written) {
         let record =
             std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
         if let Some(record) = record
