@@ -216,6 +216,7 @@ impl Project {
             };
         }
         environment.insert("TERM".to_owned(), "xterm".to_owned());
+        environment.insert("NO_COLOR".to_owned(), "1".to_owned());
         let whole = |words: &[&str]| -> Vec<String> {
             std::iter::once(&tool).chain(words).map(ToString::to_string).collect()
         };
