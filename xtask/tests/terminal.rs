@@ -1,7 +1,5 @@
 //! What a person at a terminal sees and answers: questions, links to follow, and Ctrl-C at any of them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 mod support;
 
 use support::{Project, Then};
