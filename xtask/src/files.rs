@@ -1,9 +1,17 @@
 //! Files: private ones, written whole or not at all; and what lies below a directory.
 
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// How often a place that another run has is asked for again.
+const PACE: Duration = Duration::from_millis(100);
 
 /// Writes a file of mode 0600 under its final name in one step.
 ///
@@ -25,27 +33,64 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 /// # Errors
 /// The directory or the file cannot be written; what stood there before stays.
 pub(crate) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file =
         tempfile::NamedTempFile::new_in(dir).with_context(|| format!("write in {}", dir.display()))?;
     file.write_all(content).with_context(|| format!("write {}", path.display()))?;
-    let readable = std::fs::Permissions::from_mode(0o644);
+    let readable = Permissions::from_mode(0o644);
     file.as_file().set_permissions(readable).with_context(|| format!("write {}", path.display()))?;
     file.persist(path).with_context(|| format!("write {}", path.display()))?;
     Ok(())
 }
 
-/// Has a place for itself until the answer is dropped; waits for another process that has it.
+/// A folder that only its owner may look into, made where it is missing.
+///
+/// # Errors
+/// It cannot be made, or belongs to somebody else.
+pub(crate) fn private_dir(path: &Path) -> anyhow::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("create {}", path.display()))?;
+    // One that was there already may have been made for everybody.
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))
+        .with_context(|| format!("make {} private", path.display()))
+}
+
+/// An empty file of mode 0600, for what is written line by line. Its folder is made where it is missing.
+///
+/// # Errors
+/// The folder or the file cannot be made.
+pub(crate) fn create_private(path: &Path) -> anyhow::Result<File> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file = file.with_context(|| format!("create {}", path.display()))?;
+    file.set_permissions(Permissions::from_mode(0o600))
+        .with_context(|| format!("make {} private", path.display()))?;
+    Ok(file)
+}
+
+/// Has a place for itself until the answer is dropped. Where another run has it, this is said once and waited for,
+/// without blocking: whoever waits can be interrupted.
 ///
 /// # Errors
 /// The file cannot be made or locked.
-pub(crate) async fn lock(path: &Path) -> anyhow::Result<std::fs::File> {
-    let file = std::fs::File::create(path).with_context(|| format!("create {}", path.display()))?;
-    let locked = tokio::task::spawn_blocking(move || {
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map(|()| file)
-    });
-    locked.await?.with_context(|| format!("lock {}", path.display()))
+pub(crate) async fn lock(path: &Path, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.with_context(|| format!("create {}", path.display()))?;
+    let mut said = false;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+            Err(error) => return Err(error).with_context(|| format!("lock {}", path.display())),
+        }
+        if !said {
+            say(&format!("waits for another run that has {}", path.display()));
+            said = true;
+        }
+        tokio::time::sleep(PACE).await;
+    }
 }
 
 /// Every file below a directory, relative, sorted, with `/` between folders. `enter` decides by name which folders count.
@@ -81,9 +126,26 @@ fn walk(
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Mutex;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_waited_for_and_that_is_said_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let said = Mutex::new(Vec::new());
+        let say = |text: &str| said.lock().unwrap().push(text.to_owned());
+        let first = lock(&path, &say).await.unwrap();
+        assert!(said.lock().unwrap().is_empty());
+        // Whoever waits can be dropped at any time: nothing blocks.
+        let cut_off = tokio::time::timeout(Duration::from_millis(250), lock(&path, &say)).await;
+        assert!(cut_off.is_err(), "the place is taken");
+        assert_eq!(*said.lock().unwrap(), [format!("waits for another run that has {}", path.display())]);
+        drop(first);
+        lock(&path, &say).await.unwrap();
+        assert_eq!(said.lock().unwrap().len(), 1);
+    }
 
     #[test]
     fn only_the_owner_may_read() {
@@ -93,5 +155,16 @@ mod tests {
         write_private(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let log = dir.path().join("logs/one.log");
+        create_private(&log).unwrap().write_all(b"first").unwrap();
+        std::fs::set_permissions(&log, Permissions::from_mode(0o644)).unwrap();
+        create_private(&log).unwrap();
+        assert_eq!((mode(&log), std::fs::read(&log).unwrap().len()), (0o600, 0));
+        let open = dir.path().join("open");
+        std::fs::create_dir(&open).unwrap();
+        private_dir(&open.join("in/side")).unwrap();
+        private_dir(&open).unwrap();
+        assert_eq!((mode(&open), mode(&open.join("in/side"))), (0o700, 0o700));
     }
 }

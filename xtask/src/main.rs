@@ -14,6 +14,7 @@ mod term;
 mod watch;
 
 use clap::{Parser, Subcommand};
+use cmd::run;
 
 /// Carries a commit of a serverless application across AWS accounts, or rehearses that on one machine.
 #[derive(Parser)]
@@ -58,28 +59,19 @@ enum Command {
 }
 
 fn main() -> std::process::ExitCode {
-    let parsed = match cmd::parse::<Cli>() {
-        Ok(parsed) => parsed,
-        Err(code) => return code,
-    };
-    let common = parsed.common;
-    match parsed.command {
-        Command::Rehearse(a) => cmd::run("rehearse", common, async |c| cmd::rehearse::run(c, a).await),
-        Command::Check(a) => cmd::run("check", common, async |c| cmd::check::run(c, a).await),
-        Command::Bootstrap(a) => cmd::run("bootstrap", common, async |c| cmd::bootstrap::run(c, a).await),
-        Command::Package(a) => cmd::run("package", common, async |c| cmd::package::run(c, a).await),
-        Command::Bench(a) => cmd::run("bench", common, async |c| cmd::bench::run(c, a).await),
-        Command::Test(a) => cmd::run("test", common, async |c| cmd::test::run(c, a).await),
-        Command::IntegrationTest(a) => {
-            cmd::run("integration-test", common, async |c| cmd::integration_test::run(c, a).await)
-        }
-        Command::Prove(a) => cmd::run("prove", common, async |c| cmd::prove::run(c, a).await),
-        Command::TestDeployment(a) => {
-            cmd::run("test-deployment", common, async |c| cmd::test_deployment::run(c, a).await)
-        }
-        Command::Deploy(a) => cmd::run("deploy", common, async |c| cmd::deploy::run(c, a).await),
-        Command::Destroy(a) => cmd::run("destroy", common, async |c| cmd::destroy::run(c, a).await),
-        Command::Doctor(a) => cmd::run("doctor", common, async |c| cmd::doctor::run(c, a).await),
-        Command::Local(a) => cmd::run("local", common, async |c| cmd::local::run(c, a).await),
-    }
+    cmd::main(|Cli { command, common }| match command {
+        Command::Rehearse(a) => run("rehearse", common, |c| cmd::rehearse::run(c, a)),
+        Command::Check(a) => run("check", common, |c| cmd::check::run(c, a)),
+        Command::Bootstrap(a) => run("bootstrap", common, |c| cmd::bootstrap::run(c, a)),
+        Command::Package(a) => run("package", common, |c| cmd::package::run(c, a)),
+        Command::Bench(a) => run("bench", common, |c| cmd::bench::run(c, a)),
+        Command::Test(a) => run("test", common, |c| cmd::test::run(c, a)),
+        Command::IntegrationTest(a) => run("integration-test", common, |c| cmd::integration_test::run(c, a)),
+        Command::Prove(a) => run("prove", common, |c| cmd::prove::run(c, a)),
+        Command::TestDeployment(a) => run("test-deployment", common, |c| cmd::test_deployment::run(c, a)),
+        Command::Deploy(a) => run("deploy", common, |c| cmd::deploy::run(c, a)),
+        Command::Destroy(a) => run("destroy", common, |c| cmd::destroy::run(c, a)),
+        Command::Doctor(a) => run("doctor", common, |c| cmd::doctor::run(c, a)),
+        Command::Local(a) => run("local", common, |c| cmd::local::run(c, a)),
+    })
 }

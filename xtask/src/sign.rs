@@ -60,7 +60,15 @@ pub(crate) fn headers(
     Ok(request.into_parts().0.headers)
 }
 
-/// The parts of an `Authorization` header of version 4.
+/// What an S3 upload over TLS may say in place of its body's digest ("Signature Calculations for the Authorization
+/// Header" in the S3 API reference); chunked ones begin with the second.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+const STREAMING: &str = "STREAMING-";
+
+/// A signature in a query may live so long, in seconds: a week.
+const LONGEST: i64 = 604_800;
+
+/// A signature of version 4: the parts of an `Authorization` header, or of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authorization {
     /// The access key id.
@@ -71,6 +79,15 @@ pub(crate) struct Authorization {
     pub(crate) service: String,
     signed: Vec<String>,
     signature: String,
+    query: Option<Presigned>,
+}
+
+/// What a signature in a query has besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Presigned {
+    time: String,
+    seconds: i64,
+    token: Option<String>,
 }
 
 impl Authorization {
@@ -92,10 +109,42 @@ impl Authorization {
             service: (*service).to_owned(),
             signed: field("SignedHeaders")?.split(';').map(str::to_owned).collect(),
             signature: field("Signature")?,
+            query: None,
         })
     }
 
-    /// Whether this is what the holder of these keys would have made of the request, just now.
+    /// Reads it from a query ("Authenticating Requests: Using Query Parameters" in the S3 API reference); `None` where
+    /// there is none.
+    pub(crate) fn read_query(query: &str) -> Option<Self> {
+        let field = |name: &str| {
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        if field("X-Amz-Algorithm")? != "AWS4-HMAC-SHA256" {
+            return None;
+        }
+        let credential = field("X-Amz-Credential")?;
+        let scope: Vec<&str> = credential.split('/').collect();
+        let [access_key, date, region, service, "aws4_request"] = scope.as_slice() else { return None };
+        Some(Self {
+            access_key: (*access_key).to_owned(),
+            date: (*date).to_owned(),
+            region: (*region).to_owned(),
+            service: (*service).to_owned(),
+            signed: field("X-Amz-SignedHeaders")?.split(';').map(str::to_owned).collect(),
+            signature: field("X-Amz-Signature")?,
+            query: Some(Presigned {
+                time: field("X-Amz-Date")?,
+                seconds: field("X-Amz-Expires")?
+                    .parse()
+                    .ok()
+                    .filter(|seconds| (1..=LONGEST).contains(seconds))?,
+                token: field("X-Amz-Security-Token"),
+            }),
+        })
+    }
+
+    /// Whether this is what the holder of these keys would have made of the request for that region, just now.
     pub(crate) fn is_right(
         &self,
         keys: &Keys,
@@ -104,44 +153,73 @@ impl Authorization {
         body: &[u8],
         now: Timestamp,
     ) -> bool {
+        self.region == region && self.holds(keys, parts, body, now)
+    }
+
+    /// Whether this is what the holder of these keys would have made of the request, just now, for whatever region.
+    pub(crate) fn holds(
+        &self,
+        keys: &Keys,
+        parts: &http::request::Parts,
+        body: &[u8],
+        now: Timestamp,
+    ) -> bool {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let Some(time) = header("x-amz-date").filter(|time| time.starts_with(&self.date)) else {
-            return false;
+        let time = match &self.query {
+            Some(query) => Some(query.time.as_str()),
+            None => header("x-amz-date"),
         };
+        let Some(time) = time.filter(|time| time.starts_with(&self.date)) else { return false };
         let Ok(moment) = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", time) else { return false };
         let Ok(moment) = moment.to_zoned(jiff::tz::TimeZone::UTC) else { return false };
-        let fresh = moment.timestamp().as_second().abs_diff(now.as_second()) <= SKEW.unsigned_abs();
+        let age = now.as_second() - moment.timestamp().as_second();
+        let life = self.query.as_ref().map_or(SKEW, |query| query.seconds);
         let covers = |name: &str| self.signed.iter().any(|signed| signed == name);
-        if !fresh || self.region != region || !covers("host") || !covers("x-amz-date") {
+        let whole = covers("host") && (self.query.is_some() || covers("x-amz-date"));
+        if !(-SKEW..=life).contains(&age) || !whole {
             return false;
         }
-        if keys.token.as_deref() != header("x-amz-security-token") {
+        let token = match &self.query {
+            Some(query) => query.token.as_deref(),
+            None => header("x-amz-security-token"),
+        };
+        if keys.token.as_deref() != token {
             return false;
         }
         let digest = hex::encode(Sha256::digest(body));
-        if header("x-amz-content-sha256").is_some_and(|said| said != digest) {
-            return false;
-        }
+        let digest = match header("x-amz-content-sha256") {
+            _ if self.query.is_some() && self.service == "s3" => UNSIGNED.to_owned(),
+            Some(said) if self.service == "s3" && (said == UNSIGNED || said.starts_with(STREAMING)) => {
+                said.to_owned()
+            }
+            Some(said) if said != digest => return false,
+            _ => digest,
+        };
         let Some(canonical) = self.canonical(parts, &digest) else { return false };
-        let scope = format!("{}/{region}/{}/aws4_request", self.date, self.service);
+        let scope = format!("{}/{}/{}/aws4_request", self.date, self.region, self.service);
         let canonical = hex::encode(Sha256::digest(canonical));
         let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{canonical}");
-        let key = v4::generate_signing_key(&keys.secret, moment.timestamp().into(), region, &self.service);
+        let key =
+            v4::generate_signing_key(&keys.secret, moment.timestamp().into(), &self.region, &self.service);
         v4::calculate_signature(key, to_sign.as_bytes()) == self.signature
     }
 
     /// The canonical request; `None` where a path would have to be normalized, or a signed header is missing.
     fn canonical(&self, parts: &http::request::Parts, digest: &str) -> Option<String> {
         let path = parts.uri.path();
-        if path.contains("//") || path.contains("/.") {
+        // The path is escaped on the wire already and once more here; S3 alone takes it as it came.
+        let path = if self.service == "s3" {
+            path.to_owned()
+        } else if path.contains("//") || path.contains("/.") {
             return None;
-        }
-        // The path is escaped on the wire already and once more here; S3 alone does without.
-        let path: Vec<String> =
-            path.split('/').map(|part| utf8_percent_encode(part, ESCAPED).to_string()).collect();
+        } else {
+            let escaped = path.split('/').map(|part| utf8_percent_encode(part, ESCAPED).to_string());
+            escaped.collect::<Vec<_>>().join("/")
+        };
         let escape = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
         let mut query: Vec<(String, String)> =
             form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                .filter(|(name, _)| self.query.is_none() || name != "X-Amz-Signature")
                 .map(|(name, value)| (escape(&name), escape(&value)))
                 .collect();
         query.sort();
@@ -160,7 +238,7 @@ impl Authorization {
         Some(format!(
             "{}\n{}\n{}\n{headers}\n{}\n{digest}",
             parts.method,
-            path.join("/"),
+            path,
             query.join("&"),
             self.signed.join(";")
         ))
@@ -254,6 +332,67 @@ mod tests {
             !authorization.is_right(&other, "eu-central-1", &parts, b"", crate::clock::now()),
             "another key"
         );
+    }
+
+    /// The example of "Authenticating Requests: Using Query Parameters" in the S3 API reference.
+    #[test]
+    fn the_presigned_url_of_the_reference_is_right() {
+        let uri = "/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
+        let request = http::Request::builder().uri(uri).header("host", "examplebucket.s3.amazonaws.com");
+        let parts = request.body(()).unwrap().into_parts().0;
+        let read = Authorization::read_query(parts.uri.query().unwrap()).unwrap();
+        let keys = Keys {
+            id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".into(),
+            token: None,
+        };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert!(read.holds(&keys, &parts, b"", at("2013-05-24T12:00:00Z")));
+        assert!(!read.holds(&keys, &parts, b"", at("2013-05-25T00:00:01Z")), "it has run out");
+        let other = Keys { secret: "other".into(), ..keys };
+        assert!(!read.holds(&other, &parts, b"", at("2013-05-24T12:00:00Z")));
+        assert_eq!(Authorization::read_query("X-Amz-Algorithm=AWS4-HMAC-SHA256"), None);
+    }
+
+    #[test]
+    fn an_upload_to_s3_may_leave_its_body_unsigned_and_other_services_may_not() {
+        let sign = |service: &str| {
+            let url = "https://127.0.0.1:1/bucket//a%20b/../c";
+            let pairs = [
+                ("host".to_owned(), "127.0.0.1:1".to_owned()),
+                ("x-amz-content-sha256".to_owned(), UNSIGNED.to_owned()),
+            ];
+            let identity = Credentials::new("ASIA1", "secret", Some("token".into()), None, "test").into();
+            let mut settings = SigningSettings::default();
+            settings.percent_encoding_mode = aws_sigv4::http_request::PercentEncodingMode::Single;
+            settings.uri_path_normalization_mode =
+                aws_sigv4::http_request::UriPathNormalizationMode::Disabled;
+            let parameters = v4::SigningParams::builder()
+                .identity(&identity)
+                .region("eu-central-1")
+                .name(service)
+                .time(crate::clock::now().into())
+                .settings(settings)
+                .build()
+                .unwrap()
+                .into();
+            let pairs_ref = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let signable =
+                SignableRequest::new("PUT", url, pairs_ref, SignableBody::UnsignedPayload).unwrap();
+            let (instructions, _) = sign(signable, &parameters).unwrap().into_parts();
+            let mut request = http::Request::builder().method("PUT").uri(url).body(()).unwrap();
+            instructions.apply_to_request_http1x(&mut request);
+            for (name, value) in &pairs {
+                let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+                request.headers_mut().insert(name, value.parse().unwrap());
+            }
+            request.into_parts().0
+        };
+        for (service, right) in [("s3", true), ("lambda", false)] {
+            let parts = sign(service);
+            let read = Authorization::read(&parts.headers).unwrap();
+            assert_eq!(read.holds(&keys(), &parts, b"whatever", crate::clock::now()), right, "{service}");
+        }
     }
 
     #[test]

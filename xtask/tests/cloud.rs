@@ -9,12 +9,6 @@ use std::time::Duration;
 use serde_json::Value;
 use support::Project;
 
-/// The state file of a project's cloud.
-fn state(project: &Project) -> Value {
-    let text = std::fs::read_to_string(project.path().join("target/causeway/local/state.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
 /// The ids of what a project's cloud has started.
 fn started(project: &Project) -> Vec<i32> {
     let dir = project.path().join("target/causeway/local/processes");
@@ -214,8 +208,9 @@ fn a_profile_of_another_account_stops_everything() {
     let mut project = Project::new();
     project.up();
     let credentials = project.path().join("credentials");
+    let secret = project.state()["root_secret"].as_str().unwrap().to_owned();
     let keys = |profile: &str, id: &str| {
-        format!("[{profile}]\naws_access_key_id = {id}\naws_secret_access_key = local\n")
+        format!("[{profile}]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n")
     };
     let text = keys("causeway-build", "111111111111")
         + &keys("causeway-dev", "333333333333")
@@ -230,7 +225,7 @@ fn a_profile_of_another_account_stops_everything() {
     assert_eq!(ended.of_type("event").count(), 0);
     // Keys in the environment do not win over the profile.
     project.set("AWS_ACCESS_KEY_ID", "222222222222");
-    project.set("AWS_SECRET_ACCESS_KEY", "local");
+    project.set("AWS_SECRET_ACCESS_KEY", secret);
     assert_eq!(project.run(&["bootstrap", "--yes"]).code, 4);
 }
 
@@ -263,7 +258,7 @@ fn bad_templates_and_parameters_are_named_before_anything_is_changed() {
 fn what_a_kill_leaves_is_ended_by_the_next_run() {
     let mut project = Project::new();
     project.up();
-    let pid = i32::try_from(state(&project)["pid"].as_i64().unwrap()).unwrap();
+    let pid = i32::try_from(project.state()["pid"].as_i64().unwrap()).unwrap();
     let before = started(&project);
     assert!(before.len() >= 2 && before.iter().all(|id| runs(*id)), "{before:?}");
     signal(pid, "KILL");
@@ -284,7 +279,7 @@ fn what_a_kill_leaves_is_ended_by_the_next_run() {
 fn a_cloud_that_is_asked_to_end_takes_its_emulator_along() {
     let mut project = Project::new();
     project.up();
-    let pid = i32::try_from(state(&project)["pid"].as_i64().unwrap()).unwrap();
+    let pid = i32::try_from(project.state()["pid"].as_i64().unwrap()).unwrap();
     let all = started(&project);
     signal(pid, "TERM");
     wait_until("nothing is left", || all.iter().all(|id| !runs(*id)));
@@ -300,32 +295,107 @@ fn its_files_are_for_their_owner_and_it_listens_on_loopback_only() {
         let mode = std::fs::metadata(local.join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
-    // Whoever has no token steers nothing.
-    let port = state(&project)["port"].as_u64().unwrap();
-    let url = format!("https://127.0.0.1:{port}/_causeway/stop");
-    let bundle = local.join("ca.pem");
-    let curl = assert_cmd::Command::new("curl")
-        .args([
-            "--silent",
-            "--output",
-            "/dev/null",
-            "--write-out",
-            "%{http_code}",
-            "--request",
-            "POST",
-            "--cacert",
-        ])
-        .arg(bundle)
-        .arg(url)
-        .output();
-    if let Ok(curl) = curl {
-        assert_eq!(String::from_utf8_lossy(&curl.stdout), "403");
+    for folder in ["", "scratch", "logs", "processes"] {
+        let mode = std::fs::metadata(local.join(folder)).unwrap().permissions().mode();
+        assert!(!folder.is_empty() && folder != "scratch" || mode & 0o777 == 0o700, "{folder}: {mode:o}");
+    }
+    let logs: Vec<_> = std::fs::read_dir(local.join("logs")).unwrap().flatten().collect();
+    assert!(logs.len() >= 2, "{logs:?}");
+    for log in logs {
+        assert_eq!(log.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{log:?}");
     }
     for id in started(&project) {
         for address in listening(id) {
             assert!(address == "0100007F", "process {id} listens on {address}");
         }
     }
+}
+
+#[test]
+fn only_who_has_the_clouds_keys_changes_anything() {
+    let mut project = Project::new();
+    project.up();
+    let secret = project.state()["root_secret"].as_str().unwrap().to_owned();
+    let (root, topic) = ("111111111111", ["--data", "Action=CreateTopic&Version=2010-03-31&Name=made"]);
+    for wrong in ["local", "test", ""] {
+        let (status, body) = project.call(Some((root, wrong)), "sns", &topic, "/");
+        assert_eq!(status, "403", "{wrong:?}: {body}");
+        assert!(body.contains("SignatureDoesNotMatch"), "{wrong:?}: {body}");
+    }
+    assert_eq!(project.call(None, "sns", &topic, "/").0, "403", "nobody has signed");
+    let bucket = ["--request", "PUT", "--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD"];
+    assert_eq!(project.call(Some((root, "local")), "s3", &bucket, "/a-bucket").0, "403");
+    let older = ["--request", "PUT", "--header", &format!("Authorization: AWS {root}:c2lnbmF0dXJl")];
+    assert_eq!(project.call(None, "s3", &older, "/a-bucket").0, "403", "version 2");
+    assert_eq!(
+        project.call(None, "s3", &["--request", "PUT"], &format!("/a-bucket?AWSAccessKeyId={root}")).0,
+        "403"
+    );
+    assert_eq!(project.call(None, "", &["--request", "POST"], "/_ministack/reset").0, "404");
+    assert_eq!(
+        project.call(None, "", &["--request", "POST"], "/_causeway/stop").0,
+        "403",
+        "the token is wanted"
+    );
+    let list = ["--data", "Action=ListTopics&Version=2010-03-31"];
+    let (status, body) = project.call(Some((root, &secret)), "sns", &list, "/");
+    assert!(status == "200" && !body.contains(":made"), "{status}: {body}");
+    let (status, body) = project.call(Some((root, &secret)), "sns", &topic, "/");
+    assert!(status == "200" && body.contains(":made"), "{status}: {body}");
+    let other = project.path().join("credentials");
+    let profile = |name: &str, id: &str| {
+        format!("[causeway-{name}]\naws_access_key_id = {id}\naws_secret_access_key = local\n")
+    };
+    let text = profile("build", root) + &profile("dev", "222222222222") + &profile("prod", "333333333333");
+    std::fs::write(&other, text).unwrap();
+    project.set("AWS_SHARED_CREDENTIALS_FILE", other.display().to_string());
+    let ended = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(ended.code, 4, "{}", ended.error());
+    assert!(ended.error().contains("SignatureDoesNotMatch"), "{}", ended.error());
+}
+
+#[test]
+fn neither_values_nor_secrets_reach_what_is_printed_or_logged() {
+    let mut project = Project::new();
+    let (address, branch) = ("marker-4711@example.com", "marker-4712");
+    project.edit(
+        "cfn/stacks.toml",
+        "notification_emails = []",
+        &format!("notification_emails = [\"{address}\"]"),
+    );
+    project.edit("cfn/stacks.toml", "branch = \"main\"", &format!("branch = \"{branch}\""));
+    project.up();
+    let ended = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(ended.code, 0, "{}", ended.error());
+    let state = project.state();
+    let keys = ["root_secret", "token"].map(|name| state[name].as_str().unwrap().to_owned());
+    let mut said = vec![("stderr".to_owned(), ended.stderr.clone())];
+    said.extend(ended.lines.iter().map(|line| ("stdout".to_owned(), line.to_string())));
+    for log in std::fs::read_dir(project.path().join("target/causeway/local/logs")).unwrap().flatten() {
+        let text = String::from_utf8_lossy(&std::fs::read(log.path()).unwrap()).into_owned();
+        said.push((log.path().display().to_string(), text));
+    }
+    assert!(said.len() > 20, "there is something to look at");
+    for (place, text) in &said {
+        for value in [address, branch, &keys[0], &keys[1], "SecretAccessKey", "SessionToken"] {
+            let at = text.find(value).map(|at| text.get(at.saturating_sub(80)..at).unwrap_or_default());
+            assert_eq!(at, None, "{value} is in {place}");
+        }
+    }
+}
+
+#[test]
+fn a_cloud_ends_with_the_process_it_was_started_for() {
+    let mut project = Project::new();
+    #[expect(clippy::disallowed_methods, reason = "the test ends what it starts")]
+    let mut owner = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    project.set("CAUSEWAY_LOCAL_WHILE", owner.id().to_string());
+    project.up();
+    let all = started(&project);
+    assert!(all.len() >= 2 && all.iter().all(|id| runs(*id)), "{all:?}");
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    wait_until("nothing is left", || all.iter().all(|id| !runs(*id)));
 }
 
 /// The addresses a process listens on, as /proc/net/tcp writes them.

@@ -7,8 +7,8 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader, Lines, Read as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use support::{Ended, Project};
@@ -246,11 +246,15 @@ fn only_what_changed_moves() {
     assert_eq!((both.0, both.1), (names.to_vec(), names.into()), "the library is in both functions");
 }
 
-#[test]
-fn an_interrupted_rehearsal_leaves_nothing_behind() {
-    let project = Project::clone_of_repository();
-    for name in ["INT", "KILL"] {
-        let words = ["rehearse", "--approve", "auto", "--output", "json"];
+/// A rehearsal that is going to be cut off.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(project: &Project, options: &[&str]) -> Self {
+        let words = [&["rehearse", "--approve", "auto", "--output", "json"], options].concat();
         let prepared = project.command(&words);
         #[expect(clippy::disallowed_methods, reason = "the test ends what it starts")]
         let mut command = Command::new(prepared.get_program());
@@ -262,35 +266,113 @@ fn an_interrupted_rehearsal_leaves_nothing_behind() {
             };
         }
         let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // In the middle of a build there is a cloud, an emulator and a compiler at work.
-        let reached = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .any(|line| line.contains("\"Baseline\"") && line.contains("started"));
-        assert!(reached, "it got that far");
-        pause(Duration::from_millis(1_500));
-        let ours = processes(&project);
-        assert!(ours.len() >= 2, "{ours:?}");
-        let id = child.id().to_string();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads until a line has all of these words.
+    fn reach(&mut self, words: &[&str]) {
+        let there = |line: String| words.iter().all(|word| line.contains(word));
+        assert!(self.lines.by_ref().map_while(Result::ok).any(there), "it never got to {words:?}");
+    }
+
+    /// Sends a signal: the exit code, and the last line.
+    fn cut_off(mut self, name: &str) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
         let signal = assert_cmd::Command::new("kill").args([&format!("-{name}"), &id]).output();
         assert!(signal.unwrap().status.success());
-        let last = lines.map_while(Result::ok).last().unwrap_or_default();
-        let status = child.wait().unwrap();
+        let last = self.lines.map_while(Result::ok).last().unwrap_or_default();
+        (self.child.wait().unwrap().code(), last)
+    }
+}
+
+/// The ids of the builds that a project's cloud has written down. They work in a folder that all tests share.
+fn builds(project: &Project) -> Vec<String> {
+    let dir = project.path().join("target/causeway/local/processes/builds");
+    let entries = std::fs::read_dir(dir).map(|all| all.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    entries.iter().filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned())).collect()
+}
+
+/// Whether a group of that id has a process that is no zombie.
+fn works(group: &str) -> bool {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(|stat| {
+        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let (state, found) = (fields.next(), fields.nth(1));
+        found == Some(group) && state != Some("Z")
+    })
+}
+
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..150 {
+        if done() {
+            return;
+        }
+        pause(Duration::from_millis(100));
+    }
+    assert!(done(), "{what}");
+}
+
+/// The builds at work right now, once there are some.
+fn building(project: &Project) -> Vec<String> {
+    let at_work = || -> Vec<String> { builds(project).into_iter().filter(|id| works(id)).collect() };
+    wait_until("a build is at work", || !at_work().is_empty());
+    at_work()
+}
+
+#[test]
+fn an_interrupted_rehearsal_leaves_nothing_behind() {
+    let project = Project::clone_of_repository();
+    for name in ["INT", "KILL"] {
+        let mut running = Running::start(&project, &[]);
+        running.reach(&["\"Baseline\"", "started"]);
+        // In the middle of a build there is a cloud, an emulator and a compiler at work.
+        let builds = building(&project);
+        let ours = processes(&project);
+        assert!(ours.len() >= 2, "{ours:?}");
+        let (code, last) = running.cut_off(name);
         if name == "INT" {
-            assert_eq!(status.code(), Some(130));
+            assert_eq!(code, Some(130));
             assert!(last.contains("\"verdict\":\"interrupted\""), "{last}");
         }
-        for _ in 0..100 {
-            if processes(&project).is_empty() {
-                break;
-            }
-            pause(Duration::from_millis(100));
-        }
-        assert_eq!(processes(&project), Vec::<String>::new(), "after SIG{name}");
+        wait_until(&format!("nothing is left after SIG{name}"), || processes(&project).is_empty());
+        wait_until(&format!("no build is left after SIG{name}"), || !builds.iter().any(|id| works(id)));
     }
-    let down = project.run(&["local", "down"]);
-    assert_eq!(down.code, 0);
+    let next = project.run(&["rehearse", "--approve", "auto", "--minute", "100ms"]);
+    assert_eq!(next.result()["verdict"], "released", "{} {}", next.error(), next.stderr);
+    assert_eq!(project.run(&["local", "down"]).code, 0);
+}
+
+/// A cloud that is kept outlives the command that is killed; what that had begun is ended or waited for.
+#[test]
+fn a_kill_on_a_kept_cloud_is_cleaned_up_by_the_next_run() {
+    let project = Project::clone_of_repository();
+    let slow = ["rehearse", "--approve", "auto", "--minute", "5s", "--no-baseline"];
+    let first = project.run(&["rehearse", "--approve", "auto", "--keep", "--no-baseline"]);
+    assert_eq!(first.result()["verdict"], "released", "{} {}", first.error(), first.stderr);
+    project.edit("api/src/bin/contacts/main.rs", "//! ", "//! Edited. ");
+    project.commit();
+
+    // In the middle of a build.
+    let mut running = Running::start(&project, &["--no-baseline"]);
+    running.reach(&["\"Build\"", "started"]);
+    let left = building(&project);
+    running.cut_off("KILL");
+    assert!(left.iter().any(|id| works(id)), "the build was left behind");
+
+    // In the middle of a shift; the build that was left behind is ended on the way.
+    let mut running = Running::start(&project, &slow[3..]);
+    running.reach(&["\"weight\"", "\"prod\""]);
+    assert!(!left.iter().any(|id| works(id)), "the next run found and ended it");
+    running.cut_off("KILL");
+
+    let next = project.run(&slow);
+    assert_eq!(next.result()["verdict"], "released", "{} {}", next.error(), next.stderr);
+    let told = |line: &serde_json::Value| {
+        let said = line["message"].as_str().unwrap_or_default();
+        said.contains("causeway-app-prod") && said.contains("an earlier run that was cut off")
+    };
+    assert!(next.of_type("warning").any(told), "it says what it waits for");
 }
 
 /// Command lines of processes that work for a project: those that name its folder, and its emulator.

@@ -4,12 +4,14 @@ use api::store::DynamoStore;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
 
-/// A client with made-up credentials: the access key is an account id, which the emulator takes for that account's root.
+/// A client of a local cloud: the access key is an account id, which stands for that account's root; its secret is in
+/// `CAUSEWAY_TEST_DYNAMODB_SECRET`. Other endpoints look at neither.
 pub(crate) fn client(endpoint: &str) -> Client {
+    let secret = std::env::var("CAUSEWAY_TEST_DYNAMODB_SECRET").unwrap_or_else(|_| "secret".to_owned());
     let config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::from_static("eu-central-1"))
-        .credentials_provider(Credentials::new("222222222222", "secret", None, None, "test"))
+        .credentials_provider(Credentials::new("222222222222", secret, None, None, "test"))
         .endpoint_url(endpoint)
         .http_client(api::clients::https_client());
     Client::from_conf(config.build())

@@ -27,16 +27,18 @@ use crate::model::keys::Keys;
 use crate::model::net::is_loopback;
 
 /// The local cloud as a client sees it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct LocalWorld {
     /// `https://127.0.0.1:<port>`.
     pub(crate) endpoint: String,
     /// The certificates to trust, PEM.
     pub(crate) bundle: PathBuf,
+    /// The secret of every account's root there.
+    pub(crate) root_secret: String,
 }
 
 /// How accounts are reached.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct OpenOptions {
     /// `--profile-prefix`.
     pub(crate) profile_prefix: Option<String>,
@@ -191,7 +193,7 @@ fn provider(keys: &Keys) -> SharedCredentialsProvider {
 /// The local cloud: an access key id of twelve digits is that account's root.
 fn local(config: &Config, name: &str, id: &str, world: &LocalWorld) -> anyhow::Result<Account> {
     let bundle = std::fs::read(&world.bundle).with_context(|| format!("read {}", world.bundle.display()))?;
-    let keys = Keys { id: id.to_owned(), secret: "local".to_owned(), token: None };
+    let keys = Keys { id: id.to_owned(), secret: world.root_secret.clone(), token: None };
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))

@@ -3,7 +3,7 @@
 mod contract;
 mod packaged;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,14 +12,16 @@ use tokio::process::Command;
 
 use super::{Context, Outcome};
 use crate::clock::Stopwatch;
+use crate::files;
 use crate::local::install::{self, Set};
 use crate::local::paths::Paths;
+use crate::local::process::{self, Ending};
 use crate::local::resident::{self, Keep};
 use crate::model::contract::missing;
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step, tenths};
 use crate::model::verdict::Verdict;
-use crate::shell::{describe, program, show};
+use crate::shell::{describe, program};
 
 /// How long a minute of AWS takes beside the tests.
 const MINUTE: Duration = Duration::from_secs(1);
@@ -44,6 +46,13 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     if args.contract {
         checks.contract().await;
         return checks.outcome();
+    }
+    // Two checks at once would wait for cargo all the time; and what one that was killed left behind is ended.
+    let (out, records) = (checks.context.out.clone(), checks.records());
+    files::private_dir(&records)?;
+    let _lock = files::lock(&records.join("lock"), &|text| out.note(text)).await?;
+    for name in process::reap(&records).await {
+        out.note(format!("ended what an earlier check had left behind: {name}"));
     }
     let root = checks.context.root.clone();
     let cargo = |words: &[&str]| program("cargo", words, &root);
@@ -75,6 +84,17 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         checks.packages().await;
     }
     checks.outcome()
+}
+
+/// Runs a program whose output goes to our stderr, and ends whatever it started where nobody waits for it any more: a
+/// test that goes on alone would hold clouds and cargo's lock.
+async fn show_group(mut command: Command, records: &Path) -> anyhow::Result<bool> {
+    command.stdout(std::io::stderr());
+    let name = describe(&command);
+    let mut group = process::spawn(command, &name, records, Ending::Kill)?;
+    let status = group.child().wait().await.with_context(|| format!("wait for {name}"))?;
+    group.end().await;
+    Ok(status.success())
 }
 
 struct Checks {
@@ -128,7 +148,7 @@ impl Checks {
         let result = match command {
             Ok(command) => {
                 let shown = describe(&command);
-                match show(command).await {
+                match show_group(command, &self.records()).await {
                     Ok(true) => Ok(()),
                     Ok(false) => Err(shown),
                     Err(error) => Err(from_error(&error).to_string()),
@@ -137,6 +157,11 @@ impl Checks {
             Err(error) => Err(from_error(&error).to_string()),
         };
         self.end(name, watch, result);
+    }
+
+    /// Where its own children are written down, beside those of its cloud.
+    fn records(&self) -> PathBuf {
+        self.context.root.join("target/causeway/check-steps")
     }
 
     /// The tests, with a local cloud beside them: the store is tested against its DynamoDB.
@@ -151,6 +176,7 @@ impl Checks {
         match cloud {
             Ok(cloud) => {
                 command.env("CAUSEWAY_TEST_DYNAMODB", cloud.state().endpoint());
+                command.env("CAUSEWAY_TEST_DYNAMODB_SECRET", &cloud.state().root_secret);
                 command.env("SSL_CERT_FILE", paths.bundle());
                 command.env("CAUSEWAY_VENV_DIR", paths.venv());
                 self.part("tests", Ok(command)).await;

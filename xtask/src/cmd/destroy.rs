@@ -98,7 +98,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
-    confirm(&context, &config.project, args.confirm_delete.as_deref())?;
+    confirm(&context, &config.project, args.confirm_delete.as_deref()).await?;
     let mut changed = Vec::new();
     let mut remains = Vec::new();
     for wave in &order {
@@ -108,7 +108,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             }
         }
     }
-    if let Err(source) = remove_leftovers(&orphans, &mut changed, &mut remains).await {
+    if let Err(source) = remove_leftovers(&context, &orphans, &mut changed, &mut remains).await {
         return Err(AfterChanges { changed, source }.into());
     }
     remains.extend(outside(order.iter().flatten()));
@@ -328,7 +328,7 @@ impl Leftover {
 }
 
 /// The project's name must be typed or given: this is not taken back by anything.
-fn confirm(context: &Context, project: &str, given: Option<&str>) -> Result<(), Fault> {
+async fn confirm(context: &Context, project: &str, given: Option<&str>) -> Result<(), Fault> {
     let wrong = |why: &str| {
         Fault::usage("remove everything", project)
             .why(why)
@@ -336,9 +336,10 @@ fn confirm(context: &Context, project: &str, given: Option<&str>) -> Result<(), 
     };
     let typed = match given {
         Some(given) => given.to_owned(),
-        None if context.out.is_interactive() => context
-            .out
-            .ask(&format!("This cannot be undone. Type the project's name ({project}) to remove all of it:")),
+        None if context.out.is_interactive() => {
+            let question = "This cannot be undone. Type the project's name";
+            context.out.ask(&format!("{question} ({project}) to remove all of it:")).await
+        }
         None => {
             return Err(wrong("there is no terminal to type the project's name in, and --yes is not enough"));
         }
@@ -355,6 +356,8 @@ pub(super) async fn remove(
 ) -> anyhow::Result<()> {
     let (stacks, teardown) = (Stacks::new(&found.account), Teardown::new(&found.account));
     context.out.spin(&format!("remove {} in {}", found.name, found.account.name));
+    let name = format!("{}/{}", found.account.name, found.name);
+    context.changes.begin(&name);
     for bucket in &found.buckets {
         teardown.empty_bucket(bucket).await?;
     }
@@ -367,12 +370,14 @@ pub(super) async fn remove(
             .next("remove what blocks it, and run the same command again; it goes on where it stopped")
             .into());
     }
-    changed.push(format!("{}/{}", found.account.name, found.name));
-    remove_leftovers(&found.leftovers, changed, remains).await
+    context.changes.done(&name);
+    changed.push(name);
+    remove_leftovers(context, &found.leftovers, changed, remains).await
 }
 
 /// Removes what outlives its stack.
 pub(super) async fn remove_leftovers(
+    context: &Context,
     leftovers: &[Leftover],
     changed: &mut Vec<String>,
     remains: &mut Vec<String>,
@@ -380,11 +385,11 @@ pub(super) async fn remove_leftovers(
     for leftover in leftovers {
         let teardown = Teardown::new(&leftover.account);
         let name = format!("{}/{}", leftover.account.name, leftover.id);
+        context.changes.begin(&name);
         match leftover.fate {
             Fate::Bucket => {
                 teardown.empty_bucket(&leftover.id).await?;
                 teardown.delete_bucket(&leftover.id).await?;
-                changed.push(name);
             }
             Fate::Table => {
                 let leaves_backup = teardown.leaves_backup(&leftover.id).await?;
@@ -395,16 +400,23 @@ pub(super) async fn remove_leftovers(
                         if leftover.account.loopback { " (on AWS; the local cloud makes none)" } else { "" };
                     remains.push(format!("the last backup of table {name}, which DynamoDB makes by itself and keeps at no charge: gone on {until}{simulated}"));
                 }
-                changed.push(name);
             }
-            Fate::Follows => {}
+            Fate::Follows => {
+                context.changes.unchanged(&name);
+                continue;
+            }
             Fate::Key => {
                 let until = teardown.schedule_key_deletion(&leftover.id, KEY_DAYS).await?;
                 remains.push(format!("key {name}: disabled now, gone on {until}; `aws kms cancel-key-deletion` takes it back until then"));
-                changed.push(name);
             }
-            Fate::Stays => remains.push(leftover.stays()),
+            Fate::Stays => {
+                context.changes.unchanged(&name);
+                remains.push(leftover.stays());
+                continue;
+            }
         }
+        context.changes.done(&name);
+        changed.push(name);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod bootstrap;
 pub(crate) mod check;
+mod cut_off;
 pub(crate) mod deploy;
 pub(crate) mod destroy;
 pub(crate) mod doctor;
@@ -18,17 +19,16 @@ pub(crate) mod test_deployment;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 
+use self::cut_off::{Changes, Interrupts, guarded};
 use crate::aws::OpenOptions;
 use crate::clock::Stopwatch;
 use crate::model::config::{self, Config};
-use crate::model::fault::{Fault, Kind, from_error};
+use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, ResultLine, tenths};
 use crate::model::net::is_loopback;
 use crate::model::verdict::{ExitCode as Code, Verdict};
@@ -102,14 +102,9 @@ pub(crate) struct Context {
     pub(crate) root: PathBuf,
     /// `--profile-prefix`.
     pub(crate) profile_prefix: Option<String>,
+    /// What has been changed so far.
+    pub(crate) changes: Changes,
     interrupts: Arc<Interrupts>,
-}
-
-/// Who ends the command at Ctrl-C.
-#[derive(Default)]
-struct Interrupts {
-    taken: AtomicBool,
-    bell: Notify,
 }
 
 /// How a command ended when it did not fail.
@@ -162,82 +157,70 @@ pub(crate) struct AfterChanges {
     pub(crate) source: anyhow::Error,
 }
 
-/// Parses the command line. With `--output json` a mistake in it ends in a result line, too.
-///
-/// # Errors
-/// The exit code, after help, the version or the complaint was printed.
-pub(crate) fn parse<C: clap::Parser>() -> Result<C, ExitCode> {
-    C::try_parse().map_err(|error| {
-        let _ = error.print();
-        if !error.use_stderr() {
-            return ExitCode::SUCCESS;
-        }
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        let json = words.iter().any(|w| w == "--output=json")
-            || words.windows(2).any(|w| w[0] == "--output" && w[1] == "json");
-        let out = Out::new(Options { json, ..Options::default() });
-        if json {
-            let why = error.kind().as_str().unwrap_or("it is not understood");
-            let fault = Fault::usage("read the command line", words.join(" "))
-                .why(why)
-                .next("see cargo xtask --help");
-            let command = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
-            finish(&out, &command, Err(fault.into()), 0.0);
-        }
-        ExitCode::from(code_byte(Code::Usage))
-    })
+/// Parses the command line, and hands it to whoever runs the commands. With `--output json` a mistake in it ends in a
+/// result line, too.
+pub(crate) fn main<C: clap::Parser>(run: impl FnOnce(C) -> ExitCode) -> ExitCode {
+    let error = match C::try_parse() {
+        Ok(parsed) => return run(parsed),
+        Err(error) => error,
+    };
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let json = words.iter().any(|w| w == "--output=json")
+        || words.windows(2).any(|w| w[0] == "--output" && w[1] == "json");
+    let out = Out::new(Options { json, ..Options::default() });
+    if json {
+        let why = error.kind().as_str().unwrap_or("it is not understood");
+        let fault =
+            Fault::usage("read the command line", words.join(" ")).why(why).next("see cargo xtask --help");
+        let command = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
+        finish(&out, &command, Err(fault.into()), 0.0);
+    }
+    ExitCode::from(code_byte(Code::Usage))
 }
 
+/// How long what was begun in the background may take to end, once the command has. Processes get three seconds to end
+/// by themselves; a question that nobody answers any more is not waited for longer.
+const LAST_MOMENTS: Duration = Duration::from_secs(5);
+
 /// Runs a command to its end, or until Ctrl-C, and prints the result line.
-pub(crate) fn run<F>(command: &str, common: Common, work: F) -> ExitCode
+pub(crate) fn run<F, W>(command: &str, common: Common, work: F) -> ExitCode
 where
-    F: AsyncFnOnce(Context) -> anyhow::Result<Outcome>,
+    F: FnOnce(Context) -> W,
+    W: Future<Output = anyhow::Result<Outcome>>,
 {
     let out =
         Out::new(Options { json: common.output == Format::Json, no_color: common.no_color, yes: common.yes });
     let watch = Stopwatch::start();
+    let changes = Changes::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(async {
-            let interrupts = Arc::new(Interrupts::default());
-            let context = Context {
-                out: out.clone(),
-                root: root()?,
-                profile_prefix: common.profile_prefix,
-                interrupts: Arc::clone(&interrupts),
+        Ok(runtime) => {
+            let whole = async {
+                let interrupts = Arc::new(Interrupts::default());
+                let context = Context {
+                    out: out.clone(),
+                    root: root()?,
+                    profile_prefix: common.profile_prefix,
+                    changes: changes.clone(),
+                    interrupts: Arc::clone(&interrupts),
+                };
+                tokio::select! {
+                    result = work(context) => result,
+                    fault = interrupts.heard(&changes) => Err(fault),
+                }
             };
-            tokio::select! {
-                result = work(context) => result,
-                fault = interrupted(&interrupts) => Err(fault),
-            }
-        }),
+            let result = guarded(&changes, || runtime.block_on(whole));
+            runtime.shutdown_timeout(LAST_MOMENTS);
+            result
+        }
         Err(error) => Err(error.into()),
     };
     out.rest();
     finish(&out, command, result, watch.seconds())
-}
-
-/// Resolves at Ctrl-C or a termination signal. What is dropped then ends the processes it started.
-async fn interrupted(interrupts: &Interrupts) -> anyhow::Error {
-    let fault = Fault::new(Kind::Interrupted, "run the command", "")
-        .why("it was interrupted")
-        .next("run it again; it begins clean");
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                // A command that ends by itself is told once; a second signal ends it as any other.
-                if !interrupts.taken.swap(false, Ordering::Relaxed) {
-                    return fault.into();
-                }
-                interrupts.bell.notify_one();
-            }
-        }
-        _ => std::future::pending().await,
-    }
 }
 
 fn finish(out: &Out, command: &str, result: anyhow::Result<Outcome>, seconds: f64) -> ExitCode {
@@ -296,14 +279,13 @@ fn root() -> anyhow::Result<PathBuf> {
 impl Context {
     /// From now on Ctrl-C does not end the command: what is returned resolves, and the command ends by itself.
     pub(crate) fn take_interrupts(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.interrupts.taken.store(true, Ordering::Relaxed);
-        let interrupts = Arc::clone(&self.interrupts);
-        async move { interrupts.bell.notified().await }
+        Arc::clone(&self.interrupts).take()
     }
 
-    /// The same context, with every question answered with yes.
+    /// The same context for a rehearsal's own world: every question is answered with yes, and what is changed there is
+    /// no change that the command reports.
     pub(crate) fn answering_yes(&self) -> Self {
-        Self { out: self.out.answering_yes(), ..self.clone() }
+        Self { out: self.out.answering_yes(), changes: Changes::default(), ..self.clone() }
     }
 
     /// Reads `cfn/stacks.toml`.
@@ -341,6 +323,7 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fault::Kind;
 
     #[test]
     fn failures_keep_what_was_changed() {

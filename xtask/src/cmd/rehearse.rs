@@ -3,6 +3,8 @@
 //! It never reaches AWS: its clients are made for the local cloud's endpoint alone, and what it starts sees nothing of
 //! the caller's AWS environment.
 
+mod settle;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +123,11 @@ async fn rehearse(
     paths: &Paths,
     found: &Found,
 ) -> anyhow::Result<Outcome> {
-    let world = LocalWorld { endpoint: found.state().endpoint(), bundle: paths.bundle() };
+    let world = LocalWorld {
+        endpoint: found.state().endpoint(),
+        bundle: paths.bundle(),
+        root_secret: found.state().root_secret.clone(),
+    };
     let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
     let accounts = Accounts::open(config, &options).await?;
     let control = Control::new(paths, found.state())?;
@@ -179,6 +185,7 @@ async fn rehearse(
     context.out.note(format!(
         "  functions are built for this machine ({host}, profile {PROFILE}), since it runs them; a release is for arm64"
     ));
+    settle::app_stacks(context, config, &accounts).await?;
     rehearsal.baseline(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
     let (ended, watched) =
@@ -227,16 +234,19 @@ impl Rehearsal {
         let approve = self.args.approve;
         let about = self.about.clone();
         let decide: Decide = Arc::new(move |changes: &[Change]| match approve {
-            Approve::Auto => Ok(Decision::approved("approved")),
-            Approve::Reject => Ok(Decision::rejected()),
+            Approve::Auto => Decision::approved("approved").made(),
+            Approve::Reject => Decision::rejected().made(),
             Approve::Ask if !out.is_interactive() => {
-                Ok(Decision::approved("approved (no terminal to ask in)"))
+                Decision::approved("approved (no terminal to ask in)").made()
             }
             Approve::Ask => {
                 out.rest();
                 out.approval(&about, changes);
-                let yes = out.confirm("Approve this release to prod?")?;
-                Ok(if yes { Decision::approved("approved") } else { Decision::rejected() })
+                let out = out.clone();
+                Box::pin(async move {
+                    let yes = out.confirm("Approve this release to prod?").await?;
+                    Ok(if yes { Decision::approved("approved") } else { Decision::rejected() })
+                })
             }
         });
         let show = self.context.out.clone();
@@ -290,7 +300,7 @@ impl Rehearsal {
         }
         setup(&self.context, "Baseline", Status::Started, None, None);
         let mut order = self.order();
-        order.decide = Arc::new(|_| Ok(Decision::approved("approved")));
+        order.decide = Arc::new(|_| Decision::approved("approved").made());
         order.probes.clear();
         order.test_environment = common();
         order.build_environment = common();

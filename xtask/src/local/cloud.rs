@@ -72,7 +72,7 @@ impl Cloud {
             edges: Edges::default(),
             happenings: Happenings::default(),
             hooks: PendingHooks::default(),
-            identities: Identities::default(),
+            identities: Identities::new(state.root_secret.clone()),
             connections_pending: AtomicBool::new(false),
             stop: watch::Sender::new(false),
             clock: ScaledClock::new(minute),

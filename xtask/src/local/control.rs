@@ -20,6 +20,7 @@ pub(crate) struct Control {
     endpoint: String,
     region: String,
     token: String,
+    root_secret: String,
 }
 
 impl Control {
@@ -42,7 +43,13 @@ impl Control {
             endpoint: state.endpoint(),
             region: state.region.clone(),
             token: state.token.clone(),
+            root_secret: state.root_secret.clone(),
         })
+    }
+
+    /// The keys of an account's root in this cloud.
+    pub(crate) fn root(&self, account: &str) -> Keys {
+        Keys { id: account.to_owned(), secret: self.root_secret.clone(), token: None }
     }
 
     /// What the engines did after a place in the order.

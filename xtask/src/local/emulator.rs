@@ -16,6 +16,7 @@ use super::paths::Paths;
 use super::process::{self, Ending, Group};
 use super::xml::Element;
 use crate::clock::Stopwatch;
+use crate::files;
 use crate::model::fault::Fault;
 
 /// How long the emulator may take to answer for the first time.
@@ -34,14 +35,24 @@ pub(crate) struct Emulator {
 /// # Errors
 /// It does not start; the fault carries the end of its log.
 pub(crate) async fn start(venv: &Venv, paths: &Paths, region: &str) -> anyhow::Result<Emulator> {
+    start_at(venv, paths, region, free_port).await
+}
+
+/// The same with ports of the caller's choice. Between looking for a free port and taking it, somebody else may take it:
+/// then another one is tried.
+async fn start_at(
+    venv: &Venv,
+    paths: &Paths,
+    region: &str,
+    mut port: impl FnMut() -> anyhow::Result<u16>,
+) -> anyhow::Result<Emulator> {
     let log = paths.log("emulator");
     let scratch = paths.scratch();
     let _ = std::fs::remove_dir_all(&scratch);
-    std::fs::create_dir_all(&scratch).with_context(|| format!("create {}", scratch.display()))?;
+    files::private_dir(&scratch)?;
     let mut last = String::new();
-    // Between looking for a free port and taking it, somebody else may take it: then try another one.
     for _ in 0..3 {
-        let port = free_port()?;
+        let port = port()?;
         let mut command = process::logged(&venv.program("python"), &log)?;
         command.args(["-m", "ministack"]).env_clear().current_dir(&scratch);
         for kept in ["PATH", "HOME", "LANG"] {
@@ -64,7 +75,8 @@ pub(crate) async fn start(venv: &Venv, paths: &Paths, region: &str) -> anyhow::R
         let client = Client::new(port, region)?;
         let watch = Stopwatch::start();
         loop {
-            if client.is_healthy().await {
+            // Whoever answers there need not be ours.
+            if client.is_healthy().await && listens(group.id(), port) {
                 return Ok(Emulator { group, client });
             }
             if group.child().try_wait().context("look at the emulator")?.is_some()
@@ -81,6 +93,23 @@ pub(crate) async fn start(venv: &Venv, paths: &Paths, region: &str) -> anyhow::R
         .why(last)
         .next("read the log; `cargo xtask local down` and removing target/causeway/venv give a clean start")
         .into())
+}
+
+/// Whether that very process listens on a port of 127.0.0.1. Source: proc_pid_net(5). Where there is no such table, a
+/// process that goes on running counts: one that cannot have its port ends.
+fn listens(process: i32, port: u16) -> bool {
+    let Ok(table) = std::fs::read_to_string("/proc/net/tcp") else { return true };
+    let address = format!("0100007F:{port:04X}");
+    let Some(inode) = table.lines().skip(1).find_map(|row| {
+        let fields: Vec<&str> = row.split_whitespace().collect();
+        let listens = fields.get(1) == Some(&address.as_str()) && fields.get(3) == Some(&"0A");
+        fields.get(9).filter(|_| listens).map(|inode| format!("socket:[{inode}]"))
+    }) else {
+        return false;
+    };
+    let Ok(open) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    let mut links = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links.any(|link| link.to_string_lossy() == inode)
 }
 
 fn free_port() -> anyhow::Result<u16> {
@@ -272,5 +301,53 @@ fn version(service: &str) -> &'static str {
         "sns" => "2010-03-31",
         "cloudformation" => "2010-05-15",
         _ => "2010-05-08",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// Answers like the emulator, or ends where it cannot have its port.
+    const STANDS_IN: &str = r#"#!/usr/bin/env python3
+import http.server, os
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_): pass
+class Server(http.server.HTTPServer):
+    allow_reuse_address = False
+Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
+"#;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_emulator_of_somebody_elses_on_the_port_is_not_taken_for_ours() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("venv/bin/python");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, STANDS_IN).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let venv = Venv::at(dir.path().join("venv"));
+        let paths = |name: &str| Paths::of(dir.path()).with_local(&dir.path().join(name));
+        let other = start(&venv, &paths("other"), "eu-central-1").await.unwrap();
+        let taken: u16 = other.client.base().rsplit(':').next().unwrap().parse().unwrap();
+        let mut asked = 0;
+        let ours = start_at(&venv, &paths("ours"), "eu-central-1", || {
+            asked += 1;
+            if asked == 1 { Ok(taken) } else { free_port() }
+        })
+        .await
+        .unwrap();
+        assert_eq!(asked, 2);
+        assert_ne!(ours.client.base(), other.client.base());
+        ours.group.end().await;
+        let error = start_at(&venv, &paths("ours"), "eu-central-1", || Ok(taken)).await.err().unwrap();
+        let fault = crate::model::fault::from_error(&error);
+        assert!(fault.why.contains("Address already in use"), "{}", fault.why);
+        other.group.end().await;
     }
 }

@@ -57,6 +57,12 @@ impl Set {
 pub(crate) struct Venv(PathBuf);
 
 impl Venv {
+    /// Whatever is there.
+    #[cfg(test)]
+    pub(super) fn at(dir: PathBuf) -> Self {
+        Self(dir)
+    }
+
     /// A program of the environment.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.0.join("bin").join(name)
@@ -84,12 +90,7 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
     };
     let parent = dir.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
-    let lock = std::fs::File::create(parent.join("venv.lock"))
-        .context("create the lock of the Python environment")?;
-    let lock = tokio::task::spawn_blocking(move || {
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map(|()| lock)
-    });
-    let _lock = lock.await?.context("lock the Python environment")?;
+    let _lock = crate::files::lock(&parent.join("venv.lock"), say).await?;
 
     let mut wanted = vec![set.own().unwrap_or(("local", LOCAL))];
     match set {

@@ -126,7 +126,8 @@ impl Drop for Group {
 pub(crate) async fn reap(records: &Path) -> Vec<String> {
     let mut ended = Vec::new();
     let Ok(entries) = std::fs::read_dir(records) else { return ended };
-    for path in entries.flatten().map(|entry| entry.path()) {
+    let written = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    for path in entries.flatten().map(|entry| entry.path()).filter(written) {
         let record =
             std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
         if let Some(record) = record
@@ -196,7 +197,7 @@ fn is_running(group: Pid) -> bool {
 }
 
 /// When a process started, in seconds since 1970; `None` where there is none (a zombie counts as none).
-fn start_time(id: i32) -> Option<u64> {
+pub(crate) fn start_time(id: i32) -> Option<u64> {
     let pid = sysinfo::Pid::from_u32(u32::try_from(id).ok()?);
     let mut system = System::new().ok()?;
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
@@ -209,10 +210,7 @@ fn start_time(id: i32) -> Option<u64> {
 /// # Errors
 /// The file cannot be made.
 pub(crate) fn logged(program: &Path, log: &Path) -> anyhow::Result<Command> {
-    if let Some(parent) = log.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
-    }
-    let file = std::fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
+    let file = crate::files::create_private(log)?;
     let second = file.try_clone().with_context(|| format!("open {}", log.display()))?;
     let mut command = shell::program(program, std::iter::empty::<&str>(), Path::new("."));
     command.stdout(file).stderr(second);

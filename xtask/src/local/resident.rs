@@ -15,6 +15,7 @@ use super::paths::Paths;
 use super::process::{self, Ending, Group};
 use super::state::State;
 use crate::clock::Stopwatch;
+use crate::files;
 use crate::model::config::Config;
 use crate::model::fault::{Fault, Kind};
 
@@ -35,7 +36,8 @@ pub(crate) struct Found {
     state: State,
     /// Whether it was started just now.
     pub(crate) is_new: bool,
-    owned: Option<(Group, ChildStdin)>,
+    /// The input goes first where this is dropped: what hears it closed ends by itself.
+    owned: Option<(ChildStdin, Group)>,
 }
 
 impl Found {
@@ -46,7 +48,7 @@ impl Found {
 
     /// Lets it live on after us.
     pub(crate) async fn keep(mut self) {
-        if let Some((group, mut input)) = self.owned.take() {
+        if let Some((mut input, group)) = self.owned.take() {
             let _ = input.write_all(b"keep").await;
             drop(input);
             group.keep();
@@ -55,7 +57,7 @@ impl Found {
 
     /// Ends it, where it is ours; leaves one alone that was there before us.
     pub(crate) async fn release(mut self) {
-        if let Some((group, input)) = self.owned.take() {
+        if let Some((input, group)) = self.owned.take() {
             drop(input);
             group.end().await;
         }
@@ -75,13 +77,8 @@ pub(crate) async fn up(
     say: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Found> {
     // Two commands at once shall not start two clouds.
-    std::fs::create_dir_all(paths.local()).with_context(|| format!("create {}", paths.local().display()))?;
-    let lock =
-        std::fs::File::create(paths.local().join("up.lock")).context("create the lock of the local cloud")?;
-    let lock = tokio::task::spawn_blocking(move || {
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map(|()| lock)
-    });
-    let _lock = lock.await?.context("lock the local cloud")?;
+    files::private_dir(paths.local())?;
+    let _lock = files::lock(&paths.local().join("up.lock"), say).await?;
 
     if let Some(state) = State::read(paths) {
         let ours: std::collections::BTreeMap<String, String> =
@@ -151,7 +148,7 @@ async fn start(paths: &Paths, root: &Path, minute: Duration, keep: Keep) -> anyh
         return Ok(Found { state, is_new: true, owned: None });
     }
     let input = group.child().stdin.take().context("hold the local cloud")?;
-    Ok(Found { state, is_new: true, owned: Some((group, input)) })
+    Ok(Found { state, is_new: true, owned: Some((input, group)) })
 }
 
 /// Ends the checkout's cloud and whatever an earlier run left behind. False where nothing was running.

@@ -1,13 +1,14 @@
 //! The resident process: emulator, front, edge and engines, until somebody says stop.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum_server::Handle;
-use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::cloud::Cloud;
 use super::lower::Target;
@@ -24,6 +25,13 @@ pub(crate) struct Options {
     /// Ends itself when its input is closed, unless it hears `keep` first: the command that started it is gone then.
     pub(crate) owned: bool,
 }
+
+/// Names a process whose end is the cloud's end, also of a cloud that is kept: for programs that start one for
+/// themselves, and may be killed before they can end it.
+pub(crate) const WHILE: &str = "CAUSEWAY_LOCAL_WHILE";
+
+/// How often it is looked whether that process is still there.
+const WHILE_PACE: Duration = Duration::from_millis(300);
 
 /// Runs the local cloud. Returns when it was told to stop.
 ///
@@ -45,7 +53,8 @@ pub(crate) async fn run(config: &Config, paths: &Paths, options: &Options) -> an
         region: config.region.clone(),
         project: config.project.clone(),
         accounts: config.accounts.iter().map(|(name, account)| (name.clone(), account.id.clone())).collect(),
-        token: format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()),
+        token: secret(),
+        root_secret: secret(),
         urls: std::collections::BTreeMap::new(),
     };
     let target = Target {
@@ -93,16 +102,31 @@ pub(crate) async fn run(config: &Config, paths: &Paths, options: &Options) -> an
     Ok(())
 }
 
-/// Resolves when the command that started us is gone without having said `keep`.
+/// Resolves when the command that started us is gone without having said `keep`, or the process that [`WHILE`] names.
 async fn owner_gone(owned: bool) {
+    let with: Option<i32> = std::env::var(WHILE).ok().and_then(|id| id.parse().ok());
+    let started = with.and_then(process::start_time);
     if owned {
-        let mut heard = Vec::new();
-        let _ = tokio::io::stdin().read_to_end(&mut heard).await;
-        if !heard.starts_with(b"keep") {
+        let (tell, told) = oneshot::channel();
+        // A thread of its own: the runtime would wait at its end for one of its own that still reads.
+        std::thread::spawn(move || {
+            let mut heard = Vec::new();
+            let _ = std::io::stdin().lock().read_to_end(&mut heard);
+            let _ = tell.send(heard);
+        });
+        if !told.await.unwrap_or_default().starts_with(b"keep") {
             return;
         }
     }
-    std::future::pending().await
+    let Some(id) = with else { return std::future::pending().await };
+    while started.is_some() && process::start_time(id) == started {
+        tokio::time::sleep(WHILE_PACE).await;
+    }
+}
+
+/// 244 random bits, from the system.
+fn secret() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
 /// Lambda's name of this machine's architecture.

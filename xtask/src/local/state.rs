@@ -9,9 +9,6 @@ use super::paths::Paths;
 use super::process;
 use crate::files::write_private;
 
-/// The secret of every account's root here, as the profiles have it. The emulator does not look at it.
-pub(crate) const ROOT_SECRET: &str = "local";
-
 /// A running cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -29,6 +26,8 @@ pub(crate) struct State {
     pub(crate) accounts: BTreeMap<String, String>,
     /// The key to the control calls of this cloud.
     pub(crate) token: String,
+    /// The secret of every account's root in this cloud, as the profiles have it.
+    pub(crate) root_secret: String,
     /// The addresses of deployed APIs by environment.
     #[serde(default)]
     pub(crate) urls: BTreeMap<String, String>,
@@ -84,7 +83,8 @@ impl State {
             let profile = format!("{}-{name}", self.project);
             config.push_str(&format!("[profile {profile}]\nregion = {}\noutput = json\n\n", self.region));
             credentials.push_str(&format!(
-                "[{profile}]\naws_access_key_id = {id}\naws_secret_access_key = {ROOT_SECRET}\n\n"
+                "[{profile}]\naws_access_key_id = {id}\naws_secret_access_key = {}\n\n",
+                self.root_secret
             ));
         }
         write_private(&paths.aws_config(), config.as_bytes())?;
@@ -117,6 +117,7 @@ mod tests {
             project: "causeway".into(),
             accounts: BTreeMap::new(),
             token: "t".into(),
+            root_secret: "s".into(),
             urls: BTreeMap::from([("dev".into(), "http://127.0.0.1:1/".into())]),
         };
         let all: BTreeMap<_, _> =
@@ -125,6 +126,6 @@ mod tests {
         assert_eq!(all["AWS_PROFILE"], "causeway-build");
         assert_eq!(all["CAUSEWAY_DEV_URL"], "http://127.0.0.1:1/");
         assert_eq!(all["AWS_CA_BUNDLE"], all["SSL_CERT_FILE"]);
-        assert!(!all.values().any(|value| value == "t"), "the token stays in the state");
+        assert!(!all.values().any(|value| value == "t" || value == "s"), "secrets stay in the state");
     }
 }

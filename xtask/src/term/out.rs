@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 
 use super::style::Paint;
 use super::text::{render, step_name};
@@ -202,7 +203,7 @@ impl Out {
     ///
     /// # Errors
     /// Without a terminal nobody can answer: a usage fault that names `--yes`.
-    pub(crate) fn confirm(&self, question: &str) -> Result<bool, Fault> {
+    pub(crate) async fn confirm(&self, question: &str) -> Result<bool, Fault> {
         if self.0.options.yes {
             return Ok(true);
         }
@@ -211,19 +212,24 @@ impl Out {
                 .why("there is no terminal to answer in")
                 .next("run it again with --yes, or look first with --dry-run"));
         }
-        self.rest();
-        let mut answer = String::new();
-        let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
-        let read = std::io::stdin().lock().read_line(&mut answer);
-        Ok(read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        let answer = self.ask(&format!("{question} [y/N]")).await;
+        Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     /// Asks for a line of text; empty where nothing was typed.
-    pub(crate) fn ask(&self, question: &str) -> String {
+    pub(crate) async fn ask(&self, question: &str) -> String {
         self.rest();
-        let mut answer = String::new();
         let _ = write!(std::io::stderr().lock(), "{question} ");
-        let _ = std::io::stdin().lock().read_line(&mut answer);
+        let (tell, told) = oneshot::channel();
+        // A thread of its own, which nobody waits for: Ctrl-C ends the question, and with it the command.
+        std::thread::spawn(move || {
+            let mut answer = String::new();
+            let _ = std::io::stdin().lock().read_line(&mut answer);
+            let _ = tell.send(answer);
+        });
+        let unanswered = EndRow;
+        let answer = told.await.unwrap_or_default();
+        std::mem::forget(unanswered);
         answer.trim().to_owned()
     }
 
@@ -240,6 +246,15 @@ impl Out {
 
     fn spinner(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
         self.0.spinner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the row of a question that was cut off.
+struct EndRow;
+
+impl Drop for EndRow {
+    fn drop(&mut self) {
+        let _ = writeln!(std::io::stderr().lock());
     }
 }
 

@@ -108,6 +108,45 @@ impl Project {
         self.environment.push((name.to_owned(), value.into()));
     }
 
+    /// Takes such a variable back.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
+    /// The state file of its cloud.
+    pub(crate) fn state(&self) -> Value {
+        let path = self.path().join("target/causeway/local/state.json");
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    /// An AWS call of its cloud by curl, signed with these keys of an account's root; without any where there are none.
+    /// The status and the answer.
+    pub(crate) fn call(
+        &self,
+        keys: Option<(&str, &str)>,
+        service: &str,
+        words: &[&str],
+        path: &str,
+    ) -> (String, String) {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--write-out", "\n%{http_code}", "--cacert"]);
+        curl.arg(self.path().join("target/causeway/local/ca.pem")).args(words);
+        if let Some((id, secret)) = keys {
+            curl.args([
+                "--aws-sigv4",
+                &format!("aws:amz:eu-central-1:{service}"),
+                "--user",
+                &format!("{id}:{secret}"),
+            ]);
+        }
+        let output = curl.arg(format!("https://127.0.0.1:{}{path}", self.state()["port"])).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (body, status) = text
+            .rsplit_once('\n')
+            .unwrap_or_else(|| panic!("curl said nothing: {}", String::from_utf8_lossy(&output.stderr)));
+        (status.to_owned(), body.to_owned())
+    }
+
     /// The tool in this folder, without anything of the caller's AWS environment.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
@@ -121,6 +160,8 @@ impl Project {
                 command.env_remove(name);
             }
         }
+        // A test that is killed cannot end its cloud any more.
+        command.env("CAUSEWAY_LOCAL_WHILE", std::process::id().to_string());
         command.env("CAUSEWAY_VENV_DIR", workspace().join("target/causeway/venv"));
         command.env("AWS_EC2_METADATA_DISABLED", "true");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -152,6 +193,48 @@ impl Project {
         for (name, value) in env.result()["data"]["env"].as_object().unwrap() {
             self.set(name, value.as_str().unwrap());
         }
+    }
+}
+
+/// What is done in a terminal once some words are shown.
+pub(crate) enum Then<'a> {
+    /// Keys are pressed; `\x03` is Ctrl-C.
+    Type(&'a str),
+    /// The tool is run beside it.
+    Run(&'a [&'a str]),
+}
+
+impl Project {
+    /// Runs the tool in a terminal of 80 columns and 24 rows: its exit code, and what was shown.
+    pub(crate) fn in_terminal(&self, words: &[&str], steps: &[(&str, Then<'_>)]) -> (i32, String) {
+        let tool = env!("CARGO_BIN_EXE_xtask");
+        let prepared = self.command(words);
+        let mut environment: std::collections::BTreeMap<String, String> = std::env::vars().collect();
+        for (name, value) in prepared.get_envs() {
+            let name = name.to_string_lossy().into_owned();
+            match value {
+                Some(value) => environment.insert(name, value.to_string_lossy().into_owned()),
+                None => environment.remove(&name),
+            };
+        }
+        environment.insert("TERM".to_owned(), "xterm".to_owned());
+        environment.insert("NO_COLOR".to_owned(), "1".to_owned());
+        let whole = |words: &[&str]| -> Vec<String> {
+            std::iter::once(&tool).chain(words).map(ToString::to_string).collect()
+        };
+        let steps: Vec<Value> = steps
+            .iter()
+            .map(|(expect, then)| match then {
+                Then::Type(keys) => serde_json::json!({"expect": expect, "type": keys}),
+                Then::Run(words) => serde_json::json!({"expect": expect, "run": whole(words)}),
+            })
+            .collect();
+        let asked = serde_json::json!({"words": whole(words), "env": environment, "dir": self.path(), "steps": steps});
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/terminal.py");
+        let output = Command::new("python3").arg(script).write_stdin(asked.to_string()).output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{shown}");
+        (output.status.code().unwrap_or(-1), shown)
     }
 }
 

@@ -41,7 +41,6 @@ pub(super) async fn wave(
     jobs: Vec<Job>,
     known: &mut Known,
 ) -> ActedWave {
-    let emit = context.out.emitter();
     let mut acted = ActedWave::default();
     let (mut ready, mut held) = (Vec::new(), Vec::new());
     for job in jobs {
@@ -54,11 +53,11 @@ pub(super) async fn wave(
             }
         }
     }
-    side_by_side(config, ready, known, &emit, &mut acted).await;
+    side_by_side(context, config, ready, known, &mut acted).await;
     for (job, connection) in held {
         if acted.failure.is_none() {
             match await_person(context, accounts, &job, &connection).await {
-                Ok(()) => side_by_side(config, vec![job], known, &emit, &mut acted).await,
+                Ok(()) => side_by_side(context, config, vec![job], known, &mut acted).await,
                 Err(error) => acted.failure = Some(error),
             }
         }
@@ -67,18 +66,27 @@ pub(super) async fn wave(
 }
 
 async fn side_by_side(
+    context: &Context,
     config: &Config,
     jobs: Vec<Job>,
     known: &mut Known,
-    emit: &Emit,
     acted: &mut ActedWave,
 ) {
     let mut tasks = JoinSet::new();
     for (index, job) in jobs.into_iter().enumerate() {
         let filled = fill(config, &job, known);
-        let emit = emit.clone();
+        let (emit, changes) = (context.out.emitter(), context.changes.clone());
         tasks.spawn(async move {
-            let (instance, result) = (job.instance.clone(), act(job, filled, &emit).await);
+            let instance = job.instance.clone();
+            let name = format!("{}/{}", job.plan.account, job.plan.stack);
+            if job.plan.action != Action::None {
+                changes.begin(&name);
+            }
+            let result = act(job, filled, &emit).await;
+            match &result {
+                Ok((Some(_), _)) => changes.done(&name),
+                _ => changes.unchanged(&name),
+            }
             (index, instance, result)
         });
     }

@@ -95,7 +95,7 @@ pub(crate) async fn deploy(
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
-    match out.confirm("Deploy this?") {
+    match out.confirm("Deploy this?").await {
         Ok(true) => {}
         Ok(false) => {
             plan::discard(&planned).await?;

@@ -13,6 +13,7 @@ use super::Context;
 use crate::local::install::{self, Set};
 use crate::local::paths::Paths;
 use crate::local::resident;
+use crate::local::serve;
 use crate::local::state::State;
 use crate::model::fault::Fault;
 use crate::shell::{program, show};
@@ -46,6 +47,8 @@ async fn check(context: &Context, paths: &Paths) -> anyhow::Result<Report> {
     let words = ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse"];
     let mut rehearsal = program("cargo", words, &context.root);
     rehearsal.args(["--approve", "reject", "--keep", "--output", "json"]).env("CAUSEWAY_LOCAL_DIR", CLOUD);
+    // It is kept, but not beyond this check.
+    rehearsal.env(serve::WHILE, std::process::id().to_string());
     let status = rehearsal.stdout(Stdio::null()).status().await.context("start the rehearsal")?;
     let url = State::read(paths).and_then(|state| state.urls.get("dev").cloned());
     let (Some(1), Some(url)) = (status.code(), url) else {

@@ -209,7 +209,7 @@ async fn deploy(
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
-    if !out.confirm("Deploy this?")? {
+    if !out.confirm("Deploy this?").await? {
         return Ok(deployment.outcome(Verdict::NothingToDo, data));
     }
     let mut changed = Vec::new();
@@ -321,7 +321,7 @@ async fn act(
         // Only the change set knows what must be replaced, and no plan could have shown it.
         out.rest();
         out.approval("The change set endangers data, which the plan could not tell:", &dangers);
-        let answer = out.confirm("Deploy this all the same?");
+        let answer = out.confirm("Deploy this all the same?").await;
         if !matches!(answer, Ok(true)) {
             stacks.delete_change_set(&set.id, stack).await?;
             answer?;

@@ -74,7 +74,7 @@ async fn ask_and_remove(
         true => format!("Remove {stack}?"),
         false => format!("Remove {stack} and its data, which nothing brings back: {}?", holds.join(", ")),
     };
-    if !context.out.confirm(&question)? {
+    if !context.out.confirm(&question).await? {
         return Ok(Outcome::of(Verdict::NothingToDo).with_data(data));
     }
     let (mut changed, mut remains) = (Vec::new(), Vec::new());
@@ -82,7 +82,7 @@ async fn ask_and_remove(
         if let Some(found) = &found {
             destroy::remove(context, found, &mut changed, &mut remains).await?;
         }
-        destroy::remove_leftovers(orphans, &mut changed, &mut remains).await
+        destroy::remove_leftovers(context, orphans, &mut changed, &mut remains).await
     };
     if let Err(source) = removed.await {
         return Err(AfterChanges { changed, source }.into());

@@ -129,7 +129,7 @@ impl Doctor<'_> {
         let mut changed = Vec::new();
         if found.is_err() && fix && read(program("rustup", ["--version"], &root)).await.is_ok() {
             let line = format!("rustup target add {}", way::RELEASE);
-            if self.context.out.confirm(&format!("Run {line}?"))? {
+            if self.context.out.confirm(&format!("Run {line}?")).await? {
                 let words = ["target", "add", way::RELEASE];
                 match read(program("rustup", words, &root)).await {
                     Ok(_) => changed.push(line),
@@ -304,7 +304,7 @@ impl Doctor<'_> {
             ))
             .next("cargo xtask doctor --fix removes it, after asking; then release again");
         self.note(finding, watch, Err(dead));
-        if !fix || !self.context.out.confirm(&format!("Remove {name} in {}?", account.name))? {
+        if !fix || !self.context.out.confirm(&format!("Remove {name} in {}?", account.name)).await? {
             return Ok(None);
         }
         let watch = Stopwatch::start();

@@ -51,7 +51,7 @@ pub(crate) async fn build(
     let root = &context.root;
     let base = root.join("target/causeway");
     std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
-    let _lock = crate::files::lock(&base.join("package.lock")).await?;
+    let _lock = crate::files::lock(&base.join("package.lock"), &|text| context.out.note(text)).await?;
     let args = Args {
         no_upload: true,
         target: how.target,

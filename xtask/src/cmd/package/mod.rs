@@ -88,7 +88,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let base = root.join("target/causeway");
     std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
     // Two runs at once wait for each other: their files belong together.
-    let _lock = crate::files::lock(&base.join("package.lock")).await?;
+    let _lock = crate::files::lock(&base.join("package.lock"), &|text| context.out.note(text)).await?;
     let app = app_stack(&config)?;
     let plan = plan(&context, app, &args).await?;
     if args.explain {

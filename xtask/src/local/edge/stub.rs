@@ -36,6 +36,7 @@ pub(crate) async fn stub(dir: &Path, port: u16) -> anyhow::Result<(Arc<Cloud>, S
         project: "bench".to_owned(),
         accounts: BTreeMap::new(),
         token: String::new(),
+        root_secret: String::new(),
         urls: BTreeMap::new(),
     };
     let target = Target { endpoint: String::new(), bundle: String::new(), architecture: String::new() };

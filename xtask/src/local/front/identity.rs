@@ -1,21 +1,23 @@
 //! Who signed a call, and signing anew what the front changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::HeaderMap;
 
 use super::Call;
-use crate::local::state::ROOT_SECRET;
 use crate::local::xml::Element;
 use crate::model::fault::Fault;
 use crate::model::keys::Keys;
-use crate::sign;
+use crate::sign::{self, Authorization};
 
-/// Keys that STS handed out through the front. They live in memory only.
-#[derive(Default)]
-pub(crate) struct Identities(Mutex<HashMap<String, Known>>);
+/// The secret of every account's root in this cloud, and the keys that STS handed out through the front. Those live in
+/// memory only.
+pub(crate) struct Identities {
+    root_secret: String,
+    sessions: Mutex<HashMap<String, Known>>,
+}
 
 #[derive(Clone)]
 struct Known {
@@ -64,7 +66,52 @@ fn is_root(access_key: &str) -> bool {
     access_key.len() == 12 && access_key.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Every access key id that the emulator might take a call for: in a header or a query, of either version.
+fn named(parts: &http::request::Parts) -> BTreeSet<String> {
+    let headers = parts.headers.get_all(http::header::AUTHORIZATION).iter();
+    let mut ids: BTreeSet<String> = headers
+        .filter_map(|value| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let version_4 = text.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
+            let version_2 = text.strip_prefix("AWS ").and_then(|rest| rest.split(':').next());
+            version_4.or(version_2).map(ToOwned::to_owned)
+        })
+        .collect();
+    for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+        if name.eq_ignore_ascii_case("X-Amz-Credential") || name.eq_ignore_ascii_case("AWSAccessKeyId") {
+            ids.insert(value.split('/').next().unwrap_or_default().to_owned());
+        }
+    }
+    ids
+}
+
 impl Identities {
+    /// For a cloud whose roots have that secret.
+    pub(crate) fn new(root_secret: String) -> Self {
+        Self { root_secret, sessions: Mutex::default() }
+    }
+
+    /// Whether a call comes from whom it names. Roots and sessions that began here must have signed it: the emulator
+    /// believes every root, and what the front answers or signs anew never reaches its checks. It verifies the others.
+    pub(super) fn is_genuine(&self, call: &Call) -> bool {
+        let named = named(&call.parts);
+        let known = |id: &String| {
+            // The emulator's idea of twelve digits is a little wider than ours.
+            let digits = id.trim();
+            self.signer(id).is_some()
+                || (digits.chars().count() == 12 && digits.chars().all(char::is_numeric))
+        };
+        if !named.iter().any(known) {
+            return true;
+        }
+        let mut ids = named.iter();
+        let (Some(id), None) = (ids.next(), ids.next()) else { return false };
+        let read = Authorization::read(&call.parts.headers)
+            .or_else(|| Authorization::read_query(call.parts.uri.query().unwrap_or_default()));
+        let (Some(signer), Some(read)) = (self.signer(id), read) else { return false };
+        read.access_key == *id && read.holds(&signer.keys, &call.parts, &call.body, crate::clock::now())
+    }
+
     /// Learns the keys in an answer of STS.
     pub(super) fn learn(&self, answer: &str) {
         let Ok(root) = Element::parse(answer) else { return };
@@ -82,11 +129,11 @@ impl Identities {
             token: Some(text(&["Credentials", "SessionToken"])),
         };
         let known = Known { account: account.to_owned(), arn: arn.clone(), keys };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, known);
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, known);
     }
 
     fn get(&self, access_key: &str) -> Option<Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(access_key).cloned()
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).get(access_key).cloned()
     }
 
     /// The account of a caller, where it is a root or a session that began here.
@@ -105,7 +152,7 @@ impl Identities {
     /// Who an access key belongs to: a root, or a session that began here.
     pub(crate) fn signer(&self, access_key: &str) -> Option<Signer> {
         if is_root(access_key) {
-            let keys = Keys { id: access_key.to_owned(), secret: ROOT_SECRET.to_owned(), token: None };
+            let keys = Keys { id: access_key.to_owned(), secret: self.root_secret.clone(), token: None };
             let arn = format!("arn:aws:iam::{access_key}:root");
             return Some(Signer { account: access_key.to_owned(), arn, role: None, keys });
         }
@@ -118,7 +165,7 @@ impl Identities {
     pub(super) fn sign_anew(&self, call: &Call, body: &Bytes, region: &str) -> anyhow::Result<HeaderMap> {
         let mut headers = call.parts.headers.clone();
         if is_root(&call.access_key) {
-            // The emulator does not look at a root's signature.
+            // It was right when it came, and the emulator does not look at a root's signature.
             return Ok(headers);
         }
         let known = self.get(&call.access_key).ok_or_else(|| {
@@ -178,7 +225,7 @@ mod tests {
 
     #[test]
     fn sessions_are_learned_from_sts() {
-        let identities = Identities::default();
+        let identities = Identities::new("right".to_owned());
         identities.learn("<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken></Credentials><AssumedRoleUser><Arn>arn:aws:sts::222222222222:assumed-role/r/s</Arn></AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>");
         assert_eq!(identities.account("ASIA1").as_deref(), Some("222222222222"));
         assert_eq!(identities.account("333333333333").as_deref(), Some("333333333333"));
@@ -189,5 +236,48 @@ mod tests {
         assert_eq!(identities.signer("333333333333").map(|signer| signer.role), Some(None));
         assert!(identities.signer("ASIA9").is_none());
         identities.learn("<garbage");
+    }
+
+    /// A call of the query protocol, signed with a secret.
+    fn call(id: &str, secret: &str, body: &'static [u8]) -> Call {
+        let keys = Keys { id: id.to_owned(), secret: secret.to_owned(), token: None };
+        let host = [("host".to_owned(), "127.0.0.1:1".to_owned())];
+        let (method, url) = (http::Method::POST, "https://127.0.0.1:1/");
+        let headers = sign::headers(&keys, "sns", "eu-central-1", &method, url, &host, body).unwrap();
+        let mut request = http::Request::builder().method(method).uri("/").header("host", "127.0.0.1:1");
+        request.headers_mut().unwrap().extend(headers);
+        let parts = request.body(()).unwrap().into_parts().0;
+        let (access_key, service) = scope(&parts);
+        Call { parts: std::sync::Arc::new(parts), body: Bytes::from_static(body), access_key, service }
+    }
+
+    #[test]
+    fn whoever_is_named_must_have_signed() {
+        let identities = Identities::new("right".to_owned());
+        let root = "333333333333";
+        assert!(identities.is_genuine(&call(root, "right", b"Action=CreateTopic")));
+        assert!(!identities.is_genuine(&call(root, "local", b"Action=CreateTopic")));
+        let other = Call { body: Bytes::from_static(b"Action=DeleteTopic"), ..call(root, "right", b"x") };
+        assert!(!identities.is_genuine(&other), "the body is signed");
+        // Keys that are not known here are the emulator's to verify, as are calls that name nobody.
+        assert!(identities.is_genuine(&call("ASIA9", "any", b"")));
+        let with = |authorization: &str, uri: &str| {
+            let parts = std::sync::Arc::new(parts(authorization, uri));
+            identities.is_genuine(&Call { parts, ..call(root, "right", b"") })
+        };
+        assert!(with("Bearer x", "/"));
+        for (authorization, uri) in [
+            ("AWS 333333333333:c2ln", "/"),
+            ("Bearer Credential=333333333333/20260101/r/s/aws4_request", "/"),
+            ("Bearer x", "/?AWSAccessKeyId=333333333333&Signature=x"),
+            ("Bearer x", "/?X-Amz-Credential=333333333333%2F20260101%2Fr%2Fs%2Faws4_request"),
+            ("Bearer x", "/?AWSAccessKeyId=333333333333%0A"),
+        ] {
+            assert!(!with(authorization, uri), "{authorization} {uri}");
+        }
+        let signed = call(root, "right", b"");
+        let mut twice = (*signed.parts).clone();
+        twice.headers.append("authorization", "AWS 222222222222:c2ln".parse().unwrap());
+        assert!(!identities.is_genuine(&Call { parts: std::sync::Arc::new(twice), ..signed }));
     }
 }

@@ -104,6 +104,10 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
     let path = call.parts.uri.path();
     let result = if let Some(rest) = path.strip_prefix("/_causeway/") {
         Ok(control::answer(&front, &call, rest).await)
+    } else if is_internal(path) {
+        Ok(text(StatusCode::NOT_FOUND, "not part of AWS\n".to_owned()))
+    } else if !front.cloud.identities.is_genuine(&call) {
+        Ok(not_genuine(&call))
     } else if call.service == "cloudformation" {
         cfn::answer(&front, &call).await
     } else if call.service == "sts" {
@@ -117,6 +121,28 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
         tracing::error!("{} {}: {error:#}", call.parts.method, call.parts.uri.path());
         text(StatusCode::BAD_GATEWAY, format!("the local cloud failed: {error:#}"))
     })
+}
+
+/// Whether a path is the emulator's own, such as the one that empties it. What waits for a signal names one that
+/// nobody can guess.
+fn is_internal(path: &str) -> bool {
+    ["/_ministack/", "/_localstack/"].iter().any(|own| path.starts_with(own))
+        && !path.starts_with("/_ministack/cfn-")
+}
+
+/// The answer to a call whose signature is not its caller's, in the words of the caller's protocol.
+fn not_genuine(call: &Call) -> Response {
+    const CODE: &str = "SignatureDoesNotMatch";
+    let message = "The request signature we calculated does not match the signature you provided. The keys of this local cloud are in target/causeway/local/aws/credentials.";
+    if call.parts.headers.contains_key("x-amz-target") || call.parts.headers.contains_key("smithy-protocol") {
+        return json(StatusCode::FORBIDDEN, &serde_json::json!({"__type": CODE, "message": message}));
+    }
+    let error = format!("<Error><Type>Sender</Type><Code>{CODE}</Code><Message>{message}</Message></Error>");
+    let body = if call.service == "s3" { error } else { format!("<ErrorResponse>{error}</ErrorResponse>") };
+    let mut answer = text(StatusCode::FORBIDDEN, body);
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    answer.headers_mut().insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(CODE));
+    answer
 }
 
 impl Front {

@@ -24,7 +24,7 @@ impl Run {
             (self.emit)(Line::Notice { topic: notices::topic_name(&topic), subject, message });
         }
         let changes = self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Decision { yes, said } = (self.order.decide)(&changes)?;
+        let Decision { yes, said } = (self.order.decide)(&changes).await?;
         Ok((yes, Some(said.to_owned())))
     }
 }

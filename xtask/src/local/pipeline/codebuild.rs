@@ -16,7 +16,9 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::{Run, checkout};
 use crate::aws::{Account, assume_role};
+use crate::files;
 use crate::local::process::{self, Ending};
+use crate::local::state::quoted;
 use crate::model::buildspec::{self, Artifacts, Buildspec, Phase};
 use crate::model::config::BUILD;
 use crate::model::fault::Fault;
@@ -48,7 +50,15 @@ impl Run {
         let kind = if action.action_type_id.category == "Test" { "test" } else { "source" };
         let dir = self.world.paths.rehearsal().join(kind);
         // Two rehearsals share one checkout; each has it for the length of a build.
-        let _lock = lock(&self.world.paths.rehearsal()).await?;
+        let place = self.world.paths.rehearsal();
+        std::fs::create_dir_all(&place).with_context(|| format!("create {}", place.display()))?;
+        let show = &self.order.show;
+        let _lock = files::lock(&place.join("lock"), &|text| show(text)).await?;
+        // No other build of this cloud is at work now: what is written down was left behind by a run that was killed.
+        let records = self.world.paths.processes().join("builds");
+        for name in process::reap(&records).await {
+            show(&format!("ended what an earlier run had left behind: {name}"));
+        }
         checkout::sync(&dir, &zip)?;
 
         let spec_path = text("/Source/BuildSpec").unwrap_or_else(|| "buildspec.yml".to_owned());
@@ -68,7 +78,7 @@ impl Run {
             environment: self.environment(action, &project, &spec, &keys, &id, &dir)?,
             scratch: tempfile::tempdir().context("make a folder for the build")?,
             log: self.log(&project_name),
-            records: self.world.paths.processes().join("builds"),
+            records,
             limit: limit(&project),
             dir,
             spec,
@@ -181,17 +191,6 @@ impl Run {
     }
 }
 
-/// Has a folder for itself until the answer is dropped.
-async fn lock(dir: &Path) -> anyhow::Result<std::fs::File> {
-    std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
-    let file =
-        std::fs::File::create(dir.join("lock")).context("create the lock of the rehearsal's checkout")?;
-    let locked = tokio::task::spawn_blocking(move || {
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map(|()| file)
-    });
-    locked.await?.context("lock the rehearsal's checkout")
-}
-
 /// A project's time-out; CodeBuild's own default is an hour.
 fn limit(project: &Value) -> Duration {
     let minutes =
@@ -213,11 +212,7 @@ struct BuildRun {
 impl BuildRun {
     /// Runs the phases as CodeBuild does: `post_build` also runs when `build` failed, `finally` in any case.
     async fn phases(&self, show: &(dyn Fn(&str) + Send + Sync)) -> anyhow::Result<()> {
-        if let Some(parent) = self.log.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
-        }
-        let mut log =
-            std::fs::File::create(&self.log).with_context(|| format!("create {}", self.log.display()))?;
+        let mut log = files::create_private(&self.log)?;
         let mut failure: Option<anyhow::Error> = None;
         for phase in &self.spec.phases {
             let after_failed_build =
@@ -322,12 +317,13 @@ impl BuildRun {
 
     /// The commands as one script. What they say is not looked at; only where they end matters.
     fn text(&self, commands: &[String]) -> String {
-        let dir = self.scratch.path().display();
+        let at = |name: &str| quoted(&self.scratch.path().join(name).display().to_string());
+        let (environment, folder, failed) = (at("environment"), at("folder"), at("failed"));
         let mut text = format!(
-            "set +e\n[ -f '{dir}/environment' ] && . '{dir}/environment'\n[ -f '{dir}/folder' ] && cd \"$(cat '{dir}/folder')\"\ncauseway_end() {{ code=$?; export -p > '{dir}/environment'; pwd > '{dir}/folder'; exit $code; }}\ntrap causeway_end EXIT\n"
+            "set +e\n[ -f {environment} ] && . {environment}\n[ -f {folder} ] && cd \"$(cat {folder})\"\ncauseway_end() {{ code=$?; export -p > {environment}; pwd > {folder}; exit $code; }}\ntrap causeway_end EXIT\n"
         );
         for (index, command) in commands.iter().enumerate() {
-            text.push_str(&format!("echo {index} > '{dir}/failed'\n{command}\n[ $? -eq 0 ] || exit 1\n"));
+            text.push_str(&format!("echo {index} > {failed}\n{command}\n[ $? -eq 0 ] || exit 1\n"));
         }
         text
     }

@@ -15,6 +15,7 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::aws::artifacts::Bucket;
@@ -37,7 +38,10 @@ pub(crate) fn unpack(dir: &std::path::Path, zip: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Decides about an approval, given what would change in prod.
-pub(crate) type Decide = Arc<dyn Fn(&[Change]) -> Result<Decision, Fault> + Send + Sync>;
+pub(crate) type Decide = Arc<dyn Fn(&[Change]) -> Deciding + Send + Sync>;
+
+/// A decision that may take a person's time.
+pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Decision, Fault>> + Send>>;
 
 /// What became of an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +59,11 @@ impl Decision {
     /// Rejected.
     pub(crate) fn rejected() -> Self {
         Self { yes: false, said: "rejected" }
+    }
+
+    /// As one that is made already.
+    pub(crate) fn made(self) -> Deciding {
+        Box::pin(async move { Ok(self) })
     }
 }
 

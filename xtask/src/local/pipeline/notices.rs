@@ -25,7 +25,7 @@ impl Run {
             "detail": {"pipeline": self.definition.pipeline.name, "execution-id": self.execution, "state": "FAILED"},
         });
         // EventBridge publishes as itself; the account's root stands for it.
-        let keys = Keys { id: build.id.clone(), secret: "local".to_owned(), token: None };
+        let keys = self.world.control.root(&build.id);
         for rule in self
             .definition
             .rules
