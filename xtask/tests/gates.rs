@@ -10,7 +10,8 @@ use serde_json::Value;
 use support::{Ended, Project};
 
 fn step<'a>(ended: &'a Ended, gate: &str) -> &'a Value {
-    let mut steps = ended.of_type("step").filter(|step| step["action"] == gate && step["status"] != "started");
+    let mut steps =
+        ended.of_type("step").filter(|step| step["action"] == gate && step["status"] != "started");
     steps.next().unwrap_or_else(|| panic!("{gate} did not end: {}", ended.stderr))
 }
 
@@ -50,12 +51,16 @@ fn a_bad_template_policy_license_or_secret_is_caught() {
         "Resources:\n",
         "Resources:\n  OpenBucket:\n    # checkov:skip=CKV_AWS_109:There is no policy in a bucket at all.\n    Type: AWS::S3::Bucket\n    Properties: {AccessControl: PublicRead, NoSuchProperty: 1}\n",
     );
-    project.edit("cfn/app.yaml", "CKV_AWS_119:A key of its own costs; the account's DynamoDB key encrypts the table.", "CKV_AWS_119:no");
+    project.edit(
+        "cfn/app.yaml",
+        "CKV_AWS_119:A key of its own costs; the account's DynamoDB key encrypts the table.",
+        "CKV_AWS_119:no",
+    );
     // A policy: a condition key that the action never has.
     project.edit(
         "cfn/pipeline.yaml",
-        "              - Effect: Allow\n                Action:",
-        "              - Effect: Allow\n                Condition: {StringEquals: {'s3:prefix': x}}\n                Action:",
+        "              - Sid: LookAtBucket\n",
+        "              - Sid: LookAtBucket\n                Condition: {StringEquals: {'s3:prefix': x}}\n",
     );
     // A license that is in use and no longer allowed, and a crate that is.
     project.edit("deny.toml", "\"BlueOak-1.0.0\",", "");

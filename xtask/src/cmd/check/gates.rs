@@ -204,7 +204,9 @@ impl Tools {
         let said = match tokio::time::timeout(NETWORK, output(command)).await {
             Ok(said) => said?,
             Err(_) => {
-                return Ok(Ended::Skipped("RustSec's list of advisories did not come within 20 s".to_owned()));
+                return Ok(Ended::Skipped(
+                    "RustSec's list of advisories did not come within 20 s".to_owned(),
+                ));
             }
         };
         if said.code != 0 {

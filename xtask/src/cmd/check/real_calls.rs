@@ -148,15 +148,19 @@ async fn bootstrap_with_rights(
 fn without(policy: &Value, action: &str) -> anyhow::Result<Value> {
     let mut policy = policy.clone();
     let mut gone = 0;
-    for statement in policy["Statement"].as_array_mut().into_iter().flatten() {
-        if let Some(actions) = statement["Action"].as_array_mut() {
-            let before = actions.len();
-            actions.retain(|one| one != action);
-            gone += before - actions.len();
-        }
-    }
     let statements = policy["Statement"].as_array_mut().context("the policy has no statements")?;
-    statements.retain(|statement| statement["Action"].as_array().is_none_or(|all| !all.is_empty()));
+    statements.retain_mut(|statement| {
+        let before = gone;
+        if let Some(actions) = statement["Action"].as_array_mut() {
+            actions.retain(|one| {
+                gone += usize::from(one == action);
+                one != action
+            });
+            return !actions.is_empty();
+        }
+        gone += usize::from(statement["Action"] == action);
+        gone == before
+    });
     anyhow::ensure!(gone > 0, "the policy does not have {action}");
     Ok(policy)
 }
@@ -279,7 +283,8 @@ mod tests {
 
     #[test]
     fn a_right_is_taken_out_of_a_policy() {
-        let policy = json!({"Statement": [{"Action": ["a:B", "a:C"]}, {"Action": ["a:C"]}]});
+        let policy =
+            json!({"Statement": [{"Action": ["a:B", "a:C"]}, {"Action": ["a:C"]}, {"Action": "a:C"}]});
         assert_eq!(without(&policy, "a:C").unwrap(), json!({"Statement": [{"Action": ["a:B"]}]}));
         assert!(without(&policy, "a:D").is_err());
     }
