@@ -6,6 +6,7 @@ pub(crate) mod artifacts;
 pub(crate) mod cloudformation;
 pub(crate) mod connections;
 mod error;
+pub(crate) mod raw;
 pub(crate) mod region;
 pub(crate) mod rollouts;
 #[cfg(test)]

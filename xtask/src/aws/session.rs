@@ -91,6 +91,12 @@ impl Accounts {
         self.0.get(name).with_context(|| format!("there is no account `{name}` in cfn/stacks.toml"))
     }
 
+    /// The same accounts with another way to one of them, for instance a role's session.
+    pub(crate) fn with(mut self, account: Account) -> Self {
+        self.0.insert(account.name.clone(), account);
+        self
+    }
+
     /// Verifies that the credentials of every named account belong to it, and that placeholder ids only meet an
     /// endpoint on this machine. Changes nothing.
     ///

@@ -1,19 +1,21 @@
 //! `check`: everything that CI checks, in the order of what it costs.
 
 mod contract;
+mod gates;
+mod opinions;
 mod packaged;
+mod real_calls;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::process::Command;
 
 use super::{Context, Outcome};
 use crate::clock::Stopwatch;
 use crate::files;
-use crate::local::install::{self, Set};
 use crate::local::paths::Paths;
 use crate::local::process::{self, Ending};
 use crate::local::resident::{self, Keep};
@@ -22,6 +24,7 @@ use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step, tenths};
 use crate::model::verdict::Verdict;
 use crate::shell::{describe, program};
+use gates::Ended;
 
 /// How long a minute of AWS takes beside the tests.
 const MINUTE: Duration = Duration::from_secs(1);
@@ -35,6 +38,12 @@ pub(crate) struct Args {
     /// Only hold the deployed API to its document, as --full does besides
     #[arg(long, conflicts_with = "full")]
     contract: bool,
+    /// Only the gates: cfn-lint, checkov, parliament, secrets, licenses, bans, advisories
+    #[arg(long, conflicts_with_all = ["full", "contract"])]
+    gates: bool,
+    /// Only the second and the third opinion on the access matrix, as --full asks them besides
+    #[arg(long, conflicts_with_all = ["full", "contract", "gates"])]
+    opinions: bool,
 }
 
 /// Runs `check`. Every part is run, also after a failure, so that one run shows all of them.
@@ -42,9 +51,17 @@ pub(crate) struct Args {
 /// # Errors
 /// At least one part failed; the fault names them.
 pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
-    let mut checks = Checks { context, failed: Vec::new(), seconds: serde_json::Map::new(), contract: None };
+    let mut checks = Checks { context, failed: Vec::new(), seconds: Map::new(), data: Map::new() };
     if args.contract {
         checks.contract().await;
+        return checks.outcome();
+    }
+    if args.gates {
+        checks.gates().await;
+        return checks.outcome();
+    }
+    if args.opinions {
+        checks.opinions().await;
         return checks.outcome();
     }
     // Two checks at once would wait for cargo all the time; and what one that was killed left behind is ended.
@@ -63,8 +80,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
         )
         .await;
-    let lint = checks.cfn_lint().await;
-    checks.part("cfn-lint", lint).await;
+    checks.gates().await;
     checks.tests(cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])).await;
     checks.rehearsal("rehearse", &["--approve", "auto"], 0, "released").await;
     checks.rehearsal("rehearse-reject", &["--approve", "reject"], 1, "rejected").await;
@@ -79,6 +95,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             checks.rehearsal(&name, &[&word, "--approve", "auto"], 5, "rolled-back").await;
         }
         checks.contract().await;
+        checks.opinions().await;
         let packaged = packaged::tests(&checks.context);
         checks.part("packaged-hooks", packaged).await;
         checks.packages().await;
@@ -100,19 +117,16 @@ async fn show_group(mut command: Command, records: &Path) -> anyhow::Result<bool
 struct Checks {
     context: Context,
     failed: Vec<String>,
-    seconds: serde_json::Map<String, Value>,
-    /// What schemathesis sent and found, where it ran.
-    contract: Option<Value>,
+    seconds: Map<String, Value>,
+    /// What parts found out, by their names.
+    data: Map<String, Value>,
 }
 
 impl Checks {
     fn outcome(self) -> anyhow::Result<Outcome> {
-        let Checks { failed, seconds, contract, .. } = self;
-        let mut data = json!({"seconds": seconds});
-        if let Some(counts) = contract {
-            data["contract"] = counts;
-        }
-        let mut outcome = Outcome::of(Verdict::Done).with_data(data);
+        let Checks { failed, seconds, mut data, .. } = self;
+        data.insert("seconds".to_owned(), Value::Object(seconds));
+        let mut outcome = Outcome::of(Verdict::Done).with_data(Value::Object(data));
         if !failed.is_empty() {
             outcome.verdict = Verdict::Failed;
             outcome.error = Some(
@@ -129,12 +143,63 @@ impl Checks {
         let watch = Stopwatch::start();
         self.step("contract", Status::Started, None, None);
         let report = contract::run(&self.context).await;
-        self.contract = report.as_ref().ok().map(contract::Report::counts);
+        if let Ok(report) = &report {
+            self.data.insert("contract".to_owned(), report.counts());
+        }
         let result = report.and_then(|report| report.judge());
         if let Ok(said) = &result {
             self.context.out.say(format!("schemathesis: {said}"));
         }
         self.end("contract", watch, result.map(|_| ()).map_err(|error| from_error(&error).to_string()));
+    }
+
+    /// The gates, side by side; each ends with its own line.
+    async fn gates(&mut self) {
+        let watch = Stopwatch::start();
+        let mut begun = match gates::begin(&self.context).await {
+            Ok(begun) => begun,
+            Err(error) => return self.end("gates", watch, Err(from_error(&error).to_string())),
+        };
+        // What is installed once is no part of it.
+        let watch = Stopwatch::start();
+        for name in gates::NAMES {
+            self.step(name, Status::Started, None, None);
+        }
+        while let Some(Ok(gate)) = begun.join_next().await {
+            self.judged(gate.name, gate.seconds, gate.result);
+        }
+        self.seconds.insert("gates".to_owned(), json!(tenths(watch.seconds())));
+    }
+
+    /// What another evaluator and the local cloud say of the access matrix.
+    async fn opinions(&mut self) {
+        let watch = Stopwatch::start();
+        self.step("second-opinion", Status::Started, None, None);
+        let why = "there is no node to run iam-simulate";
+        let second = opinions::second(&self.context).await;
+        let second = second.map(|looked| looked.map_or(Ended::Skipped(why.to_owned()), Ended::Looked));
+        self.judged("second-opinion", watch.seconds(), second);
+        let watch = Stopwatch::start();
+        self.step("real-calls", Status::Started, None, None);
+        let third = real_calls::run(&self.context).await;
+        self.judged("real-calls", watch.seconds(), third.map(Ended::Looked));
+    }
+
+    fn judged(&mut self, name: &str, seconds: f64, result: anyhow::Result<Ended>) {
+        match result {
+            Ok(Ended::Looked(judged)) => {
+                for message in &judged.complaints {
+                    self.context.out.line(&Line::Warning { message: format!("{name}: {message}") });
+                }
+                self.data.insert(name.to_owned(), judged.data);
+                let all = judged.complaints.len();
+                let first = judged.complaints.into_iter().next();
+                let result = first.map_or(Ok(()), |first| Err(format!("{all} findings; the first: {first}")));
+                self.ended(name, seconds, result);
+            }
+            Ok(Ended::Skipped(why)) => self.skip(name, seconds, why),
+            Err(error) => self.ended(name, seconds, Err(from_error(&error).to_string())),
+        }
     }
 
     async fn command(&mut self, name: &str, command: Command) {
@@ -184,26 +249,6 @@ impl Checks {
             }
             Err(error) => self.part("tests", Err(error)).await,
         }
-    }
-
-    /// cfn-lint over every template, findings of any level counted.
-    async fn cfn_lint(&self) -> anyhow::Result<Command> {
-        let context = &self.context;
-        let say = |text: &str| context.out.note(text);
-        let venv = install::venv(&Paths::of(&context.root), Set::Check, &say).await?;
-        let dir = context.root.join("cfn");
-        let mut templates: Vec<PathBuf> = std::fs::read_dir(&dir)
-            .with_context(|| format!("read {}", dir.display()))?
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
-            .collect();
-        templates.sort();
-        anyhow::ensure!(!templates.is_empty(), "there are no templates below cfn/");
-        let mut command =
-            program(venv.program("cfn-lint"), ["--non-zero-exit-code", "informational", "--"], &context.root);
-        command.args(templates);
-        Ok(command)
     }
 
     /// A whole rehearsal in a process of its own, held to its exit code, its verdict and the contract's lines.
@@ -256,7 +301,11 @@ impl Checks {
     }
 
     fn end(&mut self, name: &str, watch: Stopwatch, result: Result<(), String>) {
-        let seconds = tenths(watch.seconds());
+        self.ended(name, watch.seconds(), result);
+    }
+
+    fn ended(&mut self, name: &str, seconds: f64, result: Result<(), String>) {
+        let seconds = tenths(seconds);
         self.seconds.insert(name.to_owned(), json!(seconds));
         match result {
             Ok(()) => self.step(name, Status::Succeeded, Some(seconds), None),
@@ -267,14 +316,25 @@ impl Checks {
         }
     }
 
+    /// Something that could not be done here, for a reason that lies outside of the tree. It is no success.
+    fn skip(&mut self, name: &str, seconds: f64, why: String) {
+        let seconds = tenths(seconds);
+        self.data.insert(name.to_owned(), json!({"skipped": why}));
+        self.line(name, Status::NotRun, Mode::Skipped, Some(seconds), Some(why));
+    }
+
     fn step(&self, name: &str, status: Status, seconds: Option<f64>, reason: Option<String>) {
+        self.line(name, status, Mode::Executed, seconds, reason);
+    }
+
+    fn line(&self, name: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: Option<String>) {
         self.context.out.line(&Line::Step(Step {
             stage: "check".to_owned(),
             action: name.to_owned(),
             sub: None,
             function: None,
             status,
-            mode: Mode::Executed,
+            mode,
             seconds,
             reason,
         }));

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Write the rights of whoever runs bootstrap, and of whoever leaves with destroy, one policy file an account
     #[arg(long, value_name = "DIR")]
     bootstrap_policies: Option<PathBuf>,
-    /// Ask iam-simulate, another evaluator, the same (installs it below target/ from npm; needs node)
+    /// Ask iam-simulate, another evaluator, the same (installs it into the user's cache from npm; needs node)
     #[arg(long)]
     second_opinion: bool,
     /// Print every request, not only every row
@@ -228,7 +228,10 @@ fn unreadable(problem: &Problem) -> Fault {
 }
 
 /// The files of a folder, not of folders in it.
-fn read(dir: &Path) -> anyhow::Result<Files> {
+///
+/// # Errors
+/// One of them cannot be read as text.
+pub(super) fn read(dir: &Path) -> anyhow::Result<Files> {
     let mut files = Files::new();
     for entry in std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?.flatten() {
         let path = entry.path();

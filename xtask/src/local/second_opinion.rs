@@ -1,12 +1,14 @@
 //! The second opinion of `prove`: the npm package `@cloud-copilot/iam-simulate`, in a process of its own.
 //!
-//! It is licensed under the AGPL, so it is never part of the tree nor linked: it is installed below `target/causeway/`,
-//! pinned by a lock file with digests.
+//! It is licensed under the AGPL, so it is never part of the tree nor linked: it is installed into the user's cache, pinned
+//! by a lock file with digests.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context as _;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
 use super::paths::Paths;
@@ -26,20 +28,12 @@ pub(crate) async fn ask(
     cases: &Value,
     say: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Vec<String>> {
-    let dir = paths.second_opinion();
-    let lock = dir.join("package-lock.json");
-    let done = dir.join("installed");
-    if std::fs::read_to_string(&done).unwrap_or_default() != LOCK {
-        say("installing iam-simulate (once, about 3 s)");
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
-        std::fs::write(dir.join("package.json"), PACKAGE).context("write package.json")?;
-        std::fs::write(&lock, LOCK).context("write package-lock.json")?;
-        let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"];
-        read(program("npm", words, &dir)).await.map_err(missing)?;
-        std::fs::write(&done, LOCK).context("mark iam-simulate as installed")?;
+    let digest = hex::encode(Sha256::digest([PACKAGE, LOCK, SCRIPT].concat()));
+    let dir = paths.second_opinion(digest.get(..12).unwrap_or(&digest));
+    if !dir.is_dir() {
+        say("installing iam-simulate into the user's cache (once, about 3 s)");
+        install(&dir).await?;
     }
-    std::fs::write(dir.join("simulate.mjs"), SCRIPT).context("write simulate.mjs")?;
     let mut command = program("node", ["simulate.mjs"], &dir);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| missing(error.into()))?;
@@ -59,6 +53,29 @@ pub(crate) async fn ask(
     }
     written.context("hand the requests to node")?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(ToOwned::to_owned).collect())
+}
+
+/// Whether there is a node that could give an opinion.
+pub(crate) async fn has_node() -> bool {
+    read(program("node", ["--version"], Path::new("."))).await.is_ok()
+}
+
+/// Installs beside the final name, which appears only once everything is there.
+async fn install(dir: &Path) -> anyhow::Result<()> {
+    let cache = dir.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(cache).with_context(|| format!("create {}", cache.display()))?;
+    let part = tempfile::Builder::new().prefix("iam-simulate-").tempdir_in(cache);
+    let part = part.with_context(|| format!("make a folder in {}", cache.display()))?;
+    for (name, text) in [("package.json", PACKAGE), ("package-lock.json", LOCK), ("simulate.mjs", SCRIPT)] {
+        std::fs::write(part.path().join(name), text).with_context(|| format!("write {name}"))?;
+    }
+    let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"];
+    read(program("npm", words, part.path())).await.map_err(missing)?;
+    match std::fs::rename(part.path(), dir) {
+        // Somebody else was quicker, with the same bytes.
+        Err(_) if dir.is_dir() => Ok(()),
+        other => other.with_context(|| format!("rename to {}", dir.display())),
+    }
 }
 
 fn missing(error: anyhow::Error) -> anyhow::Error {

@@ -79,6 +79,11 @@ impl<'w> Asker<'w> {
         &self.managed
     }
 
+    /// Whether no template has them.
+    pub(crate) fn is_made(&self) -> bool {
+        self.role.is_none() && self.managed.is_empty()
+    }
+
     /// Every policy that bears on a request of theirs in a world.
     pub(crate) fn bearing<'a>(&'a self, world: &'a World, request: &Request) -> Bearing<'a> {
         let policy = |arn: &String| self.home.managed.get(arn).map(Vec::as_slice);

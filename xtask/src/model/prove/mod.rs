@@ -7,6 +7,7 @@
 mod ask;
 mod compare;
 mod expand;
+mod identity;
 mod matrix;
 mod mutate;
 mod names;
@@ -14,6 +15,7 @@ mod needs;
 mod opinion;
 mod places;
 mod policies;
+pub(crate) mod real;
 mod rights;
 mod rows;
 mod stack;
@@ -27,7 +29,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+pub(crate) use identity::IdentityPolicy;
 pub(crate) use rows::Checked;
+pub(crate) use world::partition;
 
 use crate::model::config::Config;
 use world::World;
@@ -203,6 +207,21 @@ impl Proof<'_, '_> {
     /// There are not as many answers as requests.
     pub(crate) fn opinion(&self, answers: &[String]) -> Result<opinion::Opinion, String> {
         opinion::compare(self.worlds, &self.asked, answers)
+    }
+
+    /// The requests that roles of the templates make.
+    pub(crate) fn asks(&self) -> Vec<real::Ask> {
+        real::asks(self.worlds, &self.asked)
+    }
+
+    /// The resources as deployed on paper.
+    pub(crate) fn things(&self) -> Vec<real::Thing> {
+        real::things(self.worlds)
+    }
+
+    /// The policies of identities, as the templates would deploy them with every condition met.
+    pub(crate) fn identity_policies(&self) -> Vec<IdentityPolicy> {
+        identity::policies(&World::build(self.worlds.ground, &matrix::Variant::default(), None, true))
     }
 
     /// The policy of whoever runs `bootstrap` in each account, by the account's name; and what could not be told.
