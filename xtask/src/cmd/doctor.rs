@@ -118,6 +118,7 @@ impl Doctor<'_> {
             mode: Mode::Executed,
             seconds: Some(tenths(watch.seconds())),
             reason: Some(reason),
+            checks: Vec::new(),
         }));
         self.findings.push(Finding { name: name.to_owned(), found });
     }

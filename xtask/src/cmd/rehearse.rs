@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long)]
     fail_test: bool,
     /// Release a version that misbehaves in prod, to see it taken back
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(broken::MODES))]
+    #[arg(long, conflicts_with = "no_baseline", num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(broken::MODES))]
     break_prod: Option<String>,
 }
 
@@ -176,6 +176,7 @@ async fn rehearse(
         "  functions are built for this machine ({host}, profile {PROFILE}), since it runs them; a release is for arm64"
     ));
     rehearsal.baseline(&accounts).await?;
+    rehearsal.refuse_first_create(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
     let (ended, watched) =
         pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
@@ -227,7 +228,6 @@ impl Rehearsal {
             Approve::Ask => {
                 out.rest();
                 out.say(format!("\n  {about}\n  {}", summary(changes)));
-                out.changes(changes);
                 out.confirm("Approve this release to prod?")
             }
         });
@@ -324,6 +324,21 @@ impl Rehearsal {
         Err(fault.into())
     }
 
+    /// A stack's first create runs no hooks and shifts nothing, so what misbehaves would simply be released.
+    async fn refuse_first_create(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        if self.args.break_prod.is_none() {
+            return Ok(());
+        }
+        let stack = self.world.config.names().app_stack(PROD);
+        if Stacks::new(accounts.get(PROD)?).describe(&stack).await?.is_some() {
+            return Ok(());
+        }
+        Err(Fault::usage("release a version that misbehaves", stack)
+            .why("there is no such stack yet, and its first create has no hooks and no shift")
+            .next("rehearse without --break-prod first")
+            .into())
+    }
+
     /// Waits until no alarm would stop the deployment at once, as one does that an earlier rehearsal raised.
     async fn wait_for_alarms(&self, accounts: &Accounts) -> anyhow::Result<()> {
         let watch = Stopwatch::start();
@@ -376,6 +391,9 @@ impl Rehearsal {
         (before != after).then(|| (parent, Arc::new(source)))
     }
 }
+
+/// The account in which a version on purpose misbehaves.
+const PROD: &str = "prod";
 
 /// How many minutes of AWS an alarm may take to clear: its period, and some.
 const ALARM_MINUTES: u32 = 10;
@@ -454,5 +472,6 @@ fn step(action: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: 
         mode,
         seconds,
         reason,
+        checks: Vec::new(),
     })
 }

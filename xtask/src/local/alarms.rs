@@ -3,7 +3,7 @@
 //! The definitions are the emulator's, as the stacks made them; the states are written back to it, so that any client
 //! sees them. The rules are [`crate::model::alarm`]'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,12 +23,14 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// The states of alarms by account and name, and a bell for changes.
 pub(crate) struct Alarms {
     states: Mutex<BTreeMap<(String, String), State>>,
+    /// Alarms that were said to be unwatched.
+    told: Mutex<BTreeSet<(String, String)>>,
     bell: watch::Sender<u64>,
 }
 
 impl Default for Alarms {
     fn default() -> Self {
-        Self { states: Mutex::default(), bell: watch::Sender::new(0) }
+        Self { states: Mutex::default(), told: Mutex::default(), bell: watch::Sender::new(0) }
     }
 }
 
@@ -51,7 +53,17 @@ impl Alarms {
         self.bell.subscribe()
     }
 
-    fn set(&self, account: &str, name: &str, state: State) {
+    /// Says in the log, once, that an alarm is not evaluated here.
+    fn tell_unwatched(&self, account: &str, described: &Value, why: &str) {
+        let name = described.get("AlarmName").and_then(Value::as_str).unwrap_or_default();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert((account.to_owned(), name.to_owned())) {
+            tracing::warn!(account, alarm = name, why, "an alarm that is not evaluated here");
+        }
+    }
+
+    /// Sets a state, and rings.
+    pub(super) fn set(&self, account: &str, name: &str, state: State) {
         self.states().insert((account.to_owned(), name.to_owned()), state);
         self.bell.send_modify(|count| *count += 1);
     }
@@ -125,7 +137,12 @@ async fn definitions(cloud: &Cloud, account: &str) -> anyhow::Result<Vec<(Alarm,
             .json(account, "monitoring", "GraniteServiceVersion20100801.DescribeAlarms", &body)
             .await?;
         let alarms = answer.get("MetricAlarms").and_then(Value::as_array);
-        all.extend(alarms.into_iter().flatten().filter_map(definition));
+        for described in alarms.into_iter().flatten() {
+            match definition(described) {
+                Ok(found) => all.push(found),
+                Err(why) => cloud.alarms.tell_unwatched(account, described, &why),
+            }
+        }
         token = answer.get("NextToken").cloned().unwrap_or(Value::Null);
         if token.is_null() {
             return Ok(all);
@@ -133,12 +150,52 @@ async fn definitions(cloud: &Cloud, account: &str) -> anyhow::Result<Vec<(Alarm,
     }
 }
 
-/// An alarm as CloudWatch describes it; `None` for one that our metrics say nothing about, such as metric math.
-fn definition(described: &Value) -> Option<(Alarm, State)> {
+/// Why each of these alarms is watched by nobody here, though a deployment asks for it: for a warning, since such an
+/// alarm never stops anything. `composites` are the names of the stack's composite alarms.
+///
+/// # Errors
+/// The emulator does not answer.
+pub(crate) async fn unwatched(
+    cloud: &Cloud,
+    account: &str,
+    names: &BTreeSet<String>,
+    composites: &BTreeSet<String>,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
+    for name in names {
+        let body = json!({"AlarmNames": [name], "AlarmTypes": ["MetricAlarm"]});
+        let answer = cloud
+            .emulator
+            .json(account, "monitoring", "GraniteServiceVersion20100801.DescribeAlarms", &body)
+            .await?;
+        let found = answer.get("MetricAlarms").and_then(Value::as_array);
+        let why = match found.and_then(|found| found.first()) {
+            _ if composites.contains(name) => "it is a composite alarm".to_owned(),
+            None => "there is no such alarm in the account".to_owned(),
+            Some(described) => match definition(described) {
+                Ok(_) => continue,
+                Err(why) => why,
+            },
+        };
+        all.push((name.clone(), why));
+    }
+    Ok(all)
+}
+
+/// An alarm as CloudWatch describes it, and its state.
+///
+/// # Errors
+/// Why our metrics say nothing about it, such as metric math.
+fn definition(described: &Value) -> Result<(Alarm, State), String> {
     let text = |name: &str| described.get(name).and_then(Value::as_str);
     let number = |name: &str| described.get(name).and_then(Value::as_f64);
-    let namespace =
-        text("Namespace").filter(|namespace| ["AWS/Lambda", "AWS/ApiGateway"].contains(namespace))?;
+    if described.get("Metrics").and_then(Value::as_array).is_some_and(|metrics| !metrics.is_empty()) {
+        return Err("it rests on metric math".to_owned());
+    }
+    let namespace = text("Namespace").unwrap_or_default();
+    if !["AWS/Lambda", "AWS/ApiGateway"].contains(&namespace) {
+        return Err(format!("metrics of {namespace:?} are not measured here"));
+    }
     let mut dimensions: Vec<(String, String)> = described
         .get("Dimensions")
         .and_then(Value::as_array)
@@ -148,19 +205,22 @@ fn definition(described: &Value) -> Option<(Alarm, State)> {
         .collect();
     dimensions.sort();
     let periods = number("EvaluationPeriods").map_or(1, |n| n as usize);
-    let statistic =
-        text("ExtendedStatistic").filter(|name| !name.is_empty()).or_else(|| text("Statistic"))?;
+    let statistic = text("ExtendedStatistic").filter(|name| !name.is_empty()).or_else(|| text("Statistic"));
+    let statistic = statistic.unwrap_or_default();
+    let comparison = text("ComparisonOperator").unwrap_or_default();
     let alarm = Alarm {
-        name: text("AlarmName")?.to_owned(),
+        name: text("AlarmName").ok_or("it has no name")?.to_owned(),
         namespace: namespace.to_owned(),
-        metric: text("MetricName")?.to_owned(),
+        metric: text("MetricName").ok_or("it has no metric")?.to_owned(),
         dimensions,
-        statistic: Statistic::parse(statistic)?,
+        statistic: Statistic::parse(statistic)
+            .ok_or_else(|| format!("the statistic {statistic:?} is not evaluated here"))?,
         period: number("Period").map_or(60, |n| n as u64).max(1),
         evaluation_periods: periods.max(1),
         datapoints_to_alarm: number("DatapointsToAlarm").map_or(periods, |n| n as usize).max(1),
-        threshold: number("Threshold")?,
-        comparison: Comparison::parse(text("ComparisonOperator")?)?,
+        threshold: number("Threshold").ok_or("it has no fixed threshold")?,
+        comparison: Comparison::parse(comparison)
+            .ok_or_else(|| format!("the comparison {comparison:?} is not evaluated here"))?,
         missing: Missing::parse(text("TreatMissingData").unwrap_or_default()),
     };
     let state = match text("StateValue") {
@@ -168,7 +228,7 @@ fn definition(described: &Value) -> Option<(Alarm, State)> {
         Some("ALARM") => State::Raised,
         _ => State::InsufficientData,
     };
-    Some((alarm, state))
+    Ok((alarm, state))
 }
 
 /// Why an alarm is in its state, in CloudWatch's manner.
@@ -204,15 +264,17 @@ mod tests {
             (Statistic::Percentile(99.0), 3, 2, State::Ok)
         );
         assert_eq!(alarm.dimensions[0].0, "FunctionName");
-        for (name, value) in [
-            ("Namespace", json!("Own")),
-            ("ComparisonOperator", json!("GreaterThanUpperThreshold")),
-            ("Threshold", Value::Null),
-            ("ExtendedStatistic", json!("tm99")),
+        for (name, value, why) in [
+            ("Namespace", json!("Own"), "\"Own\" are not measured"),
+            ("ComparisonOperator", json!("GreaterThanUpperThreshold"), "GreaterThanUpperThreshold"),
+            ("Threshold", Value::Null, "threshold"),
+            ("ExtendedStatistic", json!("tm99"), "tm99"),
+            ("Metrics", json!([{"Id": "m1", "Expression": "m2 * 2"}]), "metric math"),
         ] {
             let mut other = described.clone();
             other[name] = value;
-            assert!(definition(&other).is_none(), "{name}");
+            let said = definition(&other).unwrap_err();
+            assert!(said.contains(why), "{name}: {said}");
         }
     }
 

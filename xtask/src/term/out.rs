@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 use super::style::Paint;
 use super::text::{render, step_name};
 use crate::clock;
-use crate::model::changeset::Change;
 use crate::model::fault::Fault;
 use crate::model::line::{Emit, Line, Status};
 use crate::model::prove::Report;
@@ -140,11 +139,6 @@ impl Out {
                 let _ = writeln!(std::io::stderr().lock(), "{line}");
             }
         }
-    }
-
-    /// Shows what a change set changes.
-    pub(crate) fn changes(&self, changes: &[Change]) {
-        self.print(&super::text::changes(changes, self.0.paint));
     }
 
     /// Shows what `prove` found out; nothing beside JSON lines, whose result has it.

@@ -248,6 +248,7 @@ impl Run {
             mode,
             seconds,
             reason,
+            checks: Vec::new(),
         }));
     }
 
