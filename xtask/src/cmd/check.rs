@@ -53,20 +53,25 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
         )
         .await;
+    // What misbehaves on purpose is in no package, and in no other build either.
+    let broken = ["--package", "api", "--features", "break-prod", "--locked"];
+    let lint = [&["clippy"], &broken[..], &["--all-targets", "--", "--deny", "warnings"]].concat();
+    checks.command("clippy-break-prod", cargo(&lint)).await;
+    checks.command("tests-break-prod", cargo(&[&["test"], &broken[..], &["--lib"]].concat())).await;
     let lint = checks.cfn_lint().await;
     checks.part("cfn-lint", lint).await;
     checks.tests(cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])).await;
-    checks.rehearsal("rehearse", &["--approve", "auto"], 0, "released").await;
-    checks.rehearsal("rehearse-reject", &["--approve", "reject"], 1, "rejected").await;
+    let ends = |code, verdict| Ends { code, verdict, cause: &[] };
+    checks.rehearsal("rehearse", &["--approve", "auto"], ends(0, "released")).await;
+    checks.rehearsal("rehearse-reject", &["--approve", "reject"], ends(1, "rejected")).await;
     if args.full {
-        checks.rehearsal("rehearse-fail-test", &["--fail-test"], 1, "failed").await;
-        checks
-            .rehearsal("rehearse-no-baseline", &["--no-baseline", "--approve", "auto"], 0, "released")
-            .await;
-        // `errors` and `crash` are in the tests.
-        for how in ["slow", "hook", "wrong-version"] {
+        checks.rehearsal("rehearse-fail-test", &["--fail-test"], ends(1, "failed")).await;
+        let words = ["--no-baseline", "--approve", "auto"];
+        checks.rehearsal("rehearse-no-baseline", &words, ends(0, "released")).await;
+        for (how, cause) in BROKEN {
             let (name, word) = (format!("rehearse-break-prod-{how}"), format!("--break-prod={how}"));
-            checks.rehearsal(&name, &[&word, "--approve", "auto"], 5, "rolled-back").await;
+            let ends = Ends { cause, ..ends(5, "rolled-back") };
+            checks.rehearsal(&name, &[&word, "--approve", "auto"], ends).await;
         }
         checks.contract().await;
         let packaged = packaged::tests(&checks.context);
@@ -74,6 +79,32 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         checks.packages().await;
     }
     checks.outcome()
+}
+
+/// Ways to misbehave in prod, and what the error must name as the cause: the alarm, or the hook and its check. The
+/// ways `errors` and `crash` are in the tests.
+const BROKEN: [(&str, &[&str]); 3] = [
+    ("slow", &["checkin: alarm ", "-checkin-slow is in ALARM"]),
+    ("hook", &["checkin: the PreTraffic hook failed", "-checkin-pre reported Failed: health: "]),
+    (
+        "wrong-version",
+        &[
+            "checkin: the PreTraffic hook failed",
+            "-checkin-pre reported Failed: ",
+            "version: expected version ",
+        ],
+    ),
+];
+
+/// How a rehearsal must end.
+#[derive(Clone, Copy)]
+struct Ends {
+    /// The exit code.
+    code: i32,
+    /// The verdict.
+    verdict: &'static str,
+    /// What the error says of the cause, all of it.
+    cause: &'static [&'static str],
 }
 
 struct Checks {
@@ -168,12 +199,11 @@ impl Checks {
         Ok(command)
     }
 
-    /// A whole rehearsal in a process of its own, held to its exit code and verdict.
-    async fn rehearsal(&mut self, name: &str, options: &[&str], code: i32, verdict: &str) {
+    /// A whole rehearsal in a process of its own, held to its exit code, verdict and cause.
+    async fn rehearsal(&mut self, name: &str, options: &[&str], ends: Ends) {
         let watch = Stopwatch::start();
         self.step(name, Status::Started, None, None);
-        let result =
-            self.rehearse(options, code, verdict).await.map_err(|error| from_error(&error).to_string());
+        let result = self.rehearse(options, ends).await.map_err(|error| from_error(&error).to_string());
         self.end(name, watch, result);
     }
 
@@ -185,7 +215,7 @@ impl Checks {
         self.end(name, watch, result.map_err(|error| from_error(&error).to_string()));
     }
 
-    async fn rehearse(&self, options: &[&str], code: i32, verdict: &str) -> anyhow::Result<()> {
+    async fn rehearse(&self, options: &[&str], ends: Ends) -> anyhow::Result<()> {
         // Through cargo: the tests may have built our own program anew.
         let words =
             ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse", "--output", "json"];
@@ -198,6 +228,15 @@ impl Checks {
         let last: Value =
             text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null);
         let found = (output.status.code(), last.get("verdict").and_then(Value::as_str));
+        let Ends { code, verdict, cause } = ends;
+        let why = last.pointer("/error/why").and_then(Value::as_str).unwrap_or_default();
+        if let (true, Some(missing)) =
+            (found == (Some(code), Some(verdict)), cause.iter().find(|part| !why.contains(**part)))
+        {
+            return Err(Fault::failed("rehearse", options.join(" "))
+                .why(format!("it ended as it should, but its cause does not say {missing:?}: {why}"))
+                .into());
+        }
         if found == (Some(code), Some(verdict)) {
             return Ok(());
         }
@@ -232,6 +271,7 @@ impl Checks {
             mode: Mode::Executed,
             seconds,
             reason,
+            checks: Vec::new(),
         }));
     }
 }
