@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// Leave the local cloud up afterwards, and print how to reach it
     #[arg(long)]
     keep: bool,
-    /// How long a minute of AWS takes
+    /// How long a minute of AWS takes; a hook at work has 60 s in any case
     #[arg(long, default_value = "1s", value_parser = duration, value_name = "TIME")]
     minute: Duration,
     /// Show the true first day: no earlier release, so no hooks and no traffic shift
