@@ -124,3 +124,132 @@ pub(super) async fn composites(
     }
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::local::edge_stub::{ACCOUNT, STACK};
+    use crate::local::happenings::What;
+    use crate::local::lower::{Lowered, Shift};
+    use crate::local::stub_emulator::{Answer, Emulator};
+
+    /// A deployed stack with a function, a configuration and alarms of its own; the function's alias leads to version 2.
+    async fn emulator() -> Emulator {
+        Emulator::start(|asked, _| {
+            let member = |id: &str, kind: &str, physical: &str| {
+                format!("<member><LogicalResourceId>{id}</LogicalResourceId><ResourceType>{kind}</ResourceType><PhysicalResourceId>{physical}</PhysicalResourceId></member>")
+            };
+            Some(match asked.action().as_str() {
+                "DescribeStackResources" => {
+                    let members = [
+                        member("Function", "AWS::Lambda::Function", "bench-checkin"),
+                        member("Half", "AWS::CDK::Metadata", "bench-Half-1A2B"),
+                        member("Named", "AWS::CDK::Metadata", "bench-Named-3C4D"),
+                        member("Both", "AWS::CDK::Metadata", "bench-Both-5E6F"),
+                    ];
+                    Answer::new(200, &format!("<R><DescribeStackResourcesResult><StackResources>{}</StackResources></DescribeStackResourcesResult></R>", members.concat()))
+                }
+                "DescribeAlarms" => {
+                    let body: Value = serde_json::from_str(&asked.body).unwrap();
+                    let alarm = match body["AlarmNames"][0].as_str() {
+                        Some("fine") => json!([{"AlarmName": "fine", "Namespace": "AWS/Lambda", "MetricName": "Errors", "Statistic": "Sum", "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"}]),
+                        Some("math") => json!([{"AlarmName": "math", "Metrics": [{"Id": "m", "Expression": "a/b"}]}]),
+                        _ => json!([]),
+                    };
+                    Answer::new(200, &json!({"MetricAlarms": alarm}).to_string())
+                }
+                _ => Answer::new(200, r#"{"FunctionVersion": "2"}"#),
+            })
+        })
+        .await
+    }
+
+    fn record(preference: Value) -> Record {
+        let linear = json!({"Type": "TimeBasedLinear", "TimeBasedLinear": {"LinearPercentage": 25, "LinearInterval": 2}});
+        let canary = json!({"Type": "TimeBasedCanary", "TimeBasedCanary": {"CanaryPercentage": 50, "CanaryInterval": 1}});
+        let kind = "AWS::CodeDeploy::DeploymentConfig";
+        Record {
+            original: String::new(),
+            long: json!({"Resources": {
+                "Function": {"Type": "AWS::Serverless::Function", "Properties": {}},
+                "Half": {"Type": kind, "Properties": {"TrafficRoutingConfig": linear}},
+                "Named": {"Type": kind, "Properties": {"DeploymentConfigName": {"Fn::Sub": "${AWS::StackName}.quick"}, "TrafficRoutingConfig": canary}},
+                "Both": {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {"AlarmRule": "x"}},
+            }}),
+            parameters: BTreeMap::new(),
+            lowered: Lowered {
+                template: Value::Null,
+                types: BTreeMap::new(),
+                shifts: vec![Shift { function: "Function".into(), alias: "live".into(), preference }],
+                gate: None,
+            },
+        }
+    }
+
+    fn old(version: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([("Function".to_owned(), version.to_owned())])
+    }
+
+    #[tokio::test]
+    async fn configurations_are_found_by_reference_and_by_name() {
+        let emulator = emulator().await;
+        let (cloud, key) = (emulator.cloud(), (ACCOUNT.to_owned(), STACK.to_owned()));
+        let planned =
+            async |preference: Value, from: &str| plan(&cloud, &key, &record(preference), &old(from)).await;
+        let linear = Shifting::Linear { percent: 25, minutes: 2 };
+        let canary = Shifting::Canary { percent: 50, minutes: 1 };
+        for (kind, name, shifting) in [
+            (json!({"Ref": "Half"}), "bench-Half-1A2B", linear),
+            (json!({"Ref": "Named"}), "bench-Named-3C4D", canary),
+            (json!({"Fn::Sub": "${AWS::StackName}.quick"}), "bench.quick", canary),
+            (
+                json!("Canary10Percent5Minutes"),
+                "CodeDeployDefault.LambdaCanary10Percent5Minutes",
+                Shifting::Canary { percent: 10, minutes: 5 },
+            ),
+            (Value::Null, "CodeDeployDefault.LambdaAllAtOnce", Shifting::AllAtOnce),
+        ] {
+            let found = planned(json!({"Type": kind}), "1").await.unwrap();
+            let described = found[0].described();
+            assert_eq!((described.config.as_str(), described.shifting), (name, shifting));
+            assert_eq!(
+                (described.old.as_str(), described.new.as_str(), found[0].short.as_str()),
+                ("1", "2", "checkin")
+            );
+        }
+        let unknown = planned(json!({"Type": "bench-other"}), "1").await.err().unwrap();
+        assert!(format!("{unknown:#}").contains("bench-other"), "{unknown:#}");
+        assert!(planned(json!({"Type": "AllAtOnce", "Enabled": false}), "1").await.unwrap().is_empty());
+        assert!(planned(json!({"Type": "AllAtOnce"}), "2").await.unwrap().is_empty(), "nothing moved");
+    }
+
+    #[tokio::test]
+    async fn alarms_that_nobody_evaluates_are_told_once_each() {
+        let emulator = emulator().await;
+        let (cloud, key) = (emulator.cloud(), (ACCOUNT.to_owned(), STACK.to_owned()));
+        let alarms = json!(["fine", "math", "gone", {"Ref": "Both"}]);
+        let record = record(json!({"Type": "AllAtOnce", "Alarms": alarms}));
+        assert_eq!(super::super::run(&cloud, &key, &record, &old("1")).await, Ok(()));
+        let told: Vec<String> = cloud
+            .happenings
+            .after(0)
+            .await
+            .into_iter()
+            .filter_map(|happening| match happening.what {
+                What::Warning { message } => Some(message),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        for (name, why) in
+            [("bench-Both-5E6F", "composite"), ("gone", "no such alarm"), ("math", "metric math")]
+        {
+            assert!(
+                told.iter().any(|t| t.contains(&format!("alarm {name} ")) && t.contains(why)),
+                "{name}: {told:?}"
+            );
+        }
+    }
+}
