@@ -62,10 +62,18 @@ impl Alarms {
         }
     }
 
-    /// Sets a state, and rings.
-    pub(super) fn set(&self, account: &str, name: &str, state: State) {
-        self.states().insert((account.to_owned(), name.to_owned()), state);
-        self.bell.send_modify(|count| *count += 1);
+    /// Sets states, and rings where there are any.
+    pub(super) fn set_all<'a>(&self, account: &str, changes: impl Iterator<Item = (&'a str, State)>) {
+        let mut states = self.states();
+        let mut any = false;
+        for (name, state) in changes {
+            states.insert((account.to_owned(), name.to_owned()), state);
+            any = true;
+        }
+        drop(states);
+        if any {
+            self.bell.send_modify(|count| *count += 1);
+        }
     }
 
     fn get(&self, account: &str, name: &str) -> Option<State> {
@@ -92,6 +100,7 @@ async fn round(cloud: &Cloud, account: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     let now = cloud.clock.seconds();
+    let mut changes = Vec::new();
     for (alarm, told) in definitions(cloud, account).await? {
         let before = cloud.alarms.get(account, &alarm.name).unwrap_or(told);
         let metric = Metric {
@@ -107,18 +116,20 @@ async fn round(cloud: &Cloud, account: &str) -> anyhow::Result<()> {
             continue;
         }
         let reason = reason(&alarm, &values, state);
-        if state != told {
-            let body = json!({"AlarmName": alarm.name, "StateValue": state.word(), "StateReason": reason});
-            cloud
-                .emulator
-                .json(account, "monitoring", "GraniteServiceVersion20100801.SetAlarmState", &body)
-                .await?;
-        }
         if state != before && [state, before].contains(&State::Raised) {
             tracing::info!(account, alarm = alarm.name, state = state.word(), reason, "alarm");
             cloud.tell_alarm(account, &alarm.name, state, &reason);
         }
-        cloud.alarms.set(account, &alarm.name, state);
+        changes.push((alarm.name, told, state, reason));
+    }
+    // All at once: a deployment that several of them concern hears of all of them.
+    cloud.alarms.set_all(account, changes.iter().map(|(name, _, state, _)| (name.as_str(), *state)));
+    for (name, _, state, reason) in changes.iter().filter(|(_, told, state, _)| state != told) {
+        let body = json!({"AlarmName": name, "StateValue": state.word(), "StateReason": reason});
+        cloud
+            .emulator
+            .json(account, "monitoring", "GraniteServiceVersion20100801.SetAlarmState", &body)
+            .await?;
     }
     Ok(())
 }

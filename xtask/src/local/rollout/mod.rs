@@ -94,6 +94,7 @@ async fn warn_of_unwatched(cloud: &Cloud, key: &StackKey, record: &Record, rollo
 async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Result<(), String> {
     let mut tasks = JoinSet::new();
     let mut all = HashMap::new();
+    let all_alarms: Vec<Vec<String>> = rollouts.iter().map(|rollout| rollout.alarms.clone()).collect();
     for rollout in rollouts {
         let rollout = Arc::new(rollout);
         let stop = cloud.deployments.begin(rollout.described());
@@ -101,7 +102,8 @@ async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Res
         let task = tasks.spawn(async move { driven.drive(stop).await });
         all.insert(task.id(), rollout);
     }
-    let mut failure: Option<String> = None;
+    let shared = |alarm: &String| all_alarms.iter().filter(|alarms| alarms.contains(alarm)).count() > 1;
+    let mut failures: Vec<(u8, String)> = Vec::new();
     let mut moved = Vec::new();
     while let Some(joined) = tasks.join_next_with_id().await {
         let (id, end) = match joined {
@@ -109,24 +111,33 @@ async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Res
             Err(error) => (error.id(), None),
         };
         let Some(rollout) = all.remove(&id) else { continue };
-        let cause = match end {
+        let (rank, cause) = match end {
             Some(End::Succeeded) => {
                 moved.push(rollout);
                 continue;
             }
-            Some(End::Failed(cause)) => cause.to_string(),
+            Some(End::Failed(cause)) => {
+                let rank = match &cause {
+                    Cause::Stop(_) => 2,
+                    Cause::Alarm(alarm) if shared(alarm) => 1,
+                    Cause::Hook(..) | Cause::Alarm(_) => 0,
+                };
+                (rank, cause.to_string())
+            }
             None => {
                 let why = "the rollout engine itself failed";
                 rollout.take_back(why);
-                why.to_owned()
+                (0, why.to_owned())
             }
         };
-        if failure.is_none() {
-            failure = Some(format!("{}: {cause}", rollout.short));
+        if failures.is_empty() {
             let why = format!("{} of the same stack failed", rollout.short);
             cloud.deployments.stop_stack(&key.0, &key.1, &why);
         }
+        failures.push((rank, format!("{}: {cause}", rollout.short)));
     }
+    // What a function failed by itself says more than an alarm of all of them, and that more than who was stopped.
+    let failure = failures.into_iter().min_by_key(|(rank, _)| *rank).map(|(_, reason)| reason);
     let Some(reason) = failure else { return Ok(()) };
     for rollout in &moved {
         rollout.take_back(&reason);
@@ -207,6 +218,8 @@ impl Rollout {
             }
             let due = wake.map(|(at, _)| at);
             let input = tokio::select! {
+                // An alarm of its own comes before being stopped for another's.
+                biased;
                 Some((hook, result)) = reported.recv() => {
                     let own = matches!(phase, Some(now) if now == hook);
                     if own {
@@ -214,9 +227,6 @@ impl Rollout {
                         self.event(hook_index(hook), if result.is_ok() { "Succeeded" } else { "Failed" });
                     }
                     Input::Reported(hook, result)
-                }
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    Input::Minute(wake.take().map_or(0, |(_, minute)| minute))
                 }
                 Ok(()) = alarms.changed() => match self.cloud.alarms.raised(&self.key.0, &self.alarms) {
                     Some(alarm) => Input::Alarm(alarm),
@@ -226,6 +236,9 @@ impl Rollout {
                     Some(why) => Input::Stop(why),
                     None => { effects = Vec::new(); continue; }
                 },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    Input::Minute(wake.take().map_or(0, |(_, minute)| minute))
+                }
             };
             effects = machine.on(input);
         }

@@ -71,7 +71,7 @@ impl World {
             shifting,
             before: hook("pre"),
             after: hook("post"),
-            alarms: vec![format!("{function}-errors")],
+            alarms: vec![format!("{function}-errors"), "api-5xx".to_owned()],
             begun: OnceLock::new(),
         }
     }
@@ -117,7 +117,7 @@ impl World {
     }
 
     fn raise(&self, alarm: &str) {
-        self.cloud.alarms.set(ACCOUNT, alarm, State::Raised);
+        self.cloud.alarms.set_all(ACCOUNT, std::iter::once((alarm, State::Raised)));
     }
 
     /// Waits until a function's new version has at least that share.
@@ -293,6 +293,25 @@ async fn one_that_fails_takes_back_what_is_done_and_what_is_at_work() {
     let last = world.parts("done").await.pop().unwrap();
     assert_eq!((last.0.as_str(), last.1), ("shift", Status::Failed));
     assert!(last.2.contains("taken back: bad"), "{last:?}");
+}
+
+/// An alarm that several deployments watch rings for all of them. The cause is the one that has an alarm of its own.
+#[tokio::test]
+async fn the_cause_is_the_function_with_an_alarm_of_its_own() {
+    let slow = Shifting::Canary { percent: 10, minutes: 1_000 };
+    for function in ["a", "b"] {
+        let world = World::new(Hooks::Good).await;
+        let own = format!("{function}-errors");
+        let alarms = async {
+            world.reaches("a", 10).await;
+            world.reaches("b", 10).await;
+            let raised = [("api-5xx", State::Raised), (own.as_str(), State::Raised)];
+            world.cloud.alarms.set_all(ACCOUNT, raised.into_iter());
+        };
+        let rollouts = vec![world.rollout("a", slow, false), world.rollout("b", slow, false)];
+        let (failed, ()) = tokio::join!(world.carry(rollouts), alarms);
+        assert_eq!(failed.unwrap_err(), format!("{function}: alarm {own} is in ALARM"));
+    }
 }
 
 #[tokio::test]
