@@ -7,9 +7,13 @@ use support::{Project, script};
 #[test]
 fn a_mistake_in_the_command_line_ends_in_a_result_line_too() {
     let project = Project::new();
-    for words in
-        [&["no-such-command"][..], &["rehearse", "--approve", "maybe"], &["bootstrap", "--detailed-exitcode"]]
-    {
+    for words in [
+        &["no-such-command"][..],
+        &["rehearse", "--approve", "maybe"],
+        // A first create has no hooks and no shift: what misbehaves would be released.
+        &["rehearse", "--break-prod", "--no-baseline"],
+        &["bootstrap", "--detailed-exitcode"],
+    ] {
         let ended = project.run(words);
         assert_eq!(ended.code, 2, "{words:?}");
         assert_eq!(ended.result()["ok"], false);

@@ -84,15 +84,90 @@ fn prod_version(ended: &Ended) -> String {
     String::from_utf8_lossy(&answer.stdout).into_owned()
 }
 
+/// The template that a kept cloud's stack has, as CloudFormation gives it, and the stack's status.
+fn deployed(project: &Project, env: &str) -> (String, String) {
+    let local = project.path().join("target/causeway/local");
+    let state: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(local.join("state.json")).unwrap()).unwrap();
+    let credentials = std::fs::read_to_string(local.join("aws/credentials")).unwrap();
+    let (_, own) = credentials.split_once(&format!("[causeway-{env}]\n")).unwrap();
+    let value = |name: &str| {
+        let line = own.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
+        line.unwrap().to_owned()
+    };
+    let user = format!("{}:{}", value("aws_access_key_id"), value("aws_secret_access_key"));
+    let ask = |action: &str| {
+        let answer = assert_cmd::Command::new("curl")
+            .args(["--silent", "--fail-with-body", "--cacert"])
+            .arg(local.join("ca.pem"))
+            .args(["--aws-sigv4", "aws:amz:eu-central-1:cloudformation", "--user", &user])
+            .args(["--data", &format!("Action={action}&Version=2010-05-15&StackName=causeway-app-{env}")])
+            .arg(format!("https://127.0.0.1:{}/", state["port"]))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+        assert!(answer.status.success(), "{action}: {text}");
+        text
+    };
+    let stack = ask("DescribeStacks");
+    let (_, status) = stack.split_once("<StackStatus>").unwrap();
+    (ask("GetTemplate"), status.split('<').next().unwrap().to_owned())
+}
+
+/// Makes a minute of AWS so long that nothing happens by itself any more.
+fn stop_the_clock(project: &Project) {
+    let local = project.path().join("target/causeway/local");
+    let state: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(local.join("state.json")).unwrap()).unwrap();
+    let answer = assert_cmd::Command::new("curl")
+        .args(["--silent", "--fail", "--data", r#"{"millis": 3600000}"#, "--cacert"])
+        .arg(local.join("ca.pem"))
+        .args(["--header", &format!("Authorization: Bearer {}", state["token"].as_str().unwrap())])
+        .arg(format!("https://127.0.0.1:{}/_causeway/minute", state["port"]))
+        .output();
+    assert!(answer.unwrap().status.success());
+}
+
 #[test]
 fn a_version_that_misbehaves_in_prod_is_taken_back() {
     let mut project = Project::clone_of_repository();
-    let ended = project.run(&["rehearse", "--approve", "auto", "--keep", "--break-prod"]);
+    let words = ["rehearse", "--approve", "auto", "--keep", "--break-prod", "--minute", "30s"];
+    let ended = project.run(&words);
+    stop_the_clock(&project);
     let verdict = (ended.code, ended.result()["verdict"].as_str());
     assert_eq!(verdict, (5, Some("rolled-back")), "{}", ended.stderr);
     let (status, reason) = step(&ended, "Prod", "ExecuteChangeSet");
     assert_eq!(status, "failed");
-    assert!(reason.contains("CheckinFunctionAliaslive") && reason.contains("is in ALARM"), "{reason}");
+    // The API's alarm is each function's, so either of them may be the first that hears it.
+    let why = ended.result()["error"]["why"].as_str().unwrap().to_owned();
+    let alarms = ["checkin-errors", "checkin-new-version-errors", "api-5xx"];
+    let named = |alarm: &&str| why.contains(&format!("alarm causeway-app-prod-{alarm} is in ALARM"));
+    assert!(alarms.iter().any(named), "{why}");
+    let alias = if why.contains("contacts: alarm") {
+        "ContactsFunctionAliaslive"
+    } else {
+        "CheckinFunctionAliaslive"
+    };
+    assert!(reason.contains(alias) && reason.contains("is in ALARM"), "{reason}");
+    // The stack is at its old template, in its old state; dev's is the new one.
+    let old_stack = deployed(&project, "prod");
+    assert_eq!(old_stack.1, "UPDATE_ROLLBACK_COMPLETE");
+    let new_stack = deployed(&project, "dev");
+    let code = |template: &str| {
+        let (_, function) = template.split_once("  CheckinFunction:\n").unwrap();
+        function.lines().find(|line| line.contains("CodeUri:")).unwrap().to_owned()
+    };
+    assert!(code(&new_stack.0).contains("/packages/checkin/"), "{}", code(&new_stack.0));
+    assert_ne!(code(&old_stack.0), code(&new_stack.0));
+    // What would change was said before it did.
+    let plan = ended.of_type("plan").last().unwrap()["waves"][0][0].clone();
+    assert_eq!((&plan["stack"], &plan["action"]), (&"causeway-app-prod".into(), &"update".into()), "{plan}");
+    let changes = plan["changes"].as_array().unwrap();
+    assert!(changes.iter().any(|change| change["logical_id"] == "CheckinFunction"), "{plan}");
+    // The hooks' checks passed, and are told.
+    let hook = ended.of_type("step").find(|s| s["sub"] == "pre-hook" && s["status"] == "succeeded").unwrap();
+    let checks = hook["checks"].as_array().unwrap();
+    assert!(checks.len() >= 4 && checks.iter().all(|check| check["outcome"] == "passed"), "{hook}");
     assert!(ended.of_type("notice").any(|notice| notice["topic"] == "causeway-failure"), "it is told");
     // Dev serves the new version, which behaves there; prod the old one.
     let data = &ended.result()["data"];
@@ -129,11 +204,29 @@ fn a_version_that_misbehaves_in_prod_is_taken_back() {
     assert_eq!(absent.code, 1, "{}", absent.error());
     assert!(absent.error().contains("causeway-isolated-nobody"), "{}", absent.error());
 
-    // A hook that finds it: no traffic is moved.
-    let ended = project.run(&["rehearse", "--approve", "auto", "--keep", "--break-prod=crash"]);
+    // The alarm is still raised: the next rehearsal says that it waits for it, and when it clears.
+    let words = ["rehearse", "--approve", "auto", "--keep", "--break-prod=crash", "--minute", "2m"];
+    let ended = project.run(&words);
+    let said: Vec<&str> = ended.of_type("warning").filter_map(|line| line["message"].as_str()).collect();
+    let waits = said.iter().position(|message| {
+        message.starts_with("in ALARM in prod: ") && message.contains("the release waits until it clears")
+    });
+    let clears = said.iter().position(|message| message.ends_with("cleared in prod; the release goes on"));
+    assert!(waits.is_some() && waits < clears, "{said:?}");
+
+    // A hook finds what is wrong with this one: no traffic is moved.
     assert_eq!(ended.code, 5, "{}", ended.stderr);
+    let why = ended.result()["error"]["why"].as_str().unwrap();
+    for part in
+        ["checkin: the PreTraffic hook failed", "CodeDeployHook_causeway-app-prod-checkin-pre", "health: "]
+    {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    assert_eq!(deployed(&project, "prod"), old_stack);
     let hook = ended.of_type("step").find(|line| line["sub"] == "pre-hook" && line["status"] == "failed");
-    assert!(hook.is_some_and(|hook| hook["mode"] == "executed"), "{hook:?}");
+    let hook = hook.unwrap();
+    assert!(hook["mode"] == "executed" && hook["function"] == "checkin", "{hook}");
+    assert!(hook["checks"][0]["name"] == "health" && hook["checks"][0]["outcome"] == "failed", "{hook}");
     let moved = |w: &&serde_json::Value| w["env"] == "prod" && w["function"] == "checkin";
     assert_eq!(ended.of_type("weight").filter(moved).count(), 0);
     assert!(prod_version(&ended).contains(old));
@@ -206,6 +299,10 @@ fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
     );
     let released = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
     assert_eq!(released.result()["verdict"], "released", "{}", released.error());
+    // As on AWS, the first create of a stack shifts nothing and calls no hook.
+    assert_eq!(released.of_type("weight").filter(|weight| weight["env"] == "prod").count(), 0);
+    let parts: Vec<_> = released.of_type("step").filter(|step| step.get("sub").is_some()).collect();
+    assert!(parts.is_empty(), "{parts:?}");
 }
 
 /// What the last build uploaded, and which functions' aliases moved in prod.

@@ -81,18 +81,23 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         )
         .await;
     checks.gates().await;
+    // What misbehaves on purpose is in no package, and in no other build either.
+    let broken = ["--package", "api", "--features", "break-prod", "--locked"];
+    let lint = [&["clippy"], &broken[..], &["--all-targets", "--", "--deny", "warnings"]].concat();
+    checks.command("clippy-break-prod", cargo(&lint)).await;
+    checks.command("tests-break-prod", cargo(&[&["test"], &broken[..], &["--lib"]].concat())).await;
     checks.tests(cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])).await;
-    checks.rehearsal("rehearse", &["--approve", "auto"], 0, "released").await;
-    checks.rehearsal("rehearse-reject", &["--approve", "reject"], 1, "rejected").await;
+    let ends = |code, verdict| Ends { code, verdict, cause: &[] };
+    checks.rehearsal("rehearse", &["--approve", "auto"], ends(0, "released")).await;
+    checks.rehearsal("rehearse-reject", &["--approve", "reject"], ends(1, "rejected")).await;
     if args.full {
-        checks.rehearsal("rehearse-fail-test", &["--fail-test"], 1, "failed").await;
-        checks
-            .rehearsal("rehearse-no-baseline", &["--no-baseline", "--approve", "auto"], 0, "released")
-            .await;
-        // `errors` and `crash` are in the tests.
-        for how in ["slow", "hook", "wrong-version"] {
+        checks.rehearsal("rehearse-fail-test", &["--fail-test"], ends(1, "failed")).await;
+        let words = ["--no-baseline", "--approve", "auto"];
+        checks.rehearsal("rehearse-no-baseline", &words, ends(0, "released")).await;
+        for (how, cause) in BROKEN {
             let (name, word) = (format!("rehearse-break-prod-{how}"), format!("--break-prod={how}"));
-            checks.rehearsal(&name, &[&word, "--approve", "auto"], 5, "rolled-back").await;
+            let ends = Ends { cause, ..ends(5, "rolled-back") };
+            checks.rehearsal(&name, &[&word, "--approve", "auto"], ends).await;
         }
         checks.contract().await;
         checks.opinions().await;
@@ -112,6 +117,32 @@ async fn show_group(mut command: Command, records: &Path) -> anyhow::Result<bool
     let status = group.child().wait().await.with_context(|| format!("wait for {name}"))?;
     group.end().await;
     Ok(status.success())
+}
+
+/// Ways to misbehave in prod, and what the error must name as the cause: the alarm, or the hook and its check. The
+/// ways `errors` and `crash` are in the tests.
+const BROKEN: [(&str, &[&str]); 3] = [
+    ("slow", &["checkin: alarm ", "-checkin-slow is in ALARM"]),
+    ("hook", &["checkin: the PreTraffic hook failed", "-checkin-pre reported Failed: health: "]),
+    (
+        "wrong-version",
+        &[
+            "checkin: the PreTraffic hook failed",
+            "-checkin-pre reported Failed: ",
+            "version: expected version ",
+        ],
+    ),
+];
+
+/// How a rehearsal must end.
+#[derive(Clone, Copy)]
+struct Ends {
+    /// The exit code.
+    code: i32,
+    /// The verdict.
+    verdict: &'static str,
+    /// What the error says of the cause, all of it.
+    cause: &'static [&'static str],
 }
 
 struct Checks {
@@ -251,12 +282,11 @@ impl Checks {
         }
     }
 
-    /// A whole rehearsal in a process of its own, held to its exit code, its verdict and the contract's lines.
-    async fn rehearsal(&mut self, name: &str, options: &[&str], code: i32, verdict: &str) {
+    /// A whole rehearsal in a process of its own, held to its exit code, its verdict, its cause and the contract's lines.
+    async fn rehearsal(&mut self, name: &str, options: &[&str], ends: Ends) {
         let watch = Stopwatch::start();
         self.step(name, Status::Started, None, None);
-        let result =
-            self.rehearse(options, code, verdict).await.map_err(|error| from_error(&error).to_string());
+        let result = self.rehearse(options, ends).await.map_err(|error| from_error(&error).to_string());
         self.end(name, watch, result);
     }
 
@@ -268,7 +298,7 @@ impl Checks {
         self.end(name, watch, result.map_err(|error| from_error(&error).to_string()));
     }
 
-    async fn rehearse(&self, options: &[&str], code: i32, verdict: &str) -> anyhow::Result<()> {
+    async fn rehearse(&self, options: &[&str], ends: Ends) -> anyhow::Result<()> {
         // Through cargo: the tests may have built our own program anew.
         let words =
             ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse", "--output", "json"];
@@ -282,6 +312,8 @@ impl Checks {
             text.lines().map(|line| serde_json::from_str(line).unwrap_or(Value::Null)).collect();
         let last = lines.last().unwrap_or(&Value::Null);
         let found = (output.status.code(), last.get("verdict").and_then(Value::as_str));
+        let Ends { code, verdict, cause } = ends;
+        let why = last.pointer("/error/why").and_then(Value::as_str).unwrap_or_default();
         if found != (Some(code), Some(verdict)) {
             let error = last.get("error").map(ToString::to_string).unwrap_or_default();
             return Err(Fault::failed("rehearse", options.join(" "))
@@ -289,6 +321,11 @@ impl Checks {
                     "expected {verdict} with exit code {code}, it ended {:?} with {:?}: {error}",
                     found.1, found.0
                 ))
+                .into());
+        }
+        if let Some(part) = cause.iter().find(|part| !why.contains(**part)) {
+            return Err(Fault::failed("rehearse", options.join(" "))
+                .why(format!("it ended as it should, but its cause does not say {part:?}: {why}"))
                 .into());
         }
         let missing = missing(&lines, verdict);
@@ -337,6 +374,7 @@ impl Checks {
             mode,
             seconds,
             reason,
+            checks: Vec::new(),
         }));
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Leave the local cloud up afterwards, and print how to reach it
     #[arg(long)]
     keep: bool,
-    /// How long a minute of AWS takes
+    /// How long a minute of AWS takes; a hook at work has 60 s in any case
     #[arg(long, default_value = "1s", value_parser = duration, value_name = "TIME")]
     minute: Duration,
     /// Show the true first day: no earlier release, so no hooks and no traffic shift
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long)]
     fail_test: bool,
     /// Release a version that misbehaves in prod, to see it taken back
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(broken::MODES))]
+    #[arg(long, conflicts_with = "no_baseline", num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(broken::MODES))]
     break_prod: Option<String>,
     #[command(flatten)]
     report: super::report::Args,
@@ -187,6 +187,7 @@ async fn rehearse(
     ));
     settle::app_stacks(context, config, &accounts).await?;
     rehearsal.baseline(&accounts).await?;
+    rehearsal.refuse_first_create(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
     let (ended, watched) =
         pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
@@ -346,6 +347,21 @@ impl Rehearsal {
         Err(fault.into())
     }
 
+    /// A stack's first create runs no hooks and shifts nothing, so what misbehaves would simply be released.
+    async fn refuse_first_create(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        if self.args.break_prod.is_none() {
+            return Ok(());
+        }
+        let stack = self.world.config.names().app_stack(PROD);
+        if Stacks::new(accounts.get(PROD)?).describe(&stack).await?.is_some() {
+            return Ok(());
+        }
+        Err(Fault::usage("release a version that misbehaves", stack)
+            .why("there is no such stack yet, and its first create has no hooks and no shift")
+            .next("rehearse without --break-prod first")
+            .into())
+    }
+
     /// Waits until no alarm would stop the deployment at once, as one does that an earlier rehearsal raised.
     async fn wait_for_alarms(&self, accounts: &Accounts) -> anyhow::Result<()> {
         let watch = Stopwatch::start();
@@ -398,6 +414,9 @@ impl Rehearsal {
         (before != after).then(|| (parent, Arc::new(source)))
     }
 }
+
+/// The account in which a version on purpose misbehaves.
+const PROD: &str = "prod";
 
 /// How many minutes of AWS an alarm may take to clear: its period, and some.
 const ALARM_MINUTES: u32 = 10;
@@ -485,6 +504,7 @@ fn step(action: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: 
         mode,
         seconds,
         reason,
+        checks: Vec::new(),
     })
 }
 

@@ -14,6 +14,7 @@ static WANTED: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Option of the commands that can report.
 #[derive(clap::Args, Debug, Clone, Default)]
+#[group(skip)]
 pub(crate) struct Args {
     /// Also write one self-contained HTML page of what happened
     #[arg(long, value_name = "FILE.html")]

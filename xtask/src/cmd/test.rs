@@ -139,5 +139,6 @@ fn skipped(context: &Context, why: &str) {
         mode: Mode::Skipped,
         seconds: None,
         reason: Some(why.to_owned()),
+        checks: Vec::new(),
     }));
 }

@@ -376,6 +376,7 @@ impl<'a> Teller<'a> {
             mode: Mode::Executed,
             seconds: None,
             reason: None,
+            checks: Vec::new(),
         })
     }
 

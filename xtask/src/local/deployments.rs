@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::model::rollout::{AWS_PREFIX, Shifting};
+
 /// The lifecycle events of a Lambda deployment, in their order.
 pub(crate) const EVENTS: [&str; 3] = ["BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic"];
 
@@ -26,6 +28,8 @@ pub(crate) struct Described {
     pub(crate) group: String,
     /// The name of its configuration.
     pub(crate) config: String,
+    /// What that configuration says.
+    pub(crate) shifting: Shifting,
     /// The function's name.
     pub(crate) function: String,
     /// The alias that moves.
@@ -161,6 +165,28 @@ impl Deployments {
                 ),
                 None => unknown(text("deploymentId")),
             },
+            // A configuration of one's own is known from the deployments that used it.
+            "GetDeploymentConfig" => {
+                let name = text("deploymentConfigName");
+                let own = || all.values().filter(mine).find(|entry| entry.described.config == name);
+                let shifting = match name.strip_prefix(AWS_PREFIX).map(Shifting::parse) {
+                    Some(Ok(shifting)) => Some(shifting),
+                    _ => own().map(|entry| entry.described.shifting),
+                };
+                match shifting {
+                    Some(shifting) => (
+                        200,
+                        json!({"deploymentConfigInfo": {
+                            "deploymentConfigName": name, "computePlatform": "Lambda",
+                            "trafficRoutingConfig": shifting.described(),
+                        }}),
+                    ),
+                    None => (
+                        400,
+                        json!({"__type": "DeploymentConfigDoesNotExistException", "message": format!("there is no deployment configuration {name}")}),
+                    ),
+                }
+            }
             _ => return None,
         })
     }
@@ -215,7 +241,8 @@ mod tests {
             stack: "s".into(),
             application: "app".into(),
             group: group.into(),
-            config: "CodeDeployDefault.LambdaAllAtOnce".into(),
+            config: "Own.Half".into(),
+            shifting: Shifting::Canary { percent: 50, minutes: 4 },
             function: "f".into(),
             alias: "live".into(),
             old: "1".into(),
@@ -247,6 +274,19 @@ mod tests {
             target["deploymentTarget"]["lambdaTarget"]["lambdaFunctionInfo"]["targetVersionWeight"],
             10.0
         );
+        let config = |account: &str, name: &str| {
+            let (status, body) =
+                ask(account, "GetDeploymentConfig", json!({"deploymentConfigName": name})).unwrap();
+            (status, body["deploymentConfigInfo"]["trafficRoutingConfig"].clone())
+        };
+        let half = json!({"type": "TimeBasedCanary", "timeBasedCanary": {"canaryPercentage": 50, "canaryInterval": 4}});
+        assert_eq!(config("2", "Own.Half"), (200, half));
+        assert_eq!(
+            config("3", "CodeDeployDefault.LambdaLinear10PercentEvery2Minutes").1["timeBasedLinear"],
+            json!({"linearPercentage": 10, "linearInterval": 2})
+        );
+        assert_eq!(config("3", "Own.Half").0, 400, "another account's");
+        assert_eq!(config("2", "CodeDeployDefault.LambdaOther").0, 400);
         assert_eq!(ask("3", "GetDeployment", json!({"deploymentId": "d-1"})).unwrap().0, 400);
         assert_eq!(ask("2", "StopDeployment", json!({"deploymentId": "d-1"})).unwrap().0, 200);
         assert!(stop.borrow().is_some());

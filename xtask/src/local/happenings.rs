@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::model::line::Status;
+use crate::model::line::{Check, Status};
 
 /// One thing that an engine did to a stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub(crate) enum What {
         seconds: Option<f64>,
         /// Why it failed or was not run.
         reason: Option<String>,
+        /// What a hook checked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checks: Vec<Check>,
     },
     /// The share of the new version changed.
     Weight {
@@ -60,6 +63,11 @@ pub(crate) enum What {
         state: String,
         /// Why.
         reason: String,
+    },
+    /// Something that whoever follows should know, and that stops nothing.
+    Warning {
+        /// One sentence.
+        message: String,
     },
 }
 

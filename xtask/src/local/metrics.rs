@@ -25,13 +25,22 @@ const MOST: usize = 100_000;
 #[derive(Default)]
 pub(crate) struct Metrics(Mutex<HashMap<Metric, VecDeque<(f64, f64)>>>);
 
-/// One invocation through the edge.
+/// One answer of the edge, whoever gave it.
 #[derive(Debug, Clone)]
-pub(crate) struct Invocation<'a> {
+pub(crate) struct Answered<'a> {
     /// The account's id.
     pub(crate) account: &'a str,
     /// The API's id.
     pub(crate) api: &'a str,
+    /// The status of the answer.
+    pub(crate) status: u16,
+    /// Milliseconds from the request to the answer.
+    pub(crate) millis: f64,
+}
+
+/// The invocation behind an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Invocation<'a> {
     /// The function's name.
     pub(crate) function: &'a str,
     /// The alias it was invoked through.
@@ -40,8 +49,6 @@ pub(crate) struct Invocation<'a> {
     pub(crate) version: &'a str,
     /// Whether it ended in a function error.
     pub(crate) failed: bool,
-    /// The status of the answer.
-    pub(crate) status: u16,
     /// Milliseconds the function took.
     pub(crate) millis: f64,
 }
@@ -60,11 +67,33 @@ impl Metrics {
         }
     }
 
-    /// Records an invocation at a time, in seconds of AWS, under every set of dimensions that AWS keeps.
+    /// Records an answer at a time, in seconds of AWS, under every set of dimensions that AWS keeps; Lambda's metrics
+    /// only where a function was invoked for it.
     ///
     /// Source: "Types of metrics for Lambda functions" and "Monitor CloudWatch metrics for HTTP APIs".
-    pub(crate) fn record(&self, at: f64, call: &Invocation<'_>) {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    pub(crate) fn record(&self, at: f64, answered: &Answered<'_>, call: Option<&Invocation<'_>>) {
+        if let Some(call) = call {
+            self.record_invocation(at, answered.account, call);
+        }
+        let api = pair("ApiId", answered.api);
+        let client = f64::from(u8::from((400..500).contains(&answered.status)));
+        let server = f64::from(u8::from(answered.status >= 500));
+        let values = [
+            ("Count", Some(1.0)),
+            ("4xx", Some(client)),
+            ("5xx", Some(server)),
+            ("Latency", Some(answered.millis)),
+            ("IntegrationLatency", call.map(|call| call.millis)),
+        ];
+        for dimensions in [vec![api.clone()], vec![api, pair("Stage", "$default")]] {
+            for (name, value) in values {
+                let Some(value) = value else { continue };
+                self.put(metric(answered.account, "AWS/ApiGateway", name, dimensions.clone()), at, value);
+            }
+        }
+    }
+
+    fn record_invocation(&self, at: f64, account: &str, call: &Invocation<'_>) {
         let mut sets = vec![vec![pair("FunctionName", call.function)]];
         if let Some(alias) = call.alias {
             let resource = format!("{}:{alias}", call.function);
@@ -78,22 +107,7 @@ impl Metrics {
                 ("Errors", f64::from(u8::from(call.failed))),
                 ("Duration", call.millis),
             ] {
-                self.put(metric(call.account, "AWS/Lambda", name, dimensions.clone()), at, value);
-            }
-        }
-        let client = f64::from(u8::from((400..500).contains(&call.status)));
-        let server = f64::from(u8::from(call.status >= 500));
-        for dimensions in
-            [vec![pair("ApiId", call.api)], vec![pair("ApiId", call.api), pair("Stage", "$default")]]
-        {
-            for (name, value) in [
-                ("Count", 1.0),
-                ("4xx", client),
-                ("5xx", server),
-                ("Latency", call.millis),
-                ("IntegrationLatency", call.millis),
-            ] {
-                self.put(metric(call.account, "AWS/ApiGateway", name, dimensions.clone()), at, value);
+                self.put(metric(account, "AWS/Lambda", name, dimensions.clone()), at, value);
             }
         }
     }
@@ -116,6 +130,10 @@ impl Metrics {
     }
 }
 
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
 fn metric(account: &str, namespace: &str, name: &str, mut dimensions: Vec<(String, String)>) -> Metric {
     dimensions.sort();
     Metric { account: account.to_owned(), namespace: namespace.to_owned(), name: name.to_owned(), dimensions }
@@ -125,24 +143,19 @@ fn metric(account: &str, namespace: &str, name: &str, mut dimensions: Vec<(Strin
 mod tests {
     use super::*;
 
-    fn call(failed: bool, status: u16) -> Invocation<'static> {
-        Invocation {
-            account: "1",
-            api: "a",
-            function: "f",
-            alias: Some("live"),
-            version: "4",
-            failed,
-            status,
-            millis: 12.0,
-        }
+    fn call(failed: bool) -> Invocation<'static> {
+        Invocation { function: "f", alias: Some("live"), version: "4", failed, millis: 12.0 }
+    }
+
+    fn answered(status: u16) -> Answered<'static> {
+        Answered { account: "1", api: "a", status, millis: 15.0 }
     }
 
     #[test]
     fn an_invocation_counts_under_every_set_of_dimensions() {
         let metrics = Metrics::default();
-        metrics.record(10.0, &call(true, 500));
-        metrics.record(70.0, &call(false, 404));
+        metrics.record(10.0, &answered(500), Some(&call(true)));
+        metrics.record(70.0, &answered(404), Some(&call(false)));
         let of = |namespace: &str, name: &str, dimensions: &[(&str, &str)]| {
             let dimensions = dimensions.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
             metrics.periods(&metric("1", namespace, name, dimensions), 125.0, 60.0, 3)
@@ -164,9 +177,27 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_without_a_function_counts_for_the_api_alone() {
+        let metrics = Metrics::default();
+        for (at, status) in [(1.0, 404), (2.0, 403), (3.0, 500)] {
+            metrics.record(at, &answered(status), None);
+        }
+        metrics.record(4.0, &answered(200), Some(&call(false)));
+        let api = |name: &str| {
+            let dimensions = vec![pair("ApiId", "a"), pair("Stage", "$default")];
+            metrics.periods(&metric("1", "AWS/ApiGateway", name, dimensions), 60.0, 60.0, 1).concat()
+        };
+        assert_eq!(api("Count"), [1.0; 4]);
+        assert_eq!((api("4xx"), api("5xx")), (vec![1.0, 1.0, 0.0, 0.0], vec![0.0, 0.0, 1.0, 0.0]));
+        assert_eq!((api("Latency"), api("IntegrationLatency")), (vec![15.0; 4], vec![12.0]));
+        let invocations = metric("1", "AWS/Lambda", "Invocations", vec![pair("FunctionName", "f")]);
+        assert_eq!(metrics.periods(&invocations, 60.0, 60.0, 1), [vec![1.0]]);
+    }
+
+    #[test]
     fn only_periods_that_are_over_count() {
         let metrics = Metrics::default();
-        metrics.record(59.9, &call(true, 500));
+        metrics.record(59.9, &answered(500), Some(&call(true)));
         let errors = metric("1", "AWS/Lambda", "Errors", vec![("FunctionName".into(), "f".into())]);
         assert_eq!(metrics.periods(&errors, 59.95, 60.0, 1), [Vec::<f64>::new()]);
         assert_eq!(metrics.periods(&errors, 60.0, 60.0, 1), [vec![1.0]]);

@@ -27,6 +27,8 @@ mod rollout;
 pub(crate) mod second_opinion;
 pub(crate) mod serve;
 pub(crate) mod state;
+#[cfg(test)]
+mod stub_emulator;
 mod time;
 pub(crate) mod tls;
 mod xml;

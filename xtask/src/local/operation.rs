@@ -2,13 +2,15 @@
 //! is applied, the edge learns what was deployed.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use http::Method;
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::cloud::Cloud;
 use super::edge;
@@ -50,18 +52,40 @@ pub(crate) async fn prepare(cloud: &Cloud, key: &StackKey, record: &Record) -> a
     Ok(prepared)
 }
 
+/// How often the emulator is looked at.
+const PACE: Duration = Duration::from_millis(40);
+/// How long it may fail to answer before the operation counts as lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause after an answer that did not come.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long the gate of a lost operation is looked for.
+const LAST_PATIENCE: Duration = Duration::from_secs(600);
+
 /// Follows an operation in a task of its own until the stack is settled. `record` is `None` for a deletion.
 pub(crate) fn follow(cloud: Arc<Cloud>, key: StackKey, record: Option<Arc<Record>>, prepared: Prepared) {
     let busy = cloud.ledger.begin(&key);
     tokio::spawn(async move {
-        if let Err(error) = run(&cloud, &key, record, &prepared).await {
-            tracing::error!(stack = key.1, "follow the operation: {error:#}");
-        }
-        for name in &prepared.pinned {
-            cloud.edges.unpin(&key.0, name);
-        }
+        carry(&cloud, &key, record, &Arc::new(prepared)).await;
         busy.send_replace(false);
     });
+}
+
+/// Follows an operation to its end. Whatever goes wrong here, even a panic, the stack is not left waiting at its gate,
+/// where it would stand for hours.
+async fn carry(cloud: &Arc<Cloud>, key: &StackKey, record: Option<Arc<Record>>, prepared: &Arc<Prepared>) {
+    let gate = record.as_ref().and_then(|record| record.lowered.gate.clone());
+    let (at_work, its, before) = (Arc::clone(cloud), key.clone(), Arc::clone(prepared));
+    let task = tokio::spawn(async move { run(&at_work, &its, record, &before).await });
+    let result = task.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the operation's task ended early")));
+    if let Err(error) = result {
+        tracing::error!(stack = key.1, "follow the operation: {error:#}");
+        if let Some(gate) = gate {
+            give_up(cloud, key, &gate, &format!("the local cloud failed: {error:#}")).await;
+        }
+    }
+    for name in &prepared.pinned {
+        cloud.edges.unpin(&key.0, name);
+    }
 }
 
 async fn run(
@@ -73,19 +97,22 @@ async fn run(
     let mut opened = false;
     let gate = record.as_ref().and_then(|record| record.lowered.gate.clone());
     let status = loop {
-        let status = status(cloud, key).await?;
+        let status = patiently(|| Box::pin(status(cloud, key))).await?;
         if status.is_settled() {
             break status;
         }
         if let (Some(gate), Some(record), false) = (&gate, &record, opened)
-            && let Some(handle) = waiting_handle(cloud, key, gate).await?
+            && let Some(handle) = patiently(|| Box::pin(waiting_handle(cloud, key, gate))).await?
         {
+            // A role without its boundary is a failure of the deployment, as a shift that failed is.
+            let outcome = match patiently(|| Box::pin(bound_roles(cloud, key, record))).await {
+                Ok(()) => shift(cloud, key, record, prepared).await,
+                Err(error) => Err(format!("set the boundaries of roles: {error:#}")),
+            };
+            patiently(|| Box::pin(open(cloud, &handle, &outcome))).await?;
             opened = true;
-            bound_roles(cloud, key, record).await?;
-            let outcome = shift(cloud, key, record, prepared).await;
-            open(cloud, &handle, outcome).await?;
         }
-        sleep(Duration::from_millis(40)).await;
+        sleep(PACE).await;
     };
     match record {
         Some(record) if status.is_good() => {
@@ -104,6 +131,47 @@ async fn run(
         _ => {}
     }
     Ok(())
+}
+
+/// A question that is under way.
+type Asking<'a, T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 'a>>;
+
+/// Asks until there is an answer: one that does not come at once is no reason to leave a stack.
+///
+/// # Errors
+/// The last one, after [`PATIENCE`].
+async fn patiently<'a, T>(ask: impl Fn() -> Asking<'a, T> + Send) -> anyhow::Result<T> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Err(error) if Instant::now() < until => {
+                tracing::warn!("asked once more: {error:#}");
+                sleep(PAUSE).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Signals failure to the gate of an operation that is lost, as soon as the stack waits there, so that the emulator
+/// rolls it back. Nothing to do where the stack is settled.
+async fn give_up(cloud: &Cloud, key: &StackKey, gate: &str, why: &str) {
+    let until = Instant::now() + LAST_PATIENCE;
+    let failed = Err(why.to_owned());
+    while Instant::now() < until {
+        if let Ok(status) = status(cloud, key).await
+            && status.is_settled()
+        {
+            return;
+        }
+        if let Ok(Some(handle)) = waiting_handle(cloud, key, gate).await
+            && open(cloud, &handle, &failed).await.is_ok()
+        {
+            return;
+        }
+        sleep(PAUSE).await;
+    }
+    tracing::error!(stack = key.1, "the gate could not be signaled");
 }
 
 /// Shifts the traffic of every function whose alias moved. Without an old version there is nothing to shift: the
@@ -153,10 +221,10 @@ async fn waiting_handle(cloud: &Cloud, key: &StackKey, gate: &str) -> anyhow::Re
 }
 
 /// Signals the gate: the update goes on, or the emulator rolls it back.
-async fn open(cloud: &Cloud, handle: &str, outcome: Result<(), String>) -> anyhow::Result<()> {
+async fn open(cloud: &Cloud, handle: &str, outcome: &Result<(), String>) -> anyhow::Result<()> {
     let (status, reason) = match outcome {
-        Ok(()) => ("SUCCESS", String::new()),
-        Err(reason) => ("FAILURE", reason),
+        Ok(()) => ("SUCCESS", ""),
+        Err(reason) => ("FAILURE", reason.as_str()),
     };
     let path = handle.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
     let path = path.context("the gate's handle is no URL")?;
@@ -230,5 +298,96 @@ pub(crate) async fn alias_version(
         }
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::local::lower::{Lowered, Shift};
+    use crate::local::stub_emulator::{Answer, Emulator};
+
+    const ACCOUNT: &str = "111111111111";
+
+    fn record() -> Record {
+        Record {
+            original: String::new(),
+            long: json!({"Resources": {"Role": {"Type": "AWS::IAM::Role", "Properties": {"PermissionsBoundary": "arn:aws:iam::111111111111:policy/b"}}}}),
+            parameters: BTreeMap::new(),
+            lowered: Lowered {
+                template: Value::Null,
+                types: BTreeMap::new(),
+                shifts: vec![Shift { function: "F".into(), alias: "live".into(), preference: Value::Null }],
+                gate: Some("CausewayGate1".into()),
+            },
+        }
+    }
+
+    /// An emulator with a stack that waits at its gate until it is signaled. `refuses` says which call fails.
+    async fn waiting(refuses: fn(action: &str, asked: usize) -> bool) -> Emulator {
+        Emulator::start(move |asked, before| {
+            let action = asked.action();
+            let count = before.iter().filter(|asked| asked.action() == action).count();
+            if refuses(&action, count) {
+                return Some(Answer::new(500, "out of order"));
+            }
+            let signaled = before.iter().find(|asked| asked.path.starts_with("/gate"));
+            Some(match action.as_str() {
+                "DescribeStacks" => {
+                    let status = match signaled {
+                        None => "UPDATE_IN_PROGRESS",
+                        Some(_) => "UPDATE_ROLLBACK_COMPLETE",
+                    };
+                    Answer::new(200, &format!("<R><DescribeStacksResult><Stacks><member><StackStatus>{status}</StackStatus></member></Stacks></DescribeStacksResult></R>"))
+                }
+                "DescribeStackEvents" => {
+                    let event = |id: &str, status: &str, physical: &str| format!("<member><LogicalResourceId>{id}</LogicalResourceId><ResourceStatus>{status}</ResourceStatus><PhysicalResourceId>{physical}</PhysicalResourceId></member>");
+                    Answer::new(200, &format!(
+                        "<R><DescribeStackEventsResult><StackEvents>{}{}</StackEvents></DescribeStackEventsResult></R>",
+                        event("CausewayGate1", "CREATE_IN_PROGRESS", ""),
+                        event("CausewayGate1Handle", "CREATE_COMPLETE", "http://127.0.0.1:1/gate/1"),
+                    ))
+                }
+                "DescribeStackResources" => Answer::new(200, "<R><DescribeStackResourcesResult><StackResources><member><LogicalResourceId>Role</LogicalResourceId><ResourceType>AWS::IAM::Role</ResourceType><PhysicalResourceId>role</PhysicalResourceId></member></StackResources></DescribeStackResourcesResult></R>"),
+                _ => Answer::new(200, "<R/>"),
+            })
+        })
+        .await
+    }
+
+    /// What was signaled to the gate: a status and a reason.
+    async fn signaled(refuses: fn(&str, usize) -> bool) -> Vec<(String, String)> {
+        let emulator = waiting(refuses).await;
+        let cloud = emulator.cloud();
+        let key = (ACCOUNT.to_owned(), "app".to_owned());
+        carry(&cloud, &key, Some(Arc::new(record())), &Arc::default()).await;
+        let signals = emulator.asked().into_iter().filter(|asked| asked.path.starts_with("/gate"));
+        signals
+            .map(|asked| {
+                let body: Value = serde_json::from_str(&asked.body).unwrap();
+                let text = |name: &str| body[name].as_str().unwrap().to_owned();
+                (text("Status"), text("Reason"))
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_stack_is_never_left_at_its_gate() {
+        let (good, moody, unbound, blind) = tokio::join!(
+            signaled(|_, _| false),
+            // One call that fails now and then is asked again.
+            signaled(|action, count| action == "DescribeStacks" && count % 3 == 0),
+            // Roles that cannot be bound, and a stack that cannot be looked at for longer than anybody waits.
+            signaled(|action, _| action == "PutRolePermissionsBoundary"),
+            signaled(|action, count| action == "DescribeStacks" && count < 30),
+        );
+        assert_eq!(good, [("SUCCESS".to_owned(), String::new())], "a first create shifts nothing");
+        assert_eq!(moody, good);
+        assert_eq!(unbound.len(), 1, "{unbound:?}");
+        assert!(unbound[0].0 == "FAILURE" && unbound[0].1.contains("boundaries"), "{unbound:?}");
+        assert_eq!(blind.len(), 1, "{blind:?}");
+        assert!(blind[0].0 == "FAILURE" && blind[0].1.contains("the local cloud failed"), "{blind:?}");
     }
 }

@@ -235,6 +235,46 @@ mod tests {
         );
     }
 
+    /// Driven as the engine drives it, woken when it asks to be: every step of every schedule comes at its minute, neither
+    /// sooner nor later, and its share is the schedule's.
+    #[test]
+    fn every_step_hits_its_minute() {
+        let mut random = fastrand::Rng::with_seed(10);
+        for _ in 0..5_000 {
+            let shifting = match random.u8(0..3) {
+                0 => Shifting::AllAtOnce,
+                1 => Shifting::Canary { percent: random.u32(1..100), minutes: random.u32(1..2_880) },
+                _ => Shifting::Linear { percent: random.u32(1..100), minutes: random.u32(1..2_880) },
+            };
+            let mut deployment = Deployment::new(shifting.schedule(), false, random.bool());
+            let (mut now, mut hits, mut effects) = (0, Vec::new(), deployment.on(Input::Start(None)));
+            loop {
+                let mut wake = None;
+                for effect in &effects {
+                    match effect {
+                        Effect::Weigh { minute, weight } => {
+                            assert_eq!(*minute, now, "{shifting:?}");
+                            assert_eq!(deployment.weight(), *weight, "{shifting:?}: one step at a time");
+                            hits.push(Shift { minute: now, weight: *weight });
+                        }
+                        Effect::WakeAt(minute) => wake = Some(*minute),
+                        _ => {}
+                    }
+                }
+                let Some(minute) = wake else { break };
+                assert!(minute > now, "{shifting:?}: it is woken later, not at once");
+                // One minute before, nothing happens but that it wants to be woken as before.
+                if minute - now > 1 {
+                    assert_eq!(deployment.on(Input::Minute(minute - 1)), [Effect::WakeAt(minute)]);
+                }
+                now = minute;
+                effects = deployment.on(Input::Minute(now));
+            }
+            assert_eq!(hits, shifting.schedule(), "{shifting:?}");
+            assert_eq!(deployment.weight(), 100, "{shifting:?}");
+        }
+    }
+
     /// Whatever comes in whatever order: weights rise until it is over, each step comes at its time, and it ends with
     /// all traffic at one version.
     #[test]

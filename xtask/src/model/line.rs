@@ -109,6 +109,34 @@ pub(crate) struct Step {
     pub(crate) seconds: Option<f64>,
     /// Why it failed or was not run, or what the reader should know of it.
     pub(crate) reason: Option<String>,
+    /// What a hook checked, where the part is a hook that gave its account.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) checks: Vec<Check>,
+}
+
+/// How a check of a hook went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CheckOutcome {
+    /// All of its steps did well.
+    Passed,
+    /// One did not.
+    Failed,
+    /// There was no time for it, or nobody to ask.
+    NotRun,
+}
+
+/// One check of a lifecycle hook, as the hook itself accounts for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Check {
+    /// Its name.
+    pub(crate) name: String,
+    /// How it went.
+    pub(crate) outcome: CheckOutcome,
+    /// How long it took, in milliseconds.
+    pub(crate) ms: u64,
+    /// Why it did not pass.
+    pub(crate) reason: Option<String>,
 }
 
 /// The share of the new version changed.
@@ -190,6 +218,23 @@ mod tests {
             mode: Mode::Skipped,
             seconds: Some(3.2),
             reason: None,
+            checks: vec![],
+        });
+        let hook = Line::Step(Step {
+            stage: "Prod".into(),
+            action: "ExecuteChangeSet".into(),
+            sub: Some("pre-hook".into()),
+            function: Some("checkin".into()),
+            status: Status::Failed,
+            mode: Mode::Executed,
+            seconds: Some(0.4),
+            reason: Some("version: no".into()),
+            checks: vec![Check {
+                name: "version".into(),
+                outcome: CheckOutcome::Failed,
+                ms: 12,
+                reason: Some("no".into()),
+            }],
         });
         let weight = Line::Weight(Weight {
             env: "prod".into(),
@@ -211,9 +256,10 @@ mod tests {
             data: serde_json::json!({}),
         }));
         let text: Vec<String> =
-            [step, weight, result].iter().map(|line| serde_json::to_string(line).unwrap()).collect();
+            [step, hook, weight, result].iter().map(|line| serde_json::to_string(line).unwrap()).collect();
         assert_snapshot!(text.join("\n"), @r#"
         {"type":"step","stage":"Dev","action":"IntegrationTests","status":"not-run","mode":"skipped","seconds":3.2,"reason":null}
+        {"type":"step","stage":"Prod","action":"ExecuteChangeSet","sub":"pre-hook","function":"checkin","status":"failed","mode":"executed","seconds":0.4,"reason":"version: no","checks":[{"name":"version","outcome":"failed","ms":12,"reason":"no"}]}
         {"type":"weight","env":"prod","function":"checkin","t_minutes":1,"old":"3","new":"4","new_weight":20}
         {"type":"result","command":"rehearse","ok":false,"exit_code":1,"verdict":"failed","commit":null,"seconds":41.2,"changed":[],"error":{"what":"run the tests","on":"api","why":"one failed","next":"read the log"},"data":{}}
         "#);

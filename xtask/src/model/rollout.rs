@@ -4,7 +4,10 @@
 //! configuration shifts its percentage at the start of each increment, the first one at once
 //! (`TimeBasedLinear.linearPercentage` in the API reference).
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// What AWS's own configurations for Lambda are called before SAM's short name.
+pub(crate) const AWS_PREFIX: &str = "CodeDeployDefault.Lambda";
 
 /// How traffic moves from the old version to the new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,7 @@ impl Shifting {
     /// # Errors
     /// A name that is not among AWS's own.
     pub(crate) fn parse(name: &str) -> Result<Self, UnknownShifting> {
-        let short = name.strip_prefix("CodeDeployDefault.Lambda").unwrap_or(name);
+        let short = name.strip_prefix(AWS_PREFIX).unwrap_or(name);
         Ok(match short {
             "AllAtOnce" => Shifting::AllAtOnce,
             "Canary10Percent5Minutes" => Shifting::Canary { percent: 10, minutes: 5 },
@@ -89,6 +92,21 @@ impl Shifting {
             },
             _ => return Err(unknown()),
         })
+    }
+
+    /// As CodeDeploy's API describes it (`TrafficRoutingConfig` in the API reference).
+    pub(crate) fn described(self) -> Value {
+        match self {
+            Shifting::AllAtOnce => json!({"type": "AllAtOnce"}),
+            Shifting::Canary { percent, minutes } => json!({
+                "type": "TimeBasedCanary",
+                "timeBasedCanary": {"canaryPercentage": percent, "canaryInterval": minutes},
+            }),
+            Shifting::Linear { percent, minutes } => json!({
+                "type": "TimeBasedLinear",
+                "timeBasedLinear": {"linearPercentage": percent, "linearInterval": minutes},
+            }),
+        }
     }
 
     /// Every step of the schedule; the last one is 100 percent.

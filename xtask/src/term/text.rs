@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::style::Paint;
 use crate::model::changeset::{Change, Op};
-use crate::model::line::{Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
+use crate::model::line::{CheckOutcome, Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
 use crate::model::plan::{StackPlan, Wave};
 use crate::model::stack::Action;
 use crate::model::watch::Watched;
@@ -77,6 +77,15 @@ fn step(step: &Step, paint: Paint) -> Option<String> {
         for row in rows {
             let _ = write!(text, "\n      {row}");
         }
+    }
+    for check in &step.checks {
+        let mark = match check.outcome {
+            CheckOutcome::Passed => paint.good("✓"),
+            CheckOutcome::Failed => paint.bad("✗"),
+            CheckOutcome::NotRun => paint.dim("–"),
+        };
+        let why = check.reason.as_ref().map(|reason| format!("  {reason}")).unwrap_or_default();
+        let _ = write!(text, "\n        {mark} {:<30} {:>6} ms{why}", check.name, check.ms);
     }
     Some(text.trim_end().to_owned())
 }
@@ -225,6 +234,7 @@ mod tests {
             mode: Mode::Simulated,
             seconds: Some(3.12),
             reason: (status == Status::Failed).then(|| "the hook said no\nsecond line".into()),
+            checks: Vec::new(),
         })
     }
 

@@ -117,6 +117,7 @@ impl Doctor<'_> {
             mode,
             seconds: Some(tenths(watch.seconds())),
             reason: Some(reason),
+            checks: Vec::new(),
         }));
         self.findings.push(Finding { name: name.to_owned(), found });
     }

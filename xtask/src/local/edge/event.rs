@@ -21,10 +21,9 @@ pub(super) struct Answer {
     pub(super) payload: Vec<u8>,
 }
 
-/// The event for a request; `caller` is who signed it, where its route asks for that.
+/// The event for a request with its id; `caller` is who signed it, where its route asks for that.
 pub(super) fn request(
-    account: &str,
-    api: &str,
+    (account, api, id): (&str, &str, &str),
     found: &Found,
     caller: Option<&Caller>,
     parts: &http::request::Parts,
@@ -85,7 +84,7 @@ pub(super) fn request(
                 "sourceIp": "127.0.0.1",
                 "userAgent": agent.unwrap_or_default(),
             },
-            "requestId": uuid::Uuid::new_v4().simple().to_string(),
+            "requestId": id,
             "routeKey": found.key,
             "stage": "$default",
             "time": now.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
@@ -228,7 +227,8 @@ mod tests {
             .unwrap()
             .into_parts()
             .0;
-        let event = request("222222222222", "api1", &found(), None, &request_parts, b"{}");
+        let place = ("222222222222", "api1", "r-1");
+        let event = request(place, &found(), None, &request_parts, b"{}");
         assert_eq!(event["version"], "2.0");
         assert_eq!(event["rawPath"], "/a/x y");
         assert_eq!(event["rawQueryString"], "q=1&q=2&z=");
@@ -239,7 +239,8 @@ mod tests {
         assert_eq!(event["requestContext"]["http"]["method"], "POST");
         assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("{}"), &json!(false)));
         assert_eq!(event["requestContext"].get("authorizer"), None);
-        let event = request("222222222222", "api1", &found(), None, &request_parts, &[0xff, 0xfe]);
+        assert_eq!(event["requestContext"]["requestId"], "r-1");
+        let event = request(place, &found(), None, &request_parts, &[0xff, 0xfe]);
         assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("//4="), &json!(true)));
     }
 

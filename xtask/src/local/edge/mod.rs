@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use super::cloud::Cloud;
 use super::ledger::{Record, StackKey};
-use super::metrics::Invocation;
+use super::metrics::{Answered, Invocation};
 use super::operation::alias_version;
 use super::resources::Resources;
 use crate::clock::Stopwatch;
@@ -40,6 +40,9 @@ const MAX_PAYLOAD: usize = 10 * 1024 * 1024;
 pub(crate) const VERSION_HEADER: &str = "x-causeway-version";
 /// The header in which every answer names Lambda's number of the version.
 pub(crate) const LAMBDA_VERSION_HEADER: &str = "x-causeway-lambda-version";
+
+/// The header in which every answer has the id of its request, as an HTTP API's does.
+const REQUEST_ID_HEADER: &str = "apigw-requestid";
 
 /// A deployed API.
 struct Edge {
@@ -187,48 +190,36 @@ struct App {
 }
 
 async fn answer(State(app): State<App>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = match http_body_util::Limited::new(body, MAX_PAYLOAD).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => return gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
-    };
-    let routes = Arc::clone(&app.routes.lock().unwrap_or_else(PoisonError::into_inner));
-    let Some(found) = routes.find(&parts.method, parts.uri.path()) else {
-        return gateway(StatusCode::NOT_FOUND, "Not Found");
-    };
-    let caller = match app.admit(&found, &parts, &body).await {
-        Ok(Admission::Open) => None,
-        Ok(Admission::Caller(caller)) => Some(caller),
-        Ok(Admission::Refused(status, message)) => return gateway(status, message),
-        Err(error) => {
-            tracing::error!(stack = app.key.1, "ask about a caller: {error:#}");
-            return gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
-        }
-    };
-    let integration = found.integration.clone();
-    match app.invoke(&integration, &found, caller.as_ref(), &parts, &body).await {
-        Ok((version, answer, millis)) => {
-            let response = event::response(&answer, &version);
-            app.cloud.metrics.record(
-                app.cloud.clock.seconds(),
-                &Invocation {
-                    account: &app.key.0,
-                    api: &app.api,
-                    function: &integration.function,
-                    alias: integration.alias.as_deref(),
-                    version: &version,
-                    failed: answer.failed,
-                    status: response.status().as_u16(),
-                    millis,
-                },
-            );
-            response
-        }
-        Err(error) => {
-            tracing::error!(stack = app.key.1, "invoke {}: {error:#}", integration.function);
-            gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
-        }
+    let watch = Stopwatch::start();
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let (mut response, invoked) = app.respond(&id, request).await;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
+    let answered = Answered {
+        account: &app.key.0,
+        api: &app.api,
+        status: response.status().as_u16(),
+        millis: watch.seconds() * 1_000.0,
+    };
+    let invocation = invoked.as_ref().map(|invoked| Invocation {
+        function: &invoked.integration.function,
+        alias: invoked.integration.alias.as_deref(),
+        version: &invoked.version,
+        failed: invoked.failed,
+        millis: invoked.millis,
+    });
+    app.cloud.metrics.record(app.cloud.clock.seconds(), &answered, invocation.as_ref());
+    response
+}
+
+/// An invocation that a request led to.
+struct Invoked {
+    integration: Integration,
+    version: String,
+    failed: bool,
+    /// Milliseconds it took.
+    millis: f64,
 }
 
 /// What becomes of a request at its route's lock.
@@ -242,6 +233,40 @@ enum Admission {
 }
 
 impl App {
+    /// Answers a request: with what a function said, or as API Gateway does without one.
+    async fn respond(&self, id: &str, request: Request) -> (Response, Option<Invoked>) {
+        let (parts, body) = request.into_parts();
+        let body = match http_body_util::Limited::new(body, MAX_PAYLOAD).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => return (gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"), None),
+        };
+        let routes = Arc::clone(&self.routes.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(found) = routes.find(&parts.method, parts.uri.path()) else {
+            return (gateway(StatusCode::NOT_FOUND, "Not Found"), None);
+        };
+        let broken = || gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+        let caller = match self.admit(&found, &parts, &body).await {
+            Ok(Admission::Open) => None,
+            Ok(Admission::Caller(caller)) => Some(caller),
+            Ok(Admission::Refused(status, message)) => return (gateway(status, message), None),
+            Err(error) => {
+                tracing::error!(stack = self.key.1, "ask about a caller: {error:#}");
+                return (broken(), None);
+            }
+        };
+        match self.invoke(id, &found, caller.as_ref(), &parts, &body).await {
+            Ok((version, answer, millis)) => {
+                let response = event::response(&answer, &version);
+                let integration = found.integration.clone();
+                (response, Some(Invoked { integration, version, failed: answer.failed, millis }))
+            }
+            Err(error) => {
+                tracing::error!(stack = self.key.1, "invoke {}: {error:#}", found.integration.function);
+                (broken(), None)
+            }
+        }
+    }
+
     /// Lets a request in, or does not. Whatever is wrong with a signature, API Gateway says the same.
     async fn admit(
         &self,
@@ -263,13 +288,14 @@ impl App {
     /// Invokes a version of the route's function; the version's number and the raw answer.
     async fn invoke(
         &self,
-        integration: &Integration,
+        id: &str,
         found: &Found,
         caller: Option<&Caller>,
         parts: &http::request::Parts,
         body: &[u8],
     ) -> anyhow::Result<(String, event::Answer, f64)> {
         let account = &self.key.0;
+        let integration = &found.integration;
         let function = &integration.function;
         let version = match self.cloud.edges.pick(account, function) {
             Some(version) => version,
@@ -281,7 +307,7 @@ impl App {
                 None => "$LATEST".to_owned(),
             },
         };
-        let event = event::request(account, &self.api, found, caller, parts, body);
+        let event = event::request((account, &self.api, id), found, caller, parts, body);
         let path = format!("/2015-03-31/functions/{function}/invocations?Qualifier={version}");
         let bytes = event.to_string().into_bytes();
         let watch = Stopwatch::start();

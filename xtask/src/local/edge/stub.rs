@@ -13,9 +13,11 @@ use crate::local::paths::Paths;
 use crate::local::state::State;
 
 /// The account of the stub.
-const ACCOUNT: &str = "111111111111";
+pub(crate) const ACCOUNT: &str = "111111111111";
+/// Its stack.
+pub(crate) const STACK: &str = "bench";
 /// Its function.
-const FUNCTION: &str = "stub";
+pub(crate) const FUNCTION: &str = "stub";
 /// Its route.
 pub(crate) const ROUTE: &str = "api/version";
 
@@ -25,6 +27,17 @@ pub(crate) const ROUTE: &str = "api/version";
 /// # Errors
 /// No port is free.
 pub(crate) async fn stub(dir: &Path, port: u16) -> anyhow::Result<(Arc<Cloud>, String)> {
+    let cloud = cloud(dir, port)?;
+    cloud.edges.weigh(ACCOUNT, FUNCTION, "1", "2", 50);
+    let url = edge(&cloud).await?;
+    Ok((cloud, url))
+}
+
+/// A cloud before whatever listens at that port.
+///
+/// # Errors
+/// No HTTP client can be made.
+pub(crate) fn cloud(dir: &Path, port: u16) -> anyhow::Result<Arc<Cloud>> {
     // Only one provider is compiled in; an earlier installation of it is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let region = "eu-central-1".to_owned();
@@ -42,10 +55,15 @@ pub(crate) async fn stub(dir: &Path, port: u16) -> anyhow::Result<(Arc<Cloud>, S
     let target = Target { endpoint: String::new(), bundle: String::new(), architecture: String::new() };
     let paths = Paths::of(dir).with_local(dir);
     let minute = Duration::from_secs(60);
-    let cloud = Arc::new(Cloud::new(Client::new(port, &region)?, target, paths, state, minute));
-    cloud.edges.weigh(ACCOUNT, FUNCTION, "1", "2", 50);
+    Ok(Arc::new(Cloud::new(Client::new(port, &region)?, target, paths, state, minute)))
+}
+
+/// Opens the edge of the stub's API before a cloud; its address.
+///
+/// # Errors
+/// No port is free.
+pub(crate) async fn edge(cloud: &Arc<Cloud>) -> anyhow::Result<String> {
     let routes = Arc::new(Routes::one("GET", &format!("/{ROUTE}"), FUNCTION));
-    let key = (ACCOUNT.to_owned(), "bench".to_owned());
-    let url = open(&cloud, &key, "stub", routes, "bench".to_owned()).await?;
-    Ok((cloud, url))
+    let key = (ACCOUNT.to_owned(), STACK.to_owned());
+    open(cloud, &key, "stub", routes, "bench".to_owned()).await
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Front;
 use crate::local::ledger::{Record, StackKey};
-use crate::local::lower::{GATE, stand_in};
+use crate::local::lower::{GATE, Shift, stand_in};
 use crate::local::resources::Resources;
 use crate::local::xml::Element;
 
@@ -49,7 +49,10 @@ pub(super) fn edit(
         };
         root.visit(&mut |element| {
             if action == "DescribeStackEvents" {
-                element.children.iter_mut().for_each(|event| tell_as_alias(event, [&pending, &record]));
+                element
+                    .children
+                    .iter_mut()
+                    .for_each(|event| tell_as_alias(front, key, event, [&pending, &record]));
             }
             element.children.retain(|child| !is_gate(child));
             let logical_id = element.text_at(&["LogicalResourceId"]).to_owned();
@@ -118,21 +121,28 @@ pub(super) fn of(mut parts: http::response::Parts, root: &Element) -> Response {
 }
 
 /// A gate that failed is told as AWS tells a failed deployment: as the failure of the alias that it held.
-fn tell_as_alias(event: &mut Element, records: [&Option<Arc<Record>>; 2]) {
+fn tell_as_alias(front: &Front, key: &StackKey, event: &mut Element, records: [&Option<Arc<Record>>; 2]) {
     if !is_gate(event) || !event.text_at(&["ResourceStatus"]).ends_with("_FAILED") {
         return;
     }
-    let Some(shift) = records.into_iter().flatten().find_map(|record| record.lowered.shifts.first()) else {
-        return;
-    };
     let reason = event.text_at(&["ResourceStatusReason"]);
     // The emulator wraps the reason: "WaitCondition received failed message: '…' for uniqueId: rollout".
     let inner = reason
         .split_once(": '")
         .and_then(|(_, rest)| rest.rsplit_once("' for uniqueId"))
-        .map(|(inner, _)| inner);
+        .map_or(reason, |(inner, _)| inner)
+        .to_owned();
+    let Some(shift) = records.into_iter().flatten().find_map(|record| {
+        failed_shift(&record.lowered.shifts, &inner, &key.1, |function| {
+            let name = record.long.pointer(&format!("/Resources/{function}/Properties/FunctionName"))?;
+            let named = Resources::default().eval(&front.cloud.emulator, key, record, name).ok()?;
+            named.as_str().map(ToOwned::to_owned)
+        })
+    }) else {
+        return;
+    };
     let texts = [
-        ("ResourceStatusReason", inner.unwrap_or(reason).to_owned()),
+        ("ResourceStatusReason", inner.clone()),
         ("LogicalResourceId", format!("{}Alias{}", shift.function, shift.alias)),
         ("ResourceType", "AWS::Lambda::Alias".to_owned()),
         ("ResourceStatus", "UPDATE_FAILED".to_owned()),
@@ -142,6 +152,23 @@ fn tell_as_alias(event: &mut Element, records: [&Option<Arc<Record>>; 2]) {
             child.text = text;
         }
     }
+}
+
+/// The shift that a reason of the rollout engine is about, which begins with the function's short name; the first one
+/// where it names none. `name` gives the function's name as the template has it; a function without one is named by
+/// CloudFormation, beginning with its logical id.
+fn failed_shift<'s>(
+    shifts: &'s [Shift],
+    reason: &str,
+    stack: &str,
+    name: impl Fn(&str) -> Option<String>,
+) -> Option<&'s Shift> {
+    let short = reason.split_once(": ").map_or("", |(short, _)| short);
+    let fits = |shift: &&Shift| match name(&shift.function) {
+        Some(name) => name.strip_prefix(&format!("{stack}-")).unwrap_or(&name) == short,
+        None => short.strip_prefix(&shift.function).is_some_and(|rest| rest.starts_with('-')),
+    };
+    shifts.iter().find(fits).or_else(|| shifts.first())
 }
 
 /// Whether a list's member is about the gate that lowering adds.
@@ -181,6 +208,29 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(public(text, &edges), expected);
         }
+    }
+
+    #[test]
+    fn a_failure_is_that_of_the_function_it_names() {
+        let shift = |function: &str| Shift {
+            function: function.to_owned(),
+            alias: "live".to_owned(),
+            preference: serde_json::Value::Null,
+        };
+        let shifts = [shift("CheckinFunction"), shift("ContactsFunction"), shift("Unnamed")];
+        let name = |function: &str| match function {
+            "CheckinFunction" => Some("app-prod-checkin".to_owned()),
+            "ContactsFunction" => Some("app-prod-contacts".to_owned()),
+            _ => None,
+        };
+        let found = |reason: &str| {
+            failed_shift(&shifts, reason, "app-prod", name).map(|shift| shift.function.as_str())
+        };
+        assert_eq!(found("contacts: alarm x is in ALARM"), Some("ContactsFunction"));
+        assert_eq!(found("checkin: it was stopped: contacts: no"), Some("CheckinFunction"));
+        assert_eq!(found("Unnamed-12AB: alarm x is in ALARM"), Some("Unnamed"));
+        assert_eq!(found("the engine failed"), Some("CheckinFunction"));
+        assert_eq!(failed_shift(&[], "contacts: x", "app-prod", name), None);
     }
 
     #[test]

@@ -14,8 +14,10 @@ use super::{Run, follow};
 use crate::aws::Account;
 use crate::aws::cloudformation::{Settled, StackInfo, Stacks, Wanted};
 use crate::model::fault::{Fault, Kind};
+use crate::model::line::Line;
 use crate::model::pipeline::Action;
-use crate::model::stack::{Outcome, Phase, StackStatus};
+use crate::model::plan::StackPlan;
+use crate::model::stack::{self, Outcome, Phase, StackStatus};
 
 /// How long a stack may take, a gradual shift included.
 const LIMIT: Duration = Duration::from_secs(3_600);
@@ -105,6 +107,7 @@ impl Run {
         if let Some(info) = &info {
             refuse_dead_stack(stack, info)?;
         }
+        let state = info.as_ref().map_or_else(|| "ABSENT".to_owned(), |info| info.status.to_string());
         let is_new = info.is_none_or(|info| info.status == StackStatus::Review);
         let wanted = Wanted {
             stack,
@@ -119,8 +122,25 @@ impl Run {
             Some(made) => format!("{} changes", made.changes.len()),
             None => "nothing to change".to_owned(),
         };
-        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) =
-            made.map(|made| made.changes).unwrap_or_default();
+        let changes = made.map(|made| made.changes).unwrap_or_default();
+        // Before anybody is asked, everybody who reads the lines can see what the release would change.
+        let action = match (changes.is_empty(), is_new) {
+            (true, _) => stack::Action::None,
+            (false, true) => stack::Action::Create,
+            (false, false) => stack::Action::Update,
+        };
+        let account = self.world.config.account_named_by_id(&session.id).unwrap_or_default().to_owned();
+        (self.emit)(Line::Plan {
+            waves: vec![vec![StackPlan {
+                account,
+                stack: stack.to_owned(),
+                state,
+                action,
+                changes: changes.clone(),
+                waits_for: Vec::new(),
+            }]],
+        });
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = changes;
         Ok(Some(said))
     }
 

@@ -157,7 +157,7 @@ impl Follower {
         let emit = &self.run.emit;
         let env = self.run.world.config.account_named_by_id(&self.account).unwrap_or_default().to_owned();
         match happening.what {
-            What::Phase { function, sub, status, seconds, reason } => {
+            What::Phase { function, sub, status, seconds, reason, checks } => {
                 // The hooks are the real programs; only the shift is ours.
                 self.note(&function, |deploying| deploying.phase(&sub, status, reason.as_deref()));
                 let mode = if sub == "shift" { Mode::Simulated } else { Mode::Executed };
@@ -170,8 +170,10 @@ impl Follower {
                     mode,
                     seconds,
                     reason,
+                    checks,
                 }));
             }
+            What::Warning { message } => emit(Line::Warning { message }),
             What::Alarm { alarm, state, reason } => {
                 let at = self.begin.seconds();
                 let mut seen = self.seen();

@@ -281,6 +281,7 @@ impl Run {
             mode,
             seconds,
             reason,
+            checks: Vec::new(),
         }));
     }
 
