@@ -62,7 +62,10 @@ pub(crate) async fn unpacked(
     say: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(home).with_context(|| format!("create {}", home.display()))?;
-    let _lock = crate::files::lock(&home.join("lock")).await?;
+    let _lock = crate::files::lock(&home.join("lock"), &|| {
+        say("waiting for another run, which unpacks Debian's packages");
+    })
+    .await?;
     let done = home.join(part.name());
     if done.is_dir() {
         return Ok(done);
