@@ -1,6 +1,6 @@
 //! `package` where something is missing or in the way: a clear error, the right exit code, and nothing is built for nothing.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

@@ -3,11 +3,14 @@
 use super::fault::{Fault, Kind};
 use super::linker;
 
+/// Whether what was said fits, and the fault for a target.
+type Known = (fn(&str) -> bool, fn(&str) -> Fault);
+
 /// Finds in what cargo printed a known failure of the machine, not of the sources; the first that fits.
 ///
 /// Source of the lines: rustc (E0463, E0514), GNU ld (a wrong machine), the crate `cc` (no compiler), the C library (no space).
 pub(crate) fn known(said: &str, target: &str) -> Option<Fault> {
-    let table: [(fn(&str) -> bool, fn(&str) -> Fault); 5] = [
+    let table: [Known; 5] = [
         (lacks_library, no_library),
         (lacks_linker, no_linker),
         (lacks_c_compiler, no_c_compiler),
