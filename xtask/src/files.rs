@@ -1,7 +1,7 @@
 //! Files: private ones, written whole or not at all; and what lies below a directory.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use rustix::io::Errno;
 
 /// How often a place that another run has is asked for again.
 const PACE: Duration = Duration::from_millis(100);
+
+use crate::model::fault::Fault;
 
 /// Writes a file of mode 0600 under its final name in one step.
 ///
@@ -41,6 +43,25 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     file.as_file().set_permissions(readable).with_context(|| format!("write {}", path.display()))?;
     file.persist(path).with_context(|| format!("write {}", path.display()))?;
     Ok(())
+}
+
+/// What could not be written, why, and what to do about it: the full disk and what may not be written have their own advice.
+pub(crate) fn not_written(path: &Path, error: &std::io::Error) -> Fault {
+    let fault = Fault::failed("write", path.display().to_string()).why(error);
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => fault.next(
+            "free some space, for instance with cargo clean, and run it again; nothing is left half-written",
+        ),
+        ErrorKind::ReadOnlyFilesystem => fault
+            .next("the file system is mounted for reading only: run it in a checkout that can be written to"),
+        ErrorKind::PermissionDenied => {
+            fault.next("let this user write there (who owns it? ls -ld), and run it again")
+        }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
+            fault.next("move away what lies in the way, and run it again")
+        }
+        _ => fault.next("mend what it says, and run it again; nothing is left half-written"),
+    }
 }
 
 /// A folder that only its owner may look into, made where it is missing.
@@ -77,7 +98,7 @@ pub(crate) fn create_private(path: &Path) -> anyhow::Result<File> {
 /// The file cannot be made or locked.
 pub(crate) async fn lock(path: &Path, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file = file.with_context(|| format!("create {}", path.display()))?;
+    let file = file.map_err(|error| not_written(path, &error))?;
     let mut said = false;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -145,6 +166,43 @@ mod tests {
         drop(first);
         lock(&path, &say).await.unwrap();
         assert_eq!(said.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_written_says_what_to_do() {
+        let table = [
+            (ErrorKind::StorageFull, "free some space"),
+            (ErrorKind::QuotaExceeded, "free some space"),
+            (ErrorKind::ReadOnlyFilesystem, "mounted for reading only"),
+            (ErrorKind::PermissionDenied, "let this user write there"),
+            (ErrorKind::NotADirectory, "lies in the way"),
+            (ErrorKind::Other, "nothing is left half-written"),
+        ];
+        for (kind, next) in table {
+            let fault = not_written(Path::new("/x/y"), &kind.into());
+            assert!(
+                fault.next.contains(next) && fault.on == "/x/y" && !fault.why.is_empty(),
+                "{kind:?}: {fault:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_told_once_and_gets_the_place_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let told = std::sync::atomic::AtomicUsize::new(0);
+        let count = |_: &str| {
+            told.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        };
+        let first = lock(&path, &count).await.unwrap();
+        assert_eq!(told.load(std::sync::atomic::Ordering::SeqCst), 0);
+        let (second, ()) = tokio::join!(lock(&path, &count), async {
+            // The other one has been asked by now: it is polled first.
+            drop(first);
+        });
+        assert!(second.is_ok());
+        assert_eq!(told.load(std::sync::atomic::Ordering::SeqCst), 1);
     }
 
     #[test]

@@ -48,14 +48,31 @@ fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
         .map_or_else(|| std::env::home_dir().unwrap().join(".cargo"), std::path::PathBuf::from);
     std::os::unix::fs::symlink(cargo_home.join("registry"), home.path().join("registry")).unwrap();
     other.set("CARGO_HOME", home.path().display().to_string());
-    for (name, value) in [("TZ", "Pacific/Apia"), ("LC_ALL", "tr_TR.UTF-8"), ("RUSTFLAGS", "-C debuginfo=1")]
-    {
+    // What a configuration outside and variables would change; and the same linker, named by its place.
+    std::fs::write(home.path().join("config.toml"), "[build]\nrustflags = [\"-C\", \"opt-level=1\"]\n")
+        .unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let cc = path.split(':').map(|dir| format!("{dir}/cc")).find(|cc| std::fs::metadata(cc).is_ok()).unwrap();
+    let linker = format!("CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_LINKER", std::env::consts::ARCH.to_uppercase());
+    other.set(&linker, cc.as_str());
+    for (name, value) in [
+        ("TZ", "Pacific/Apia"),
+        ("LC_ALL", "tr_TR.UTF-8"),
+        ("RUSTFLAGS", "-C opt-level=1"),
+        ("CARGO_PROFILE_REHEARSE_OPT_LEVEL", "1"),
+        ("CFLAGS", "-DNOBODY_ASKS -O1"),
+        ("RUSTC_WRAPPER", "/no/such/wrapper"),
+    ] {
         other.set(name, value);
     }
     let ended = under("0077", &other, &words);
-    let left_out =
-        ended.of_type("warning").any(|line| line["message"].as_str().unwrap().contains("RUSTFLAGS"));
-    assert!(left_out, "what is left out is said");
+    let warned: Vec<&str> = ended.of_type("warning").map(|line| line["message"].as_str().unwrap()).collect();
+    for word in
+        ["RUSTFLAGS", "CARGO_PROFILE_REHEARSE_OPT_LEVEL", "CFLAGS", "RUSTC_WRAPPER", "build.rustflags of"]
+    {
+        assert!(warned.iter().any(|text| text.contains(word)), "{word} is left out and said: {warned:?}");
+    }
+    assert!(ended.stderr.contains(&format!("the linker is {cc}, as {linker} names it")), "{}", ended.stderr);
     let second = function(&ended);
     assert_eq!((&first["sha256"], &first["version"]), (&second["sha256"], &second["version"]));
     let bill = |project: &Project| {
@@ -69,6 +86,24 @@ fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
     for absent in ["aws-sdk-dynamodb", "serde_derive", "cc", "axum", "clap"] {
         assert!(!names.contains(&absent), "{absent} is not linked into a hook");
     }
+
+    // The record names the linker by its own word and not by its place; and this function, as it was packaged.
+    let record = |project: &Project| -> Value {
+        let path = project.path().join("target/causeway/package/package.json");
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let (own, others) = (record(&one), record(&other));
+    assert_eq!((&own["linker"], &own["functions"]), (&others["linker"], &others["functions"]));
+    let linker = own["linker"].as_str().unwrap();
+    assert!(linker.starts_with("cc ") && !linker.contains('/'), "{linker}");
+    assert_eq!(own["functions"][0]["sha256"], first["sha256"]);
+
+    // A damaged record is said and written anew.
+    std::fs::write(one.path().join("target/causeway/package/package.json"), "{").unwrap();
+    let again = one.run(&words);
+    let damaged = "package.json cannot be read";
+    assert!(again.of_type("warning").any(|line| line["message"].as_str().unwrap().contains(damaged)));
+    assert_eq!((again.code, record(&one)), (0, own));
 
     // Nothing changed: the same package. A document changed: still the same. A source changed: it is named.
     assert_eq!(function(&one.run(&words))["sha256"], first["sha256"]);

@@ -1,5 +1,7 @@
 //! `prove` as a command: exit codes, the numbers of its result, what it writes, what it says of a change.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use serde_json::Value;

@@ -319,28 +319,91 @@ fn moved(ended: &Ended) -> (Vec<String>, std::collections::BTreeSet<String>) {
     )
 }
 
+/// What `package --explain --env prod` says of each function.
+fn explained(project: &Project) -> serde_json::Value {
+    let ended = project.run(&["package", "--explain", "--env", "prod"]);
+    assert_eq!(ended.code, 0, "{} {}", ended.error(), ended.stderr);
+    ended.result()["data"]["functions"].clone()
+}
+
+/// The functions that an explanation says differ, with the first row of each.
+fn differing(functions: &serde_json::Value) -> Vec<(String, String)> {
+    let all = functions.as_object().unwrap();
+    assert_eq!(all.len(), 4, "{functions}");
+    let differ = all.iter().filter(|(_, function)| function["unchanged"] != true);
+    differ
+        .map(|(name, function)| (name.clone(), function["differences"][0].as_str().unwrap().to_owned()))
+        .collect()
+}
+
 #[test]
 fn only_what_changed_moves() {
-    let project = Project::clone_of_repository();
+    let mut project = Project::clone_of_repository();
     let words = ["rehearse", "--approve", "auto", "--keep", "--minute", "100ms"];
     let first = project.run(&[&words[..], &["--no-baseline"]].concat());
     assert_eq!(moved(&first).0.len(), 4, "an empty bucket gets every package");
+    // From now on the tool is led to that cloud, and builds as a rehearsal does.
+    let env = project.run(&["local", "env"]);
+    for (name, value) in env.result()["data"]["env"].as_object().unwrap() {
+        project.set(name, value.as_str().unwrap());
+    }
+    project.set("CAUSEWAY_TARGET", "host");
+    project.set("CAUSEWAY_PROFILE", "rehearse");
+    let builds = support::workspace().join("target/causeway/rehearsal/target");
+    project.set("CARGO_TARGET_DIR", builds.display().to_string());
+    assert_eq!(differing(&explained(&project)), [], "what was released is what would be built");
 
     project.edit("api/src/bin/contacts/main.rs", "//! ", "//! Edited. ");
+    let row = |name: &str, file: &str| (name.to_owned(), format!("source changed: {file}"));
+    assert_eq!(differing(&explained(&project)), [row("contacts", "api/src/bin/contacts/main.rs")]);
     project.commit();
     let one = moved(&project.run(&words));
     assert_eq!((one.0, one.1), (vec!["contacts".to_owned()], ["contacts".to_owned()].into()));
 
     project.edit("README.md", "# ", "# The ");
     project.commit();
-    let none = moved(&project.run(&words));
+    assert_eq!(differing(&explained(&project)), []);
+    let ended = project.run(&words);
+    let none = moved(&ended);
     assert_eq!((none.0, none.1.len()), (Vec::new(), 0), "a document moves nothing");
+    assert_eq!(ended.of_type("weight").count(), 0, "in no environment");
+    for (stage, action) in [("Dev", "Deploy"), ("Prod", "CreateChangeSet"), ("Prod", "ExecuteChangeSet")] {
+        assert_eq!(step(&ended, stage, action), ("succeeded".to_owned(), "nothing to change".to_owned()));
+    }
+    let packaged = project.run(&["package"]);
+    let data = &packaged.result()["data"];
+    assert_eq!((packaged.code, &data["uploaded_bytes"]), (0, &serde_json::json!(0)), "{}", packaged.error());
+    let present = data["functions"].as_array().unwrap().iter().filter(|f| f["upload"] == "present");
+    assert_eq!(present.count(), 4, "{data}");
 
     project.edit("api/src/lib.rs", "//! ", "//! Edited. ");
+    let library = [row("checkin", "api/src/lib.rs"), row("contacts", "api/src/lib.rs")];
+    assert_eq!(differing(&explained(&project)), library);
     project.commit();
     let both = moved(&project.run(&words));
     let names = ["checkin".to_owned(), "contacts".to_owned()];
     assert_eq!((both.0, both.1), (names.to_vec(), names.into()), "the library is in both functions");
+
+    // Another linker than the one of what runs: said where something is uploaded.
+    let linker = project.path().join("target/bin/other-linker");
+    support::script(
+        &linker,
+        "#!/bin/sh\ncase \"$1\" in --version) echo 'other-linker 9.9'; exit;; esac\nexec cc \"$@\"\n",
+    );
+    let variable = format!("CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_LINKER", std::env::consts::ARCH.to_uppercase());
+    project.set(&variable, linker.display().to_string());
+    project.edit("api/src/bin/contacts/main.rs", "//! Edited. ", "//! Edited again. ");
+    let packaged = project.run(&["package", "--bin", "contacts"]);
+    assert_eq!(packaged.result()["data"]["functions"][0]["upload"], "uploaded", "{}", packaged.error());
+    let said = |ended: &Ended, word: &str| {
+        ended.of_type("warning").any(|line| line["message"].as_str().unwrap().contains(word))
+    };
+    assert!(said(&packaged, "newest packages in the bucket"), "{:?}", packaged.lines);
+    assert!(said(&packaged, "→ other-linker 9.9 (contacts)"), "{:?}", packaged.lines);
+    assert!(packaged.stderr.contains("uploaded contacts ("), "{}", packaged.stderr);
+    let record = project.path().join("target/causeway/package/package.json");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    assert_eq!(record["functions"].as_array().unwrap().len(), 4, "the others stay in the record");
 }
 
 /// A rehearsal that is going to be cut off.

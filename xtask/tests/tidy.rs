@@ -284,6 +284,15 @@ fn the_compiler_is_the_same_everywhere() {
     }
 }
 
+#[test]
+fn builds_never_run_on_the_smallest_machine() {
+    let text = std::fs::read_to_string(root().join("cfn/pipeline.yaml")).unwrap();
+    let parameter = text.split("  BuildComputeType:\n").nth(1).unwrap();
+    let values = parameter.lines().find(|row| row.contains("AllowedValues:")).unwrap();
+    assert!(values.contains("BUILD_GENERAL1_MEDIUM") && !values.contains("SMALL"), "{values}");
+    assert!(text.contains("Type: ARM_CONTAINER"), "and they are native");
+}
+
 /// `1.95` or `1.95.0` as numbers.
 fn numbers(version: &str) -> Vec<u32> {
     let mut all: Vec<u32> = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();

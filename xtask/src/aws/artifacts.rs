@@ -1,16 +1,23 @@
 //! Objects in the artifact bucket: packages that are put once, and the artifacts that pass between actions.
 
+use std::time::Duration;
+
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
+use aws_smithy_types::retry::RetryConfig;
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
 use super::error::explain;
 use super::session::Account;
 use crate::model::artifact::Upload;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, from_error};
+
+/// So often is an upload tried.
+const ATTEMPTS: u32 = 5;
 
 /// The artifact bucket, as seen with the rights of one account or session.
 #[derive(Clone)]
@@ -18,6 +25,21 @@ pub(crate) struct Bucket {
     client: Client,
     name: String,
     key_arn: Option<String>,
+    /// The first pause before an upload is tried again.
+    pause: Duration,
+}
+
+/// What a look at a key showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The very content is there: S3's digest says so.
+    Same,
+    /// Something of the same length is there, and S3 gives no digest of it.
+    Unverified,
+    /// Nothing is there.
+    Absent,
+    /// Who may not read it, or may not list, is not told: 403.
+    Hidden,
 }
 
 impl Bucket {
@@ -31,48 +53,156 @@ impl Bucket {
         // Path style: with an endpoint that is an address, host names for buckets would not resolve.
         let config =
             aws_sdk_s3::config::Builder::from(account.sdk()).force_path_style(account.loopback).build();
-        Self { client: Client::from_conf(config), name: name.to_owned(), key_arn: None }
+        Self {
+            client: Client::from_conf(config),
+            name: name.to_owned(),
+            key_arn: None,
+            pause: account.pace() / 4,
+        }
     }
 
-    /// Whether an object of that key is there. A 404, or a 403 for who may not list, is a no: the conditional PUT has
-    /// the last word then.
+    /// Sees that the bucket is there, before anything is built for it. Asked by listing packages, which the build's role may.
     ///
     /// # Errors
-    /// What is there has another digest or length than the content: a key of ours names its content.
-    pub(crate) async fn holds(&self, key: &str, content: &[u8]) -> anyhow::Result<bool> {
-        let head = self.client.head_object().bucket(&self.name).key(key).checksum_mode(ChecksumMode::Enabled);
-        let Ok(found) = head.send().await else { return Ok(false) };
-        let length = u64::try_from(found.content_length().unwrap_or_default()).unwrap_or_default();
-        let stored = found.checksum_sha256();
-        // A composite digest ("…-2") is one of parts.
-        let other = stored.is_some_and(|stored| !stored.contains('-') && stored != digest(content));
-        if other || length != content.len() as u64 {
-            return Err(Fault::failed("upload the package", self.url(key))
-                .why("what is stored under that key has another digest: it was not put there by this tool, or is damaged")
-                .next("look at the object's versions; remove that one, and run it again")
-                .into());
+    /// There is none of that name, or S3 cannot be asked. Who may not list is not told: the upload has the last word then.
+    pub(crate) async fn find(&self) -> anyhow::Result<()> {
+        let list = self.client.list_objects_v2().bucket(&self.name).prefix("packages/").max_keys(1).send();
+        let Err(error) = list.await else { return Ok(()) };
+        let status = error.raw_response().map(|reply| reply.status().as_u16());
+        let on = format!("s3://{}", self.name);
+        let fault = Fault::usage("find the artifact bucket", on.as_str());
+        match (status, error.code()) {
+            (Some(403), _) | (_, Some("AccessDenied")) => Ok(()),
+            (Some(404), _) | (_, Some("NoSuchBucket")) => Err(fault
+                .why("there is no bucket of that name")
+                .next("correct --bucket (CAUSEWAY_ARTIFACT_BUCKET), or leave it out for the base stack's; or package with --no-upload")
+                .into()),
+            (Some(301 | 307), _) => Err(fault
+                .why("the bucket is in another region")
+                .next("correct `region` in cfn/stacks.toml, or name a bucket in that region")
+                .into()),
+            _ => Err(explain(error, "find the artifact bucket", &on)),
         }
-        Ok(true)
+    }
+
+    /// Looks whether a content is there under its key.
+    ///
+    /// # Errors
+    /// What is there has another digest or length: a key of ours names its content. Or S3 cannot be asked.
+    pub(crate) async fn look(&self, key: &str, content: &[u8]) -> anyhow::Result<Seen> {
+        let head = self.client.head_object().bucket(&self.name).key(key).checksum_mode(ChecksumMode::Enabled);
+        let found = match head.send().await {
+            Ok(found) => found,
+            // A HEAD has no body, so the status is all it says.
+            Err(error) => {
+                return match error.raw_response().map(|reply| reply.status().as_u16()) {
+                    Some(404) => Ok(Seen::Absent),
+                    Some(403) => Ok(Seen::Hidden),
+                    _ => Err(explain(error, "look for the package", &self.url(key))),
+                };
+            }
+        };
+        let length = u64::try_from(found.content_length().unwrap_or_default()).unwrap_or_default();
+        // A composite digest ("…-2") is one of parts.
+        let stored = found.checksum_sha256().filter(|stored| !stored.contains('-'));
+        if length != content.len() as u64 || stored.is_some_and(|stored| stored != digest(content)) {
+            return Err(self.another_digest(key).into());
+        }
+        Ok(if stored.is_some() { Seen::Same } else { Seen::Unverified })
     }
 
     /// Puts an object unless one of that key is there. It is encrypted under the project's key, and S3 verifies the
-    /// content against its SHA-256. What breaks off is tried again.
+    /// content against its SHA-256. What breaks off, and what another writer was in the way of, is tried again; `say` hears it.
     ///
     /// # Errors
-    /// What S3 says; nothing is left behind then.
+    /// What S3 says, or a stored digest that is not the content's; nothing is left behind where it was not taken.
     pub(crate) async fn put_if_absent(
         &self,
         key: &str,
         body: Vec<u8>,
         metadata: &[(&str, &str)],
+        say: &(dyn Fn(&str) + Sync),
     ) -> anyhow::Result<Upload> {
-        let call =
-            metadata.iter().fold(self.put(key, body), |call, (name, value)| call.metadata(*name, *value));
-        match call.if_none_match("*").send().await {
-            Ok(_) => Ok(Upload::Uploaded),
-            Err(error) if error.code() == Some("PreconditionFailed") => Ok(Upload::Present),
-            Err(error) => Err(explain(error, "upload", &self.url(key))),
+        let wanted = digest(&body);
+        let mut attempt = 1;
+        loop {
+            let call = metadata
+                .iter()
+                .fold(self.put(key, body.clone()), |call, (name, value)| call.metadata(*name, *value));
+            // Tried again here and not by the SDK: it does not know 409, and says nothing.
+            let once = aws_sdk_s3::config::Config::builder().retry_config(RetryConfig::disabled());
+            let error = match call.if_none_match("*").customize().config_override(once).send().await {
+                Ok(put) => return self.stored(key, &put, &wanted),
+                Err(error) if error.code() == Some("PreconditionFailed") => return Ok(Upload::Present),
+                Err(error) => error,
+            };
+            if attempt == ATTEMPTS || !is_passing(&error) {
+                return Err(self.refused(key, error, attempt));
+            }
+            let pause = self.pause * 2_u32.pow(attempt - 1);
+            say(&format!(
+                "{}: {}; trying again ({attempt} of {})",
+                self.url(key),
+                short(&error),
+                ATTEMPTS - 1
+            ));
+            tokio::time::sleep(pause).await;
+            attempt += 1;
         }
+    }
+
+    /// What S3 says of what it took: the digest it stored must be the content's.
+    fn stored(&self, key: &str, put: &PutObjectOutput, wanted: &str) -> anyhow::Result<Upload> {
+        if put.checksum_sha256().is_some_and(|stored| stored != wanted) {
+            return Err(self.another_digest(key).into());
+        }
+        Ok(Upload::Uploaded)
+    }
+
+    fn another_digest(&self, key: &str) -> Fault {
+        Fault::failed("upload the package", self.url(key))
+            .why("what is stored under that key has another digest: it was not put there by this tool, or is damaged")
+            .next("look at the object's versions; remove that one, and run it again")
+    }
+
+    /// Why an upload failed for good; what may not be done is named with the rights it takes.
+    fn refused(&self, key: &str, error: SdkError<PutObjectError>, attempts: u32) -> anyhow::Error {
+        let code = error.code().unwrap_or_default().to_owned();
+        let mut fault = from_error(&explain(error, "upload", &self.url(key)));
+        if code == "AccessDenied" || code.starts_with("KMS.") {
+            fault.next = format!(
+                "who uploads needs s3:PutObject on this object, and kms:GenerateDataKey and kms:Decrypt on the key {} (its policy and the role's); nothing was written",
+                self.key_arn.as_deref().unwrap_or("of the bucket")
+            );
+        } else if code == "NoSuchBucket" {
+            fault.next =
+                "correct --bucket (CAUSEWAY_ARTIFACT_BUCKET), or run cargo xtask bootstrap".to_owned();
+        } else if fault.next.is_empty() {
+            fault.next = "run it again: what arrived is found, and only the rest is sent".to_owned();
+        }
+        if attempts > 1 {
+            fault.why = format!("{} ({attempts} attempts)", fault.why);
+        }
+        fault.into()
+    }
+
+    /// The key of the newest object whose key begins and ends so; none where there is none.
+    ///
+    /// # Errors
+    /// What S3 says.
+    pub(crate) async fn newest(&self, prefix: &str, ending: &str) -> anyhow::Result<Option<String>> {
+        let mut pages =
+            self.client.list_objects_v2().bucket(&self.name).prefix(prefix).into_paginator().send();
+        let mut newest = None;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the packages", &self.url(prefix)))?;
+            for object in page.contents() {
+                let Some(key) = object.key().filter(|key| key.ends_with(ending)) else { continue };
+                let at = object.last_modified().map(|at| (at.secs(), at.subsec_nanos()));
+                newest = newest.max(Some((at, key.to_owned())));
+            }
+        }
+        Ok(newest.map(|(_, key)| key))
     }
 
     /// Puts an object, whatever is there.
@@ -115,63 +245,37 @@ impl Bucket {
     }
 }
 
+/// Whether what stood against an upload may be gone in a moment: a conflict with another writer, a service that fails or
+/// asks to be slower, a connection that broke off.
+fn is_passing(error: &SdkError<PutObjectError>) -> bool {
+    match error {
+        SdkError::ServiceError(service) => {
+            error.code() == Some("ConditionalRequestConflict")
+                || matches!(service.raw().status().as_u16(), 408 | 409 | 429 | 500..=599)
+                || matches!(error.code(), Some("RequestTimeout" | "SlowDown"))
+        }
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        _ => false,
+    }
+}
+
+/// An error in few words.
+fn short(error: &SdkError<PutObjectError>) -> String {
+    match error {
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status().as_u16().to_string();
+            format!("S3 answered {}", error.code().unwrap_or(&status))
+        }
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        _ => "the connection broke off".to_owned(),
+    }
+}
+
 /// A SHA-256 as S3 writes it.
 fn digest(content: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(Sha256::digest(content))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::scripted::Script;
-    use super::*;
-    use crate::model::fault::from_error;
-
-    async fn put(replies: Vec<(u16, &str)>) -> (anyhow::Result<Upload>, Vec<String>) {
-        let replies = replies.into_iter().map(|(status, text)| (status, text.to_owned())).collect();
-        let (script, account) = Script::start(replies).await;
-        let bucket = Bucket::new(&account.retrying(), "bucket", "arn:key");
-        let key = "packages/checkin/ab.zip";
-        let result = match bucket.holds(key, b"zip").await {
-            Ok(true) => Ok(Upload::Present),
-            Ok(false) => bucket.put_if_absent(key, b"zip".to_vec(), &[("commit", "c")]).await,
-            Err(error) => Err(error),
-        };
-        (result, script.asked())
-    }
-
-    #[tokio::test]
-    async fn a_package_is_put_once() {
-        let head = "HEAD /bucket/packages/checkin/ab.zip";
-        let conditional = "PUT /bucket/packages/checkin/ab.zip if-none-match *";
-        let denied = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
-        let there = "<Error><Code>PreconditionFailed</Code><Message>there</Message></Error>";
-        let table = [
-            (vec![(200, "zip")], Upload::Present, vec![head]),
-            (vec![(404, ""), (200, "")], Upload::Uploaded, vec![head, conditional]),
-            // Whoever may not list is told 403 of a missing key: the conditional PUT has the last word.
-            (vec![(403, ""), (200, "")], Upload::Uploaded, vec![head, conditional]),
-            (vec![(403, ""), (412, there)], Upload::Present, vec![head, conditional]),
-        ];
-        for (replies, expected, asked) in table {
-            let (result, found) = put(replies.clone()).await;
-            assert_eq!(
-                (result.unwrap(), found),
-                (expected, asked.iter().map(ToString::to_string).collect()),
-                "{replies:?}"
-            );
-        }
-        let (result, _) = put(vec![(404, ""), (403, denied)]).await;
-        let fault = from_error(&result.unwrap_err());
-        assert_eq!(
-            (fault.on.as_str(), fault.why.as_str()),
-            ("s3://bucket/packages/checkin/ab.zip", "AccessDenied: no")
-        );
-        // A key names its content: what is there and is something else is never taken for it.
-        let (result, asked) = put(vec![(200, "something else")]).await;
-        assert!(from_error(&result.unwrap_err()).why.contains("another digest"));
-        assert_eq!(asked, [head], "nothing is written over");
-        // A service that fails for a moment is asked again.
-        let (result, asked) = put(vec![(404, ""), (503, ""), (200, "")]).await;
-        assert_eq!((result.unwrap(), asked.len()), (Upload::Uploaded, 3));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Services with scripted replies: the real clients speak to a server on this machine that says what it was told to.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -17,14 +17,23 @@ pub(super) type Reply = (u16, String);
 /// What a server was asked and what it will say.
 #[derive(Clone, Default)]
 pub(super) struct Script {
-    replies: Arc<Mutex<VecDeque<Reply>>>,
+    replies: Arc<Mutex<VecDeque<(Reply, Headers)>>>,
     asked: Arc<Mutex<Vec<String>>>,
     bodies: Arc<Mutex<Vec<String>>>,
+    sent: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
 }
+
+/// Headers of a reply.
+pub(super) type Headers = Vec<(&'static str, String)>;
 
 impl Script {
     /// Starts a server that gives these replies in their order, then 500.
     pub(super) async fn start(replies: Vec<Reply>) -> (Self, Account) {
+        Self::with_headers(replies.into_iter().map(|reply| (reply, Vec::new())).collect()).await
+    }
+
+    /// The same, with headers in the replies.
+    pub(super) async fn with_headers(replies: Vec<(Reply, Headers)>) -> (Self, Account) {
         let script = Self { replies: Arc::new(Mutex::new(replies.into())), ..Self::default() };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -41,6 +50,11 @@ impl Script {
     /// The bodies of what was asked.
     pub(super) fn bodies(&self) -> Vec<String> {
         self.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The headers of each request, by their names in lower case.
+    pub(super) fn sent(&self) -> Vec<BTreeMap<String, String>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -59,12 +73,20 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
     script.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     let body = String::from_utf8_lossy(&body).into_owned();
     script.bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body);
+    let headers = parts.headers.iter();
+    let headers = headers.map(|(name, value)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    script.sent.lock().unwrap_or_else(PoisonError::into_inner).push(headers.collect());
     let reply = script.replies.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    let (status, text) = reply.unwrap_or((
-        500,
-        "<ErrorResponse><Error><Code>OutOfScript</Code></Error></ErrorResponse>".to_owned(),
+    let ((status, text), headers) = reply.unwrap_or((
+        (500, "<ErrorResponse><Error><Code>OutOfScript</Code></Error></ErrorResponse>".to_owned()),
+        Vec::new(),
     ));
-    Response::builder().status(status).body(Body::from(text)).unwrap()
+    let reply = headers
+        .into_iter()
+        .fold(Response::builder().status(status), |reply, (name, value)| reply.header(name, value));
+    reply.body(Body::from(text)).unwrap()
 }
 
 /// An error in the query protocol.

@@ -1,18 +1,22 @@
 //! Builds binaries with cargo and says where they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context as _;
 use cargo_metadata::Message;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use super::versions::{Binary, Setting};
 use super::way::Way;
-use crate::model::artifact;
 use crate::model::fault::Fault;
+use crate::model::{artifact, build_error};
 use crate::shell::{program, read};
+
+/// So much of what cargo says is looked at for a known failure, in bytes.
+const KEPT: usize = 4 * 1024 * 1024;
 
 /// The target and the compiler of a build.
 ///
@@ -77,8 +81,14 @@ pub(crate) async fn build(
         command.env(artifact::version_variable(bin), version);
     }
     way.lead(&mut command, root, tools).await?;
-    command.stdout(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if std::io::stderr().is_terminal() {
+        // Read by us, cargo would take stderr for a file.
+        command.env("CARGO_TERM_COLOR", "always");
+    }
     let mut child = command.spawn().context("start cargo")?;
+    let stderr = child.stderr.take().context("read what cargo says")?;
+    let said = tokio::spawn(pass_on(stderr));
     let stdout = child.stdout.take().context("read what cargo built")?;
     let mut lines = BufReader::new(stdout).lines();
     let mut built = BTreeMap::new();
@@ -89,7 +99,11 @@ pub(crate) async fn build(
         }
     }
     let status = child.wait().await.context("wait for cargo")?;
+    let said = said.await.unwrap_or_default();
     if !status.success() {
+        if let Some(fault) = build_error::known(&said, &setting.target) {
+            return Err(fault.into());
+        }
         return Err(Fault::failed("build the functions", format!("for {}", setting.target))
             .why("cargo ended with an error; its lines are above")
             .next("mend what it names, and run it again; nothing was uploaded")
@@ -106,13 +120,34 @@ pub(crate) async fn build(
     Ok(built)
 }
 
+/// Passes on to our stderr what cargo says, and keeps the beginning of it: what stands against a whole target is said early,
+/// and again for every package.
+async fn pass_on(mut from: impl AsyncRead + Unpin) -> String {
+    let mut kept = Vec::new();
+    let mut part = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut part).await {
+        let Some(bytes) = part.get(..length) else { break };
+        let _ = std::io::stderr().lock().write_all(bytes);
+        if kept.len() < KEPT {
+            kept.extend_from_slice(bytes);
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// A question to cargo. A wrapper of rustc that the caller's environment names has no part in a package, so not here either.
+pub(super) fn asking<'a>(words: impl IntoIterator<Item = &'a str>, root: &Path) -> tokio::process::Command {
+    let mut command = program("cargo", words, root);
+    command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
+    command
+}
+
 /// Finds which package each binary belongs to, by cargo's own word.
 ///
 /// # Errors
 /// A binary that no package of the workspace has.
 pub(crate) async fn binaries(root: &Path, names: &[String]) -> anyhow::Result<Vec<Binary>> {
-    let text =
-        read(program("cargo", ["metadata", "--format-version", "1", "--locked", "--no-deps"], root)).await?;
+    let text = read(asking(["metadata", "--format-version", "1", "--locked", "--no-deps"], root)).await?;
     let metadata: cargo_metadata::Metadata = serde_json::from_str(&text).context("read cargo's metadata")?;
     let mut all = Vec::new();
     for name in names {
@@ -134,7 +169,7 @@ pub(crate) async fn binaries(root: &Path, names: &[String]) -> anyhow::Result<Ve
 /// The licenses of every package that is in reach, by `name version`; none where cargo cannot say.
 pub(crate) async fn licenses(root: &Path, target: &str) -> BTreeMap<String, String> {
     let words = ["metadata", "--format-version", "1", "--locked", "--filter-platform", target];
-    let Ok(text) = read(program("cargo", words, root)).await else { return BTreeMap::new() };
+    let Ok(text) = read(asking(words, root)).await else { return BTreeMap::new() };
     let Ok(metadata) = serde_json::from_str::<cargo_metadata::Metadata>(&text) else {
         return BTreeMap::new();
     };

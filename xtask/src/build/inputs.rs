@@ -20,6 +20,19 @@ pub(super) fn sources(package: &Path, bin: &str) -> anyhow::Result<Vec<String>> 
     Ok(own)
 }
 
+/// The sources of a package that another one takes as a library, relative to the package: all of `src` but its binaries, the
+/// manifest, and what runs while it is built.
+///
+/// # Errors
+/// A folder cannot be read.
+pub(super) fn library(package: &Path) -> anyhow::Result<Vec<String>> {
+    // No binary is called so: a name ends at a dot.
+    sources(package, ".").map(|mut all| {
+        all.retain(|name| name != "src/main.rs");
+        all
+    })
+}
+
 /// Whether a file below `src` belongs to a binary: it does unless it lies in another one's place below `bin/`.
 fn is_source_of(name: &str, bin: &str) -> bool {
     let Some(below) = name.strip_prefix("bin/") else { return true };
@@ -45,5 +58,23 @@ mod tests {
         for (name, expected) in table {
             assert_eq!(is_source_of(name, "checkin"), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_library_is_all_but_the_binaries() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "src/lib.rs",
+            "src/deep/x.rs",
+            "src/main.rs",
+            "src/bin/one.rs",
+            "src/bin/two/main.rs",
+            "build.rs",
+        ] {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        assert_eq!(library(dir.path()).unwrap(), ["src/deep/x.rs", "src/lib.rs", "Cargo.toml", "build.rs"]);
     }
 }

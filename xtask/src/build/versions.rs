@@ -4,7 +4,7 @@
 //! compiler. A commit that touches only documents, or only another function's handlers, moves nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
@@ -13,7 +13,7 @@ use super::inputs;
 use crate::model::artifact;
 use crate::model::bill::{Dependency, Edges, Inputs};
 use crate::model::fault::Fault;
-use crate::shell::{program, read};
+use crate::shell::read;
 
 /// What every binary of a build has in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,23 +85,39 @@ pub(crate) async fn inputs(
             config: config.clone(),
             ..Inputs::default()
         };
-        for id in closures.get(binary.package.as_str()).into_iter().flat_map(BTreeMap::keys) {
+        let own = root.join(&binary.package);
+        for (id, taken) in closures.get(binary.package.as_str()).into_iter().flatten() {
             let dependency = Dependency {
-                features: features.get(id).cloned().unwrap_or_default(),
+                features: features.get(id).map(|taken| taken.features.clone()).unwrap_or_default(),
                 checksum: checksums.get(id).cloned().unwrap_or_default(),
             };
             inputs.dependencies.insert(id.clone(), dependency);
+            // A package without a checksum is one of the workspace's: its sources are what it is.
+            if let Some(dir) = taken.dir.as_deref().filter(|dir| !same(dir, &own)) {
+                let name = dir.strip_prefix(root).unwrap_or(dir).display().to_string();
+                add_sources(&mut inputs, dir, &name, inputs::library(dir)?)?;
+            }
         }
-        let dir = root.join(&binary.package);
-        for file in inputs::sources(&dir, &binary.name)? {
-            let content = std::fs::read(dir.join(&file))
-                .with_context(|| format!("read {}", dir.join(&file).display()))?;
-            let digest = hex::encode(Sha256::digest(content));
-            inputs.sources.insert(format!("{}/{file}", binary.package), digest);
-        }
+        let files = inputs::sources(&own, &binary.name)?;
+        add_sources(&mut inputs, &own, &binary.package, files)?;
         all.insert(binary.name.clone(), inputs);
     }
     Ok(all)
+}
+
+fn add_sources(inputs: &mut Inputs, dir: &Path, name: &str, files: Vec<String>) -> anyhow::Result<()> {
+    for file in files {
+        let path = dir.join(&file);
+        let content = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        inputs.sources.insert(format!("{name}/{file}"), hex::encode(Sha256::digest(content)));
+    }
+    Ok(())
+}
+
+/// Whether two folders are one, whatever links lead there.
+fn same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    one == other || real(one) == real(other)
 }
 
 /// The version that follows from what a binary is made of.
@@ -168,12 +184,20 @@ fn read_file(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
 }
 
+/// A package as cargo's tree shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Taken {
+    features: String,
+    /// Its folder, for one that is no registry's.
+    dir: Option<PathBuf>,
+}
+
 /// Dependencies of packages and their features, by `name version`.
 async fn tree<'a>(
     root: &Path,
     packages: impl Iterator<Item = &'a str>,
     setting: &Setting,
-) -> anyhow::Result<BTreeMap<String, String>> {
+) -> anyhow::Result<BTreeMap<String, Taken>> {
     let words = ["--edges", "normal,build", "--prefix", "none", "--format", "{p}|{f}"];
     let text = cargo_tree(root, &words, packages, setting).await?;
     Ok(text.lines().filter_map(dependency).collect())
@@ -190,7 +214,7 @@ async fn cargo_tree<'a>(
     for package in packages {
         arguments.extend(["--package", package]);
     }
-    read(program("cargo", arguments, root)).await.map_err(|error| {
+    read(super::cargo::asking(arguments, root)).await.map_err(|error| {
         let why = crate::model::fault::from_error(&error).why;
         Fault::usage("read the dependencies", "Cargo.lock")
             .why(why)
@@ -199,12 +223,18 @@ async fn cargo_tree<'a>(
     })
 }
 
-/// `serde v1.0.0 (proc-macro)|derive,std (*)` as `serde 1.0.0` and its features.
-fn dependency(row: &str) -> Option<(String, String)> {
+/// `serde v1.0.0 (proc-macro)|derive,std (*)` as `serde 1.0.0` and what is said of it.
+fn dependency(row: &str) -> Option<(String, Taken)> {
     let (package, features) = row.split_once('|')?;
     let mut words = package.split_whitespace();
     let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
-    Some((format!("{name} {version}"), features.trim_end_matches("(*)").trim().to_owned()))
+    // `(/some/where/api)`; a folder's name may have blanks.
+    let dir = package.split_once(" (/").and_then(|(_, rest)| rest.rsplit_once(')'));
+    let taken = Taken {
+        features: features.trim_end_matches("(*)").trim().to_owned(),
+        dir: dir.map(|(dir, _)| PathBuf::from(format!("/{dir}"))),
+    };
+    Some((format!("{name} {version}"), taken))
 }
 
 /// Checksums of Cargo.lock by `name version`.
@@ -258,13 +288,19 @@ mod tests {
     #[test]
     fn rows_of_the_tree_are_read() {
         let table = [
-            ("serde v1.0.228|derive,std", Some(("serde 1.0.228", "derive,std"))),
-            ("serde_derive v1.0.228 (proc-macro)|default (*)", Some(("serde_derive 1.0.228", "default"))),
-            ("api v0.1.0 (/some/where/api)|", Some(("api 0.1.0", ""))),
+            ("serde v1.0.228|derive,std", Some(("serde 1.0.228", "derive,std", None))),
+            (
+                "serde_derive v1.0.228 (proc-macro)|default (*)",
+                Some(("serde_derive 1.0.228", "default", None)),
+            ),
+            ("api v0.1.0 (/some/where else/api)|", Some(("api 0.1.0", "", Some("/some/where else/api")))),
+            ("m v0.1.0 (proc-macro) (/x/m)|a (*)", Some(("m 0.1.0", "a", Some("/x/m")))),
             ("", None),
         ];
         for (row, expected) in table {
-            let expected = expected.map(|(a, b)| (a.to_owned(), b.to_owned()));
+            let expected = expected.map(|(id, features, dir)| {
+                (id.to_owned(), Taken { features: features.to_owned(), dir: dir.map(PathBuf::from) })
+            });
             assert_eq!(dependency(row), expected, "{row}");
         }
     }

@@ -8,22 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::debian::{self, Part};
-use crate::model::fault::Fault;
-use crate::model::linker;
+use crate::model::fault::{Fault, from_error};
+use crate::model::{cargo_config, linker};
 use crate::shell::{program, read};
 
 /// What releases are built for: Lambda on arm64.
 pub(crate) const RELEASE: &str = "aarch64-unknown-linux-gnu";
-
-/// Variables that would make other bytes of the same commit.
-const LEFT_OUT: [&str; 6] = [
-    "RUSTFLAGS",
-    "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_BUILD_RUSTFLAGS",
-    "CARGO_INCREMENTAL",
-    "RUSTC_WORKSPACE_WRAPPER",
-    "CARGO_BUILD_TARGET",
-];
 
 /// A way to build for a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +26,10 @@ pub(crate) struct Way {
     pub(crate) rustc: String,
     /// Where the standard library comes from, in words.
     pub(crate) library: String,
-    /// The linker, in words.
+    /// The linker by its own word, without a path: bills of two machines must not differ by where it lies.
     pub(crate) linker: String,
+    /// Whether the caller named the linker.
+    own_linker: bool,
     compiler: PathBuf,
     /// Debian's compiler finds its own libraries there.
     libraries: Option<PathBuf>,
@@ -45,7 +37,7 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// A way to this machine's own target, with the linker that the compiler takes by itself.
+    /// A way to this machine's own target. The linker is still to be found.
     pub(crate) async fn host(root: &Path) -> anyhow::Result<Self> {
         let compiler = PathBuf::from(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
         let rustc = read(program(&compiler, ["-vV"], root)).await?;
@@ -54,7 +46,8 @@ impl Way {
             native: true,
             rustc,
             library: "this machine's own target".to_owned(),
-            linker: "cc".to_owned(),
+            linker: String::new(),
+            own_linker: false,
             compiler,
             libraries: None,
             environment: Vec::new(),
@@ -85,29 +78,44 @@ impl Way {
         if target == RELEASE && debian::is_here(root).await {
             match debian::unpacked(home, Part::Compiler, say).await {
                 Ok(dir) => return way.debian(&dir, root).await,
-                Err(error) => why = format!("{why}; Debian's: {}", crate::model::fault::from_error(&error)),
+                Err(error) => why = format!("{why}; Debian's: {}", from_error(&error)),
             }
         }
         Err(linker::no_library(target, why).into())
     }
 
-    /// Which way there would be, in words; nothing is fetched.
+    /// Which way there would be, in words; nothing is fetched. `zig`: how Zig can be had, or why it cannot.
     ///
     /// # Errors
-    /// There is none, with the lines that would make one.
-    pub(crate) async fn outlook(root: &Path, target: &str) -> Result<String, Fault> {
-        let own = Self::host(root).await.map_err(|error| crate::model::fault::from_error(&error))?;
-        if own.target == target {
-            return Ok("this machine is arm64".to_owned());
-        }
-        let way = Self { target: target.to_owned(), native: false, ..own };
-        if way.is_installed(root).await {
-            return Ok(format!("{} has its standard library", way.short_rustc()));
-        }
-        if debian::is_here(root).await {
-            return Ok("by Debian's packages, unpacked below target/ when they are first needed".to_owned());
-        }
-        Err(linker::no_library(target, way.lacks_library()))
+    /// There is none, with the lines that would make one: no standard library, or no linker.
+    pub(crate) async fn outlook(
+        root: &Path,
+        target: &str,
+        zig: Result<String, String>,
+    ) -> Result<String, Fault> {
+        let own = Self::host(root).await.map_err(|error| from_error(&error))?;
+        let native = own.target == target;
+        let mut way = Self { target: target.to_owned(), native, ..own };
+        let library = if native {
+            "this machine is of that kind".to_owned()
+        } else if way.is_installed(root).await {
+            format!("{} has its standard library", way.short_rustc())
+        } else if target == RELEASE && debian::is_here(root).await {
+            "by Debian's packages, unpacked below target/ when they are first needed".to_owned()
+        } else {
+            return Err(linker::no_library(target, way.lacks_library()));
+        };
+        let linker = if let Some(named) = way.take_named_linker(root).await {
+            format!("{} as named by {}", way.linker, named.by)
+        } else if native && has_lambdas_glibc(root).await {
+            "this machine's own".to_owned()
+        } else {
+            match zig {
+                Ok(zig) => zig,
+                Err(why) => way.with_cross_compiler(&why).await.map_err(|error| from_error(&error))?.linker,
+            }
+        };
+        Ok(format!("{library}; linker: {linker}"))
     }
 
     async fn is_installed(&self, root: &Path) -> bool {
@@ -135,18 +143,19 @@ impl Way {
         self.rustc.lines().next().unwrap_or_default().to_owned()
     }
 
-    /// Whether a linker must be found: for this machine's own target there is one, and one that is named is taken.
-    pub(crate) fn wants_linker(&mut self, root: &Path) -> bool {
-        if self.native {
-            return false;
-        }
-        match named(root, &self.target) {
-            Some(name) => {
-                self.linker = name;
-                false
-            }
-            None => true,
-        }
+    /// Takes the linker that the environment or a `.cargo/config.toml` names, if one does: cargo does, also for this
+    /// machine's own target. Where it lies is for the person who watches, not for the record.
+    pub(crate) async fn take_named_linker(&mut self, root: &Path) -> Option<Named> {
+        let named = named(root, &self.target)?;
+        self.linker = identity(&named.program, root).await;
+        self.own_linker = true;
+        Some(named)
+    }
+
+    /// Takes the linker that the compiler takes by itself.
+    pub(crate) async fn with_own_linker(mut self, root: &Path) -> Self {
+        self.linker = identity(Path::new("cc"), root).await;
+        self
     }
 
     /// Takes Zig as linker and C compiler.
@@ -156,6 +165,8 @@ impl Way {
     pub(crate) async fn with_zig(mut self, zig: &Path, tools: &Path) -> anyhow::Result<Self> {
         let version = read(program(zig, ["version"], Path::new("."))).await?;
         self.linker = format!("zig {}", version.trim());
+        // Zig links against Lambda's glibc, so this machine's own target is no longer simply this machine's.
+        self.native = false;
         let dir = tools.join(&self.target);
         let cc = write(&dir.join("cc"), &linker::zig_cc(&zig.display().to_string(), &self.target))?;
         let ar = write(&dir.join("ar"), &linker::zig_ar(&zig.display().to_string()))?;
@@ -205,12 +216,11 @@ impl Way {
         let mut sysroot = program(&self.compiler, ["--print", "sysroot"], root);
         sysroot.envs(self.libraries.iter().map(|path| ("LD_LIBRARY_PATH", path)));
         let sysroot = read(sysroot).await?;
-        let cargo_home = std::env::var_os("CARGO_HOME")
-            .map(PathBuf::from)
-            .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
-            .unwrap_or_else(|| root.join(".cargo"));
-        let target_dir =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+        let cargo_home = cargo_home().unwrap_or_else(|| root.join(".cargo"));
+        let target_dir = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
+            .into_iter()
+            .find_map(std::env::var_os)
+            .map_or_else(|| root.join("target"), |dir| root.join(dir));
         // The last one that fits is taken.
         let paths = [
             (root.to_path_buf(), "/causeway"),
@@ -226,8 +236,15 @@ impl Way {
             &remapped,
         );
         let rustc = write(&tools.join(&self.target).join("rustc"), &text)?;
-        for name in LEFT_OUT {
-            command.env_remove(name);
+        for (name, _) in std::env::vars_os() {
+            if cargo_config::is_left_out(&name.to_string_lossy(), self.own_linker) {
+                command.env_remove(name);
+            }
+        }
+        // Set, these win over every configuration file; empty, they mean none.
+        command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
+        if let Some(flags) = committed_flags(root, &self.target) {
+            command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         }
         // What was built before must not show in what is built now.
         command.env("CARGO_INCREMENTAL", "0");
@@ -239,15 +256,46 @@ impl Way {
         Ok(())
     }
 
-    /// A warning where variables of the caller's are left out.
-    pub(crate) fn left_out() -> Option<String> {
-        let set: Vec<&str> = LEFT_OUT
-            .into_iter()
-            .filter(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    /// Warnings about what the caller's variables and the configuration files outside of the workspace would change.
+    pub(crate) fn warnings(&self, root: &Path) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut set: Vec<String> = std::env::vars_os()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, _)| name.to_string_lossy().into_owned())
+            .filter(|name| cargo_config::is_left_out(name, self.own_linker))
             .collect();
-        (!set.is_empty())
-            .then(|| format!("{} is left out: a package depends on what is committed alone", set.join(", ")))
+        set.sort();
+        if !set.is_empty() {
+            all.push(format!("{} is left out: a package depends on what is committed alone", set.join(", ")));
+        }
+        let flags_win = committed_flags(root, &self.target).is_some();
+        for (path, text) in configs(root).filter(|(path, _)| !path.starts_with(root.join(".cargo"))) {
+            let found = cargo_config::foreign(&text);
+            let (out, mut stay): (Vec<String>, Vec<String>) =
+                found.overridden.into_iter().partition(|key| flags_win || !key.ends_with("rustflags"));
+            stay.extend(found.in_force);
+            if !out.is_empty() {
+                all.push(format!("{} of {} is left out", out.join(", "), path.display()));
+            }
+            if !stay.is_empty() {
+                all.push(format!(
+                    "{} of {} may change the bytes, and cargo cannot be told to leave it out: packages of another machine may differ",
+                    stay.join(", "),
+                    path.display()
+                ));
+            }
+        }
+        all
     }
+}
+
+/// A linker that was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// Who names it: a variable or a file.
+    pub(crate) by: String,
 }
 
 fn host(rustc: &str) -> anyhow::Result<String> {
@@ -266,26 +314,69 @@ fn has_std(dir: &Path) -> bool {
 }
 
 /// The linker that the environment or a `.cargo/config.toml` names for a target.
-fn named(root: &Path, target: &str) -> Option<String> {
+fn named(root: &Path, target: &str) -> Option<Named> {
     let upper = target.to_ascii_uppercase().replace('-', "_");
     let variable = format!("CARGO_TARGET_{upper}_LINKER");
     if let Some(name) = std::env::var(&variable).ok().filter(|name| !name.is_empty()) {
-        return Some(format!("{name} ({variable})"));
+        return Some(Named { program: beside(root, &name), by: variable });
     }
-    let home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
-    let above = root.ancestors().map(|dir| dir.join(".cargo")).chain(home);
-    for dir in above {
-        for file in ["config.toml", "config"] {
-            let path = dir.join(file);
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
-            if let Some(name) = linker::of_config(&text, target) {
-                return Some(format!("{name} ({})", path.display()));
-            }
-        }
-    }
-    None
+    configs(root).find_map(|(path, text)| {
+        let name = cargo_config::linker(&text, target)?;
+        // A file's paths begin beside the folder that it lies in.
+        let base = path.parent().and_then(Path::parent).unwrap_or(root);
+        Some(Named { program: beside(base, &name), by: path.display().to_string() })
+    })
+}
+
+/// A name is looked up on the PATH; a path begins at a folder.
+fn beside(dir: &Path, name: &str) -> PathBuf {
+    if name.contains('/') { dir.join(name) } else { PathBuf::from(name) }
+}
+
+/// What a linker says that it is: the first line of `--version`. Its file's name where it says nothing.
+async fn identity(linker: &Path, root: &Path) -> String {
+    let mut ask = program(linker, ["--version"], root);
+    ask.env("LC_ALL", "C");
+    let said = read(ask).await.unwrap_or_default();
+    let line = said.lines().map(str::trim).find(|line| !line.is_empty()).map(ToOwned::to_owned);
+    line.unwrap_or_else(|| {
+        let name = linker.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        format!("{name}, of a version that it does not say")
+    })
+}
+
+/// Whether what is linked against this machine's glibc runs on Lambda.
+pub(crate) async fn has_lambdas_glibc(root: &Path) -> bool {
+    let said = read(program("getconf", ["GNU_LIBC_VERSION"], root)).await;
+    said.is_ok_and(|said| linker::is_lambdas_or_older(&said))
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let named = std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    named.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+}
+
+/// The configuration files that cargo reads, the nearest first: path and text.
+fn configs(root: &Path) -> impl Iterator<Item = (PathBuf, String)> + use<> {
+    let mut dirs: Vec<PathBuf> = root.ancestors().map(|dir| dir.join(".cargo")).collect();
+    dirs.extend(cargo_home());
+    // The home may lie above the root: it counts once.
+    let mut seen = std::collections::BTreeSet::new();
+    dirs.retain(|dir| seen.insert(dir.clone()));
+    dirs.into_iter().filter_map(|dir| {
+        // Cargo prefers the name without an ending where both are there.
+        ["config", "config.toml"].into_iter().find_map(|name| {
+            let path = dir.join(name);
+            let text = std::fs::read_to_string(&path).ok()?;
+            Some((path, text))
+        })
+    })
+}
+
+/// The flags that the committed configuration gives to the compiler; `None` where only cargo can say.
+fn committed_flags(root: &Path, target: &str) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(root.join(".cargo/config.toml")).unwrap_or_default();
+    cargo_config::rustflags(&text, target)
 }
 
 /// Writes a program unless it stands there already: cargo looks at its time.

@@ -58,6 +58,19 @@ impl PackageRecord {
         self.functions.iter().find(|function| function.name == name)
     }
 
+    /// This record and the entries of an earlier one that it does not have itself, by name. `None` where the earlier one is
+    /// for another target or profile.
+    pub(crate) fn beside(&self, before: &Self) -> Option<Self> {
+        if (&self.target, &self.profile) != (&before.target, &before.profile) {
+            return None;
+        }
+        let mut all = self.clone();
+        let others = before.functions.iter().filter(|function| self.function(&function.name).is_none());
+        all.functions.extend(others.cloned());
+        all.functions.sort_by(|a, b| a.name.cmp(&b.name));
+        Some(all)
+    }
+
     /// What differs in the tools that two runs were made with: equal bytes are promised for equal tools only.
     pub(crate) fn other_tools(&self, before: &Self) -> Option<String> {
         if (&self.target, &self.profile) != (&before.target, &before.profile) {
@@ -127,7 +140,21 @@ mod tests {
         assert_eq!(record.other_tools(&before), None);
         record.rustc = "r2".into();
         assert_eq!(record.other_tools(&before).as_deref(), Some("r → r2"));
+        // One function made anew takes its place beside the others.
+        let one = |name: &str, sha256: &str| PackagedFunction {
+            name: name.into(),
+            sha256: sha256.into(),
+            ..before.functions[0].clone()
+        };
+        let all =
+            PackageRecord { functions: vec![one("checkin", "1"), one("contacts", "1")], ..before.clone() };
+        record.functions = vec![one("contacts", "2"), one("pre-traffic", "2")];
+        let merged = record.beside(&all).unwrap();
+        let found: Vec<(&str, &str)> =
+            merged.functions.iter().map(|f| (f.name.as_str(), f.sha256.as_str())).collect();
+        assert_eq!(found, [("checkin", "1"), ("contacts", "2"), ("pre-traffic", "2")]);
         record.target = "t2".into();
+        assert_eq!(record.beside(&all), None);
         assert_eq!(record.other_tools(&before), None, "another target has other bytes anyway");
     }
 }

@@ -38,6 +38,9 @@ pub(crate) struct Dependency {
 /// What is linked into the binaries of a build: who takes what, by `name version`.
 pub(crate) type Edges = BTreeMap<String, BTreeSet<String>>;
 
+/// What the components of a bill are, said in it: a linker drops code, but no tool says of which package all of it went.
+const REACH: &str = "every package that the function's own takes in, without those that only run while it is built; the linker may have dropped all code of some";
+
 /// Everything a bill is written from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bill<'a> {
@@ -86,7 +89,8 @@ impl Bill<'_> {
                 "component": {
                     "type": "application", "bom-ref": purl(self.root), "name": inputs.binary,
                     "version": self.version, "properties": facts,
-                }
+                },
+                "properties": [fact("components", REACH)],
             },
             "components": components,
             "dependencies": linked.iter().map(taken).collect::<Vec<_>>(),
@@ -184,10 +188,7 @@ pub(crate) fn differences(before: &Inputs, after: &Inputs) -> Vec<String> {
     let gone = before.sources.keys().filter(|file| !after.sources.contains_key(*file));
     rows.extend(gone.map(|file| format!("source removed: {file}")));
     rows.extend(dependency_rows(before, after));
-    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-    if before.rustc != after.rustc {
-        rows.push(format!("compiler: {} → {}", first(&before.rustc), first(&after.rustc)));
-    }
+    rows.extend(compiler_row(&before.rustc, &after.rustc));
     for (what, old, new) in
         [("target", &before.target, &after.target), ("profile", &before.profile, &after.profile)]
     {
@@ -199,6 +200,27 @@ pub(crate) fn differences(before: &Inputs, after: &Inputs) -> Vec<String> {
         rows.push("configuration: .cargo/config.toml".to_owned());
     }
     rows
+}
+
+/// The first line of `rustc -vV` that differs: the release may be the same and only LLVM or the host another.
+fn compiler_row(before: &str, after: &str) -> Option<String> {
+    if before == after {
+        return None;
+    }
+    let (mut old, mut new) = (before.lines(), after.lines());
+    loop {
+        match (old.next(), new.next()) {
+            (None, None) => return Some("compiler: the same words, spaced otherwise".to_owned()),
+            (old, new) if old == new => {}
+            (old, new) => {
+                return Some(format!(
+                    "compiler: {} → {}",
+                    old.unwrap_or("nothing"),
+                    new.unwrap_or("nothing")
+                ));
+            }
+        }
+    }
 }
 
 fn dependency_rows(before: &Inputs, after: &Inputs) -> Vec<String> {
@@ -282,6 +304,7 @@ mod tests {
         let text = bill.text();
         assert_eq!(text, bill.text());
         let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["metadata"]["properties"][0]["value"], REACH);
         assert_eq!(document["components"].as_array().unwrap().len(), 1, "cc builds, but is not linked in");
         assert_eq!(document["components"][0]["purl"], "pkg:cargo/serde@1.0.0");
         assert_eq!(document["components"][0]["licenses"][0]["expression"], "MIT OR Apache-2.0");
@@ -289,6 +312,21 @@ mod tests {
         assert_eq!(read(&text).unwrap(), (inputs, "zig 1".to_owned()));
         for broken in ["", "{", "{}", "[]"] {
             assert!(read(broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_compilers_line_that_differs_is_shown() {
+        let text = "rustc 1.95.0 (abc)\nhost: x86_64\nLLVM version: 21.1";
+        let table = [
+            (text.to_owned(), None),
+            (text.replace("1.95.0", "1.96.0"), Some("compiler: rustc 1.95.0 (abc) → rustc 1.96.0 (abc)")),
+            (text.replace("21.1", "21.2"), Some("compiler: LLVM version: 21.1 → LLVM version: 21.2")),
+            (text.replace("\nLLVM version: 21.1", ""), Some("compiler: LLVM version: 21.1 → nothing")),
+            (format!("{text}\n"), Some("compiler: the same words, spaced otherwise")),
+        ];
+        for (after, expected) in table {
+            assert_eq!(compiler_row(text, &after).as_deref(), expected, "{after}");
         }
     }
 

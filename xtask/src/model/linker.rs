@@ -44,29 +44,47 @@ pub(crate) fn cross_compiler(target: &str) -> String {
     format!("{}-linux-gnu-gcc", target.split('-').next().unwrap_or_default())
 }
 
-/// The linker that a `.cargo/config.toml` names for a target.
-pub(crate) fn of_config(text: &str, target: &str) -> Option<String> {
-    let config: toml::Table = toml::from_str(text).ok()?;
-    let linker = config.get("target")?.get(target)?.get("linker")?;
-    // A later form is a table with the path in it.
-    linker.as_str().or_else(|| linker.get("path")?.as_str()).map(ToOwned::to_owned)
+/// Whether a machine's own glibc, as `getconf GNU_LIBC_VERSION` names it (`glibc 2.36`), is no newer than Lambda's: then what
+/// is linked here runs there.
+pub(crate) fn is_lambdas_or_older(said: &str) -> bool {
+    let numbers = |text: &str| -> Vec<u32> { text.split('.').map_while(|part| part.parse().ok()).collect() };
+    let own = said.trim().strip_prefix("glibc ").map(numbers).unwrap_or_default();
+    own.len() >= 2 && own <= numbers(GLIBC)
 }
 
 /// There is no standard library for the target.
 pub(crate) fn no_library(target: &str, why: String) -> Fault {
-    Fault::usage("find a way to build", format!("for {target}")).why(why).next(format!(
-        "one of these lines mends it:\n  rustup:        rustup target add {target} (or cargo xtask doctor --fix)\n  Debian 12:     sudo apt-get update (once a mirror answers, its packages are unpacked below target/ by themselves)\n  Amazon Linux:  on an arm64 machine sudo dnf install rust cargo gcc; on x86-64 rustup, as above\nor build for this machine: --target host"
-    ))
+    Fault::usage("find a way to build", format!("for {target}")).why(why).next(library_lines(target))
+}
+
+/// The lines that bring a standard library for the target. Debian's own `rustc` is too old: the one for browsers is not.
+pub(super) fn library_lines(target: &str) -> String {
+    let debian = match target.split('-').next().unwrap_or_default() {
+        "aarch64" => "arm64",
+        _ => "amd64",
+    };
+    format!(
+        "one of these lines mends it:\n  rustup:        rustup target add {target} (or cargo xtask doctor --fix)\n  Debian 12:     sudo dpkg --add-architecture {debian} && sudo apt-get update && sudo apt-get install rustc-web libstd-rust-web-dev libstd-rust-web-dev:{debian}, then RUSTC=/usr/bin/rustc; on amd64 with a mirror in reach the tool unpacks the same below target/ by itself\n  Amazon Linux:  sudo dnf install gcc && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --target {target}\nor build for this machine: --target host"
+    )
 }
 
 /// There is no linker for the target.
 pub(crate) fn no_linker(target: &str, cross: &str, why: &str) -> Fault {
     Fault::usage("find a linker", format!("for {target}"))
         .why(format!("none is named, Zig cannot be had ({why}), and there is no {cross}"))
-        .next(format!(
-            "one of these lines mends it:\n  anywhere:      let PyPI be reachable: the tool then brings Zig itself\n  Debian:        sudo apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross\n  Amazon Linux:  sudo dnf install gcc-aarch64-linux-gnu\nor name one: CARGO_TARGET_{}_LINKER",
-            target.to_ascii_uppercase().replace('-', "_")
-        ))
+        .next(linker_lines(target))
+}
+
+/// The lines that bring a linker and C compiler for the target.
+pub(super) fn linker_lines(target: &str) -> String {
+    let (machine, libraries) = match target.split('-').next().unwrap_or_default() {
+        "aarch64" => ("aarch64", "arm64"),
+        _ => ("x86-64", "amd64"),
+    };
+    format!(
+        "one of these lines mends it:\n  rustup:        any linker serves, as below; rustup brings none\n  Debian:        sudo apt-get install python3-venv (the tool then brings Zig from PyPI), or sudo apt-get install gcc-{machine}-linux-gnu libc6-dev-{libraries}-cross\n  Amazon Linux:  sudo dnf install python3 (the tool then brings Zig from PyPI)\nor name one: CARGO_TARGET_{}_LINKER",
+        target.to_ascii_uppercase().replace('-', "_")
+    )
 }
 
 #[cfg(test)]
@@ -87,30 +105,42 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_linker_is_found() {
+    fn a_machines_glibc_is_held_to_lambdas() {
         let table = [
-            ("[target.aarch64-unknown-linux-gnu]\nlinker = \"my-ld\"\n", Some("my-ld")),
-            ("[target.aarch64-unknown-linux-gnu]\nlinker = {path = \"p\"}\n", Some("p")),
-            ("[target.x86_64-unknown-linux-gnu]\nlinker = \"my-ld\"\n", None),
-            ("not toml [", None),
+            ("glibc 2.34\n", true),
+            ("glibc 2.26", true),
+            ("glibc 2.36", false),
+            ("glibc 3.0", false),
+            ("glibc 2", false),
+            ("musl", false),
+            ("", false),
         ];
-        for (text, expected) in table {
-            assert_eq!(of_config(text, ARM).as_deref(), expected, "{text}");
+        for (said, expected) in table {
+            assert_eq!(is_lambdas_or_older(said), expected, "{said:?}");
         }
     }
 
     #[test]
     fn what_is_missing_is_mended_by_exact_lines() {
         let fault = no_library(ARM, "why".to_owned());
-        for line in ["rustup target add aarch64-unknown-linux-gnu", "Debian", "dnf install", "--target host"]
-        {
-            assert!(fault.next.contains(line), "{line}: {}", fault.next);
-        }
-        assert_eq!(fault.kind, super::super::fault::Kind::Usage);
+        assert_eq!((fault.kind, fault.why.as_str()), (super::super::fault::Kind::Usage, "why"));
+        insta::assert_snapshot!(fault.next, @r"
+        one of these lines mends it:
+          rustup:        rustup target add aarch64-unknown-linux-gnu (or cargo xtask doctor --fix)
+          Debian 12:     sudo dpkg --add-architecture arm64 && sudo apt-get update && sudo apt-get install rustc-web libstd-rust-web-dev libstd-rust-web-dev:arm64, then RUSTC=/usr/bin/rustc; on amd64 with a mirror in reach the tool unpacks the same below target/ by itself
+          Amazon Linux:  sudo dnf install gcc && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --target aarch64-unknown-linux-gnu
+        or build for this machine: --target host
+        ");
         let fault = no_linker(ARM, "aarch64-linux-gnu-gcc", "PyPI does not answer");
-        for line in ["apt-get install gcc-aarch64-linux-gnu", "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER"]
-        {
-            assert!(fault.next.contains(line), "{line}: {}", fault.next);
-        }
+        assert!(fault.why.contains("PyPI does not answer"), "{}", fault.why);
+        insta::assert_snapshot!(fault.next, @r"
+        one of these lines mends it:
+          rustup:        any linker serves, as below; rustup brings none
+          Debian:        sudo apt-get install python3-venv (the tool then brings Zig from PyPI), or sudo apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+          Amazon Linux:  sudo dnf install python3 (the tool then brings Zig from PyPI)
+        or name one: CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER
+        ");
+        let fault = no_linker("x86_64-unknown-linux-gnu", "x86_64-linux-gnu-gcc", "no Python");
+        assert!(fault.next.contains("gcc-x86-64-linux-gnu libc6-dev-amd64-cross"), "{}", fault.next);
     }
 }

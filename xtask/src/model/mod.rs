@@ -6,8 +6,10 @@
 pub(crate) mod alarm;
 pub(crate) mod artifact;
 pub(crate) mod bill;
+pub(crate) mod build_error;
 pub(crate) mod buildspec;
 pub(crate) mod calls;
+pub(crate) mod cargo_config;
 pub(crate) mod changeset;
 pub(crate) mod config;
 pub(crate) mod connection;

@@ -15,6 +15,7 @@ use crate::aws::rollouts;
 use crate::aws::{Account, Accounts};
 use crate::build::way::{self, Way};
 use crate::clock::Stopwatch;
+use crate::local::install;
 use crate::model::config::{BUILD, Config, DeployedBy, Instance};
 use crate::model::connection::{console_link, is_connection};
 use crate::model::fault::{Fault, Kind, from_error};
@@ -126,7 +127,11 @@ impl Doctor<'_> {
     async fn arm64(&mut self, fix: bool) -> anyhow::Result<Vec<String>> {
         let root = self.context.root.clone();
         let watch = Stopwatch::start();
-        let mut found = Way::outlook(&root, way::RELEASE).await;
+        let zig = install::python_found()
+            .await
+            .map(|_| "Zig, brought from PyPI when it is first needed".to_owned())
+            .map_err(|error| from_error(&error).to_string());
+        let mut found = Way::outlook(&root, way::RELEASE, zig.clone()).await;
         let mut changed = Vec::new();
         if found.is_err() && fix && read(program("rustup", ["--version"], &root)).await.is_ok() {
             let line = format!("rustup target add {}", way::RELEASE);
@@ -136,7 +141,7 @@ impl Doctor<'_> {
                     Ok(_) => changed.push(line),
                     Err(error) => self.context.out.note(format!("{line}: {}", from_error(&error).why)),
                 }
-                found = Way::outlook(&root, way::RELEASE).await;
+                found = Way::outlook(&root, way::RELEASE, zig).await;
             }
         }
         self.note("arm64", watch, found);

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 
-use super::{Args, app_stack, bills, parameters, plan, zips};
+use super::pack::{bills, zips};
+use super::write::parameters;
+use super::{Args, app_stack, plan};
 use crate::aws::Account;
 use crate::aws::artifacts::Bucket;
 use crate::build::{cargo, git, versions};
@@ -14,6 +16,7 @@ use crate::cmd::Context;
 use crate::model::artifact::{PackageRecord, Upload};
 use crate::model::config::Config;
 use crate::model::fault::Fault;
+use crate::model::net::is_loopback;
 use crate::model::package::{self, Packaged};
 
 /// What was built for an isolated stack.
@@ -74,7 +77,10 @@ pub(crate) async fn build(
     let way = (&plan.way, plan.tools.as_path());
     let built = cargo::build(root, (&packages, &plan.binaries), &plan.setting, &stamps, way).await?;
     context.out.spin("package");
-    let (architecture, functions, zips) = zips(&plan, &args, &built, &stamps)?;
+    // What is built for this machine runs on it, whatever its glibc, where the stack is the local cloud's.
+    let local = std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| is_loopback(&url));
+    let is_held = !(local && args.target.as_deref() == Some("host"));
+    let (architecture, functions, zips) = zips(&plan, is_held, &built, &stamps)?;
     let record = PackageRecord {
         commit: git::commit(root, "HEAD").await,
         rustc: plan.way.short_rustc(),

@@ -2,8 +2,10 @@
 
 mod explain;
 pub(crate) mod isolated;
+mod pack;
 mod twice;
 mod upload;
+mod write;
 
 pub(crate) use twice::prove;
 
@@ -18,22 +20,17 @@ use self::upload::Place;
 use super::{Baseline, Context, Outcome};
 use crate::build::versions::{self, Binary, Setting};
 use crate::build::way::{self, Way};
-use crate::build::{bootstrap_zip, broken, cargo, git};
+use crate::build::{broken, cargo, git};
+use crate::files::not_written;
 use crate::local::install::{self, Set};
 use crate::local::paths::Paths;
-use crate::model::artifact::{self, PackageRecord, PackagedFunction, Upload, bill_key, package_key};
-use crate::model::bill::{Bill, Inputs};
-use crate::model::config::{ArtifactFact, Config, DeployedBy, Parameter, Stack};
+use crate::model::artifact::{self, PackageRecord, Upload};
+use crate::model::bill::Inputs;
+use crate::model::config::{Config, DeployedBy, Stack};
 use crate::model::fault::{Fault, from_error};
-use crate::model::floor;
 use crate::model::line::Line;
 use crate::model::package::{self, Packaged};
 use crate::model::verdict::Verdict;
-
-/// Lambda's limit for a zip that is uploaded ("Lambda quotas").
-const MAX_ZIP: u64 = 50 * 1024 * 1024;
-/// Lambda's limit for a package once it is unpacked.
-const MAX_UNPACKED: u64 = 250 * 1024 * 1024;
 
 /// Arguments of `package`.
 #[derive(clap::Args, Debug, Clone)]
@@ -85,15 +82,17 @@ struct Plan {
 pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
     let root = &context.root;
-    let base = root.join("target/causeway");
-    std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
-    // Two runs at once wait for each other: their files belong together.
-    let _lock = crate::files::lock(&base.join("package.lock"), &|text| context.out.note(text)).await?;
     let app = app_stack(&config)?;
-    let plan = plan(&context, app, &args).await?;
     if args.explain {
+        let plan = plan(&context, app, &args).await?;
         return explain::explain(&context, &config, &args, &plan).await;
     }
+    let base = root.join("target/causeway");
+    std::fs::create_dir_all(&base).map_err(|error| not_written(&base, &error))?;
+    // Two runs at once wait for each other: their files belong together.
+    let wait = |_: &str| context.out.note("waiting for another package run in this checkout");
+    let _lock = crate::files::lock(&base.join("package.lock"), &wait).await?;
+    let plan = plan(&context, app, &args).await?;
     let wanted: Vec<Binary> = plan
         .binaries
         .iter()
@@ -118,13 +117,18 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         }
     }
     let place = if args.no_upload { None } else { Some(Place::find(&context, &config, &args).await?) };
+    if let Some(place) = &place {
+        place.open().find().await?;
+    }
     context.out.spin("build");
     let packages: BTreeSet<&str> = plan.binaries.iter().map(|binary| binary.package.as_str()).collect();
     let built =
         cargo::build(root, (&packages, &wanted), &plan.setting, &stamps, (&plan.way, &plan.tools)).await?;
 
     context.out.spin("package");
-    let (architecture, functions, zips) = zips(&plan, &args, &built, &stamps)?;
+    // What is built for this very machine runs on it, whatever its glibc; on Lambda it may not.
+    let stays = args.target.as_deref() == Some("host") && place.as_ref().is_none_or(Place::is_local);
+    let (architecture, functions, zips) = pack::zips(&plan, !stays, &built, &stamps)?;
     let commit = commit(root).await;
     let mut record = PackageRecord {
         commit: commit.clone(),
@@ -135,8 +139,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         functions,
     };
     let dir = base.join("package");
-    say_other_tools(&context, &dir, &record);
-    let bills = bills(root, &plan, &wanted, &stamps).await?;
+    let before = write::before(&context, &dir);
+    write::say_other_tools(&context, before.as_ref(), &record);
+    let bills = pack::bills(root, &plan, &wanted, &stamps).await?;
     let mut bytes = 0;
     if let Some(place) = &place {
         bytes = upload::upload(&context, place, &mut record, &zips, &bills).await?;
@@ -152,18 +157,19 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         })?;
         files.push(("template.yaml".to_owned(), template.into_bytes()));
         for account in &app.accounts {
-            let parameters = parameters(&config, app, account, &record)?;
+            let parameters = write::parameters(&config, app, account, &record)?;
             let text = serde_json::to_string_pretty(&json!({"Parameters": parameters}))
                 .context("write the parameters")?;
             files.push((format!("params-{account}.json"), format!("{text}\n").into_bytes()));
         }
-        let text = serde_json::to_string_pretty(&record).context("write package.json")?;
-        files.push(("package.json".to_owned(), format!("{text}\n").into_bytes()));
+        files.push(write::of(&record)?);
+    } else {
+        files.push(write::some(&context, before.as_ref(), &record)?);
     }
-    write_all(&dir, files)?;
+    write::write_all(&dir, files)?;
 
     if std::env::var_os("CODEBUILD_BUILD_ID").is_some() {
-        tool(root)?;
+        write::tool(root)?;
     }
     Ok(report(&context, record, bucket, bytes))
 }
@@ -224,7 +230,7 @@ async fn plan(context: &Context, app: &Stack, args: &Args) -> anyhow::Result<Pla
         way.short_rustc(),
         way.linker
     ));
-    if let Some(message) = Way::left_out() {
+    for message in way.warnings(root) {
         context.out.line(&Line::Warning { message });
     }
     let setting =
@@ -240,18 +246,24 @@ async fn plan(context: &Context, app: &Stack, args: &Args) -> anyhow::Result<Pla
 /// There is none: a usage fault with the lines that would make one.
 pub(crate) async fn find_way(context: &Context, target: &str, tools: &Path) -> anyhow::Result<Way> {
     let root = &context.root;
-    if target == "host" {
-        return Way::host(root).await;
-    }
-    way::runs_on_lambda(target)?;
     let say = |text: &str| context.out.note(text);
-    let home = match std::env::var_os("CAUSEWAY_DEBIAN_DIR") {
-        Some(moved) if !moved.is_empty() => PathBuf::from(moved),
-        _ => root.join("target/causeway/debian"),
+    let mut way = if target == "host" {
+        Way::host(root).await?
+    } else {
+        way::runs_on_lambda(target)?;
+        let home = match std::env::var_os("CAUSEWAY_DEBIAN_DIR") {
+            Some(moved) if !moved.is_empty() => PathBuf::from(moved),
+            _ => root.join("target/causeway/debian"),
+        };
+        Way::find(root, target, &home, &say).await?
     };
-    let mut way = Way::find(root, target, &home, &say).await?;
-    if !way.wants_linker(root) {
+    if let Some(named) = way.take_named_linker(root).await {
+        say(&format!("the linker is {}, as {} names it", named.program.display(), named.by));
         return Ok(way);
+    }
+    // What is linked against a newer glibc does not run on Lambda, though it is for the same machine.
+    if way.native && (target == "host" || way::has_lambdas_glibc(root).await) {
+        return Ok(way.with_own_linker(root).await);
     }
     let zig = match install::venv(&Paths::of(root), Set::Zig, &say).await {
         Ok(venv) => venv.packaged("ziglang", "zig").ok_or_else(|| "its package has no program".to_owned()),
@@ -259,94 +271,15 @@ pub(crate) async fn find_way(context: &Context, target: &str, tools: &Path) -> a
     };
     match zig {
         Ok(zig) => way.with_zig(&zig, tools).await,
+        Err(why) if way.native => {
+            let message = format!(
+                "Zig cannot be had ({why}), so this machine's linker is taken; its glibc is newer than Lambda's, and the floor may refuse what it makes"
+            );
+            context.out.line(&Line::Warning { message });
+            Ok(way.with_own_linker(root).await)
+        }
         Err(why) => way.with_cross_compiler(&why).await,
     }
-}
-
-type Zips = (&'static str, Vec<PackagedFunction>, BTreeMap<String, Vec<u8>>);
-
-/// Zips what was built, after it was held to the floor and to Lambda's limits.
-fn zips(
-    plan: &Plan,
-    args: &Args,
-    built: &BTreeMap<String, PathBuf>,
-    stamps: &BTreeMap<String, String>,
-) -> anyhow::Result<Zips> {
-    let mut functions = Vec::new();
-    let mut zips = BTreeMap::new();
-    let mut architecture = "arm64";
-    for (name, path) in built {
-        let binary = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-        let refuse = |why: String| {
-            Fault::failed("package the function", name.as_str()).why(why).next(
-                "link against glibc 2.34 at most: leave the linker to the tool (Zig), or build in CodeBuild",
-            )
-        };
-        let asks = floor::read(&binary).map_err(refuse)?;
-        // What is built for this machine runs on it, whatever its glibc.
-        if args.target.as_deref() != Some("host") {
-            floor::hold(&asks, &plan.setting.target).map_err(refuse)?;
-        }
-        architecture = asks.architecture;
-        broken::check(name, &binary, broken::mode())?;
-        let unpacked = binary.len() as u64;
-        let zip = bootstrap_zip(binary)?;
-        check_size(name, zip.len() as u64, unpacked)?;
-        let sha256 = hex::encode(Sha256::digest(&zip));
-        let key = package_key(name, &sha256);
-        functions.push(PackagedFunction {
-            name: name.clone(),
-            bytes: zip.len() as u64,
-            bill: bill_key(&key),
-            key,
-            sha256,
-            version: stamps.get(name).cloned().unwrap_or_default(),
-            upload: Upload::None,
-        });
-        zips.insert(name.clone(), zip);
-    }
-    Ok((architecture, functions, zips))
-}
-
-/// The bill of materials of each function.
-async fn bills(
-    root: &Path,
-    plan: &Plan,
-    wanted: &[Binary],
-    stamps: &BTreeMap<String, String>,
-) -> anyhow::Result<BTreeMap<String, String>> {
-    let (edges, licenses) = tokio::join!(
-        versions::linked(root, &plan.binaries, &plan.setting),
-        cargo::licenses(root, &plan.setting.target)
-    );
-    let edges = edges?;
-    let mut all = BTreeMap::new();
-    for binary in wanted {
-        let Some(inputs) = plan.inputs.get(&binary.name) else { continue };
-        let bill = Bill {
-            inputs,
-            version: stamps.get(&binary.name).map_or("", String::as_str),
-            root: &format!("{} {}", binary.package, plan.crate_version),
-            edges: &edges,
-            licenses: &licenses,
-            linker: &plan.way.linker,
-        };
-        all.insert(binary.name.clone(), bill.text());
-    }
-    Ok(all)
-}
-
-/// Another compiler or linker makes other bytes of the same sources: that is said.
-fn say_other_tools(context: &Context, dir: &Path, record: &PackageRecord) {
-    let Ok(text) = std::fs::read_to_string(dir.join("package.json")) else { return };
-    let message = match serde_json::from_str::<PackageRecord>(&text) {
-        Ok(before) => match record.other_tools(&before) {
-            Some(rows) => format!("other tools than for the last packages, so other bytes: {rows}"),
-            None => return,
-        },
-        Err(error) => format!("the last package.json cannot be read ({error}); it is written anew"),
-    };
-    context.out.line(&Line::Warning { message });
 }
 
 /// The stack that carries the functions.
@@ -381,86 +314,4 @@ async fn commit(root: &Path) -> Option<String> {
         Some(commit) => Some(commit),
         None => git::commit(root, "HEAD").await,
     }
-}
-
-fn check_size(name: &str, zip: u64, unpacked: u64) -> anyhow::Result<()> {
-    let over = if zip > MAX_ZIP {
-        format!("the zip has {zip} bytes; Lambda takes {MAX_ZIP}")
-    } else if unpacked > MAX_UNPACKED {
-        format!("the binary has {unpacked} bytes; Lambda takes {MAX_UNPACKED}")
-    } else {
-        return Ok(());
-    };
-    Err(Fault::failed("package the function", name)
-        .why(over)
-        .next("build with the profile `lambda`, or use fewer dependencies")
-        .into())
-}
-
-/// The parameters of the app stack in an account.
-fn parameters(
-    config: &Config,
-    app: &Stack,
-    account: &str,
-    record: &PackageRecord,
-) -> anyhow::Result<BTreeMap<String, String>> {
-    let instance = crate::model::config::Instance { stack: app.name.clone(), account: account.to_owned() };
-    let mut all = BTreeMap::new();
-    for (name, parameter) in config.parameters(&instance) {
-        let value = match parameter {
-            Parameter::Literal(text) => config.fill(&text, account)?,
-            Parameter::Artifact { function, fact } => {
-                let found = record.function(&function).ok_or_else(|| {
-                    Fault::usage("fill a parameter", name.as_str())
-                        .why(format!("no package is called {function}"))
-                        .next("correct it in cfn/stacks.toml")
-                })?;
-                match fact {
-                    ArtifactFact::Version => found.version.clone(),
-                    ArtifactFact::Key => found.key.clone(),
-                }
-            }
-            Parameter::Output { .. } => continue,
-        };
-        all.insert(name, value);
-    }
-    Ok(all)
-}
-
-/// Lays out what the test stage runs: this very program and the files it needs, so that nothing is compiled twice.
-fn tool(root: &Path) -> anyhow::Result<()> {
-    let dir = root.join("target/causeway/tool");
-    let own = std::env::current_exe().context("find our own program")?;
-    for (from, to) in [
-        (own, "xtask"),
-        (root.join("cfn/stacks.toml"), "cfn/stacks.toml"),
-        (root.join("buildspecs/test.yml"), "buildspecs/test.yml"),
-    ] {
-        let to = dir.join(to);
-        if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
-        }
-        // A file in use cannot be written over, but it can be replaced.
-        let _ = std::fs::remove_file(&to);
-        std::fs::copy(&from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
-    }
-    Ok(())
-}
-
-/// Writes every file under a temporary name first, then renames them, `package.json` last.
-fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
-    let mut ready: Vec<(tempfile::NamedTempFile, PathBuf)> = Vec::new();
-    for (name, content) in files {
-        let path = dir.join(name);
-        let mut file =
-            tempfile::NamedTempFile::new_in(dir).with_context(|| format!("write in {}", dir.display()))?;
-        file.write_all(&content).with_context(|| format!("write {}", path.display()))?;
-        ready.push((file, path));
-    }
-    for (file, path) in ready {
-        file.persist(&path).with_context(|| format!("write {}", path.display()))?;
-    }
-    Ok(())
 }

@@ -1,8 +1,8 @@
-//! What `check --full` proves of packages: built twice, in two directories and under two environments, they are the same
-//! bytes for arm64, small enough, and they answer.
+//! What `check --full` proves of packages: built twice, in two directories and under two environments, cargo homes and (where
+//! faketime is there) clocks, they are the same bytes for arm64, small enough, and they answer.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -41,7 +41,9 @@ pub(crate) async fn prove(context: &Context) -> anyhow::Result<()> {
         let dir = base.join(name);
         clone(&context.root, &dir).await?;
         context.out.note(format!("packaging in {}", dir.display()));
-        records.push(packaged(context, &dir, umask, &environment).await?);
+        // The second one has everything otherwise.
+        let elsewhere = !records.is_empty();
+        records.push(packaged(context, &dir, (umask, &environment), elsewhere).await?);
     }
     let [first, second] = records.as_slice() else { return Ok(()) };
     for (one, other) in first.functions.iter().zip(&second.functions) {
@@ -59,6 +61,12 @@ pub(crate) async fn prove(context: &Context) -> anyhow::Result<()> {
                 .into());
         }
     }
+    if cfg!(all(target_os = "linux", target_arch = "aarch64")) {
+        for function in &first.functions {
+            answers(context, &base.join("a"), None, &function.name).await?;
+        }
+        return Ok(());
+    }
     let home = context.root.join("target/causeway/debian");
     if !debian::is_here(&context.root).await {
         context.out.note("no Debian machine: the packages are not run");
@@ -67,7 +75,7 @@ pub(crate) async fn prove(context: &Context) -> anyhow::Result<()> {
     let say = |text: &str| context.out.note(text);
     let emulator = debian::unpacked(&home, Part::Emulator, &say).await?;
     for function in &first.functions {
-        answers(context, &base.join("a"), &emulator, &function.name).await?;
+        answers(context, &base.join("a"), Some(&emulator), &function.name).await?;
     }
     Ok(())
 }
@@ -85,19 +93,43 @@ async fn clone(root: &Path, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Packages a checkout under a umask and an environment.
+/// A cargo home beside the builds, with the same registry in it.
+fn other_cargo_home(root: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let named = std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let Some(home) = named.or_else(|| std::env::home_dir().map(|home| home.join(".cargo"))) else {
+        return Ok(None);
+    };
+    let other = root.join("target/causeway/twice/another-cargo-home");
+    std::fs::create_dir_all(&other).with_context(|| format!("create {}", other.display()))?;
+    for name in ["registry", "git"] {
+        let (from, to) = (home.join(name), other.join(name));
+        if from.is_dir() && !to.exists() {
+            std::os::unix::fs::symlink(&from, &to).with_context(|| format!("link {}", to.display()))?;
+        }
+    }
+    Ok(Some(other))
+}
+
+/// Packages a checkout under a umask and an environment; elsewhere: with another cargo home, and another clock where
+/// faketime is there.
 async fn packaged(
     context: &Context,
     dir: &Path,
-    umask: &str,
-    environment: &[(&str, &str)],
+    (umask, environment): (&str, &[(&str, &str)]),
+    elsewhere: bool,
 ) -> anyhow::Result<PackageRecord> {
     let own = std::env::current_exe().context("find our own program")?;
-    let script = format!("umask {umask}; exec \"$0\" package --no-upload --output json");
+    let clock = if elsewhere { other_clock(context).await } else { "" };
+    let script = format!("umask {umask}; exec {clock}\"$0\" package --no-upload --output json");
     let mut command = program("/bin/sh", ["-c", &script], dir);
     command.arg(own).envs(environment.iter().copied()).stderr(std::process::Stdio::inherit());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CAUSEWAY_")) {
         command.env_remove(name);
+    }
+    // Where builds are kept is the checkout's own affair, or both would be one build.
+    command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET_DIR");
+    if let Some(home) = other_cargo_home(&context.root)?.filter(|_| elsewhere) {
+        command.env("CARGO_HOME", home);
     }
     // What was fetched once serves both: neither folder is part of what is built.
     command.env("CAUSEWAY_VENV_DIR", crate::local::paths::Paths::of(&context.root).venv());
@@ -113,15 +145,30 @@ async fn packaged(
     serde_json::from_value(last["data"].clone()).context("read what was packaged")
 }
 
-/// Runs a package under qemu and gives it one event.
-async fn answers(context: &Context, dir: &Path, emulator: &Path, name: &str) -> anyhow::Result<()> {
+/// What stands before a program to give it another clock: a year and a month ahead. Nothing where faketime is not there.
+async fn other_clock(context: &Context) -> &'static str {
+    let here = read(program("faketime", ["--version"], &context.root)).await.is_ok();
+    let said = if here { "under another clock, too" } else { "under the same clock: faketime is not there" };
+    context.out.note(format!("the second time with another cargo home, {said}"));
+    if here { "faketime -f +395d " } else { "" }
+}
+
+/// Runs a package, under qemu where this machine is another one, and gives it one event.
+async fn answers(context: &Context, dir: &Path, emulator: Option<&Path>, name: &str) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("make a folder for the function")?;
     let zip = std::fs::read(dir.join("target/causeway/package").join(format!("{name}.zip")))
         .with_context(|| format!("read the package of {name}"))?;
     let bootstrap = folder.path().join("bootstrap");
     unpack(&zip, &bootstrap)?;
-    let mut command = program(emulator.join("usr/bin/qemu-aarch64-static"), ["-L"], folder.path());
-    command.arg(emulator.join("usr/aarch64-linux-gnu")).arg(&bootstrap).env_clear();
+    let (mut command, how) = match emulator {
+        Some(emulator) => {
+            let mut command = program(emulator.join("usr/bin/qemu-aarch64-static"), ["-L"], folder.path());
+            command.arg(emulator.join("usr/aarch64-linux-gnu")).arg(&bootstrap);
+            (command, "under qemu")
+        }
+        None => (program(&bootstrap, [] as [&str; 0], folder.path()), "on this machine"),
+    };
+    command.env_clear();
     let environment = BTreeMap::from([
         ("AWS_LAMBDA_FUNCTION_NAME", "function"),
         ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
@@ -144,7 +191,7 @@ async fn answers(context: &Context, dir: &Path, emulator: &Path, name: &str) -> 
     let said = trial.answer.get("statusCode").or_else(|| trial.answer.get("errorType"));
     let said = said.map(ToString::to_string).unwrap_or_default();
     context.out.note(format!(
-        "{name} under qemu: asked for work after {} ms, answered {said} after {} ms",
+        "{name} {how}: asked for work after {} ms, answered {said} after {} ms",
         trial.first_next.as_millis(),
         trial.answered.as_millis()
     ));

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Args;
-use crate::aws::artifacts::Bucket;
+use crate::aws::artifacts::{Bucket, Seen};
 use crate::aws::cloudformation::Stacks;
 use crate::aws::{Account, Accounts};
 use crate::cmd::Context;
 use crate::model::artifact::{PackageRecord, Upload, bill_key};
+use crate::model::bill;
 use crate::model::config::{BUILD, Config};
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, from_error};
+use crate::model::line::Line;
+use crate::term::Out;
 
 /// So many uploads at once.
 const AT_ONCE: usize = 4;
@@ -46,6 +49,11 @@ impl Place {
         }
     }
 
+    /// Whether what is put there runs on this machine, in the local cloud.
+    pub(super) fn is_local(&self) -> bool {
+        self.account.loopback
+    }
+
     /// The bucket, for reading and writing.
     pub(super) fn open(&self) -> Bucket {
         Bucket::new(&self.account, &self.bucket, &self.key_arn)
@@ -74,43 +82,157 @@ pub(super) async fn upload(
     let permits = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     let mut tasks = tokio::task::JoinSet::new();
     let all = record.functions.len();
+    context.out.spin(&format!("look for {all} packages, upload what is not there"));
     for (index, function) in record.functions.iter().enumerate() {
         let Some(zip) = zips.get(&function.name).cloned() else { continue };
-        let bill = bills.get(&function.name).cloned();
-        let (bucket, key) = (bucket.clone(), function.key.clone());
-        let (permits, metadata) = (Arc::clone(&permits), Arc::clone(&metadata));
-        let bill_key = bill_key(&key);
+        let one = One {
+            bucket: bucket.clone(),
+            name: function.name.clone(),
+            key: function.key.clone(),
+            zip,
+            bill: bills.get(&function.name).cloned(),
+            metadata: Arc::clone(&metadata),
+            out: context.out.clone(),
+        };
+        let permits = Arc::clone(&permits);
         tasks.spawn(async move {
             let _permit = permits.acquire_owned().await?;
-            let pairs: Vec<(&str, &str)> =
-                metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            if bucket.holds(&key, &zip).await? {
-                return anyhow::Ok((index, Upload::Present, 0));
-            }
-            let mut bytes = 0;
-            // First what explains the package: a package that is there has its bill.
-            if let Some(bill) = bill {
-                let length = bill.len() as u64;
-                if bucket.put_if_absent(&bill_key, bill.into_bytes(), &pairs).await? == Upload::Uploaded {
-                    bytes += length;
-                }
-            }
-            let length = zip.len() as u64;
-            let state = bucket.put_if_absent(&key, zip, &pairs).await?;
-            if state == Upload::Uploaded {
-                bytes += length;
-            }
-            Ok((index, state, bytes))
+            anyhow::Ok((index, one.upload().await?))
         });
     }
     let (mut bytes, mut done) = (0, 0);
+    // Functions by what their newest packages were built with otherwise: most often it is the same for all.
+    let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
     while let Some(joined) = tasks.join_next().await {
-        let (index, state, sent) = joined??;
-        (bytes, done) = (bytes + sent, done + 1);
-        if let Some(function) = record.functions.get_mut(index) {
-            function.upload = state;
-            context.out.spin(&format!("upload {} ({done} of {all})", function.name));
+        let (index, one) = joined??;
+        (bytes, done) = (bytes + one.bytes, done + 1);
+        let Some(function) = record.functions.get_mut(index) else { continue };
+        function.upload = one.state;
+        if one.state == Upload::Uploaded {
+            context.out.note(format!(
+                "uploaded {} ({:.2} MB, {done} of {all})",
+                function.name,
+                one.bytes as f64 / 1e6
+            ));
+        }
+        context.out.spin(&format!("upload ({done} of {all})"));
+        let name = function.name.clone();
+        if let Some(rows) = one.newest.and_then(|newest| record.other_tools(&newest)) {
+            others.entry(rows).or_default().push(name);
         }
     }
+    for (rows, mut names) in others {
+        names.sort();
+        let message = format!(
+            "the newest packages in the bucket, which most likely run, were built with other tools, so the bytes differ even where the sources do not: {rows} ({})",
+            names.join(", ")
+        );
+        context.out.line(&Line::Warning { message });
+    }
     Ok(bytes)
+}
+
+/// The upload of one package.
+struct One {
+    bucket: Bucket,
+    name: String,
+    key: String,
+    zip: Vec<u8>,
+    bill: Option<String>,
+    metadata: Arc<[(String, String); 4]>,
+    out: Out,
+}
+
+/// What became of it.
+struct Done {
+    state: Upload,
+    /// What went over the wire.
+    bytes: u64,
+    /// How the newest package that was there before was made; functions are left out.
+    newest: Option<PackageRecord>,
+}
+
+impl One {
+    async fn upload(self) -> anyhow::Result<Done> {
+        match self.bucket.look(&self.key, &self.zip).await? {
+            Seen::Same => return Ok(Done { state: Upload::Present, bytes: 0, newest: None }),
+            Seen::Unverified => {
+                self.unverified("S3 gives no digest of it");
+                return Ok(Done { state: Upload::Present, bytes: 0, newest: None });
+            }
+            // The conditional PUT has the last word.
+            Seen::Absent | Seen::Hidden => {}
+        }
+        let newest = self.newest().await;
+        let say = |text: &str| self.out.note(text);
+        let metadata: Vec<(&str, &str)> =
+            self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut bytes = 0;
+        // First what explains the package: a package that is there has its bill.
+        if let Some(bill) = self.bill.clone() {
+            let length = bill.len() as u64;
+            let key = bill_key(&self.key);
+            if self.bucket.put_if_absent(&key, bill.into_bytes(), &metadata, &say).await? == Upload::Uploaded
+            {
+                bytes += length;
+            }
+        }
+        let state = self.bucket.put_if_absent(&self.key, self.zip.clone(), &metadata, &say).await?;
+        match state {
+            Upload::Uploaded => bytes += self.zip.len() as u64,
+            // Somebody was there first: it must be the same.
+            _ => match self.bucket.look(&self.key, &self.zip).await? {
+                Seen::Same => {}
+                Seen::Unverified => self.unverified("S3 gives no digest of it"),
+                Seen::Hidden => self.unverified("these credentials may not read it"),
+                Seen::Absent => {
+                    return Err(Fault::failed("upload the package", self.key)
+                        .why("S3 said that it is there, and then that it is not: it was removed meanwhile")
+                        .next("run it again")
+                        .into());
+                }
+            },
+        }
+        Ok(Done { state, bytes, newest })
+    }
+
+    fn unverified(&self, why: &str) {
+        self.out
+            .note(format!("{} is there; whether it is the very same could not be checked: {why}", self.key));
+    }
+
+    /// How the newest package of this function was made, by its bill. The account that packages does not see what the
+    /// environments run; this is the nearest to it. That it cannot be read stops nothing.
+    async fn newest(&self) -> Option<PackageRecord> {
+        let read = async {
+            let Some(key) =
+                self.bucket.newest(&format!("packages/{}/", self.name), &bill_key(".zip")).await?
+            else {
+                return anyhow::Ok(None);
+            };
+            let text = String::from_utf8(self.bucket.get(&key).await?)?;
+            Ok(Some(bill::read(&text).map_err(anyhow::Error::msg)?))
+        };
+        match read.await {
+            Ok(found) => found.map(|(inputs, linker)| {
+                let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+                PackageRecord {
+                    commit: None,
+                    rustc: first(&inputs.rustc),
+                    target: inputs.target,
+                    profile: first(&inputs.profile),
+                    linker,
+                    functions: Vec::new(),
+                }
+            }),
+            Err(error) => {
+                self.out.note(format!(
+                    "what the newest package of {} was built with cannot be read: {}",
+                    self.name,
+                    from_error(&error)
+                ));
+                None
+            }
+        }
+    }
 }

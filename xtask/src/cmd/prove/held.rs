@@ -19,6 +19,7 @@ fn python(package: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("CAUSEWAY_VENV_DIR")
         .map_or_else(|| root().join("target/causeway/venv"), PathBuf::from);
     let python = dir.join("bin/python");
+    #[expect(clippy::disallowed_methods, reason = "a test waits for what it starts")]
     let probe = std::process::Command::new(&python).args(["-c", &format!("import {package}")]).output();
     if probe.is_ok_and(|ended| ended.status.success()) {
         return Some(python);
@@ -28,6 +29,7 @@ fn python(package: &str) -> Option<PathBuf> {
 }
 
 fn run(python: &Path, script: &str, arguments: &[&str]) -> Value {
+    #[expect(clippy::disallowed_methods, reason = "a test waits for what it starts")]
     let mut command = std::process::Command::new(python);
     // A region must be set; nothing is asked of it.
     command.args(["-c", script]).args(arguments).env("AWS_DEFAULT_REGION", "eu-central-1");
