@@ -7,7 +7,7 @@ mod twice;
 mod upload;
 mod write;
 
-pub(crate) use twice::prove;
+pub(crate) use twice::{one, prove};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What `check --full` proves of packages: built twice, in two directories and under two environments, cargo homes and (where
+//! What `check` proves of one package for arm64, quickly: it is built, held to the floor, and answers. What `check --full` proves of
+//! all of them, as they are released: built twice, in two directories and under two environments, cargo homes and (where
 //! faketime is there) clocks, they are the same bytes for arm64, small enough, and they answer.
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::build::debian::{self, Part};
-use crate::build::trial;
+use crate::build::{trial, way};
 use crate::cmd::Context;
 use crate::model::artifact::PackageRecord;
 use crate::model::fault::Fault;
@@ -43,7 +44,7 @@ pub(crate) async fn prove(context: &Context) -> anyhow::Result<()> {
         context.out.note(format!("packaging in {}", dir.display()));
         // The second one has everything otherwise.
         let elsewhere = !records.is_empty();
-        records.push(packaged(context, &dir, (umask, &environment), elsewhere).await?);
+        records.push(packaged(context, &dir, "", (umask, &environment), elsewhere).await?);
     }
     let [first, second] = records.as_slice() else { return Ok(()) };
     for (one, other) in first.functions.iter().zip(&second.functions) {
@@ -61,23 +62,41 @@ pub(crate) async fn prove(context: &Context) -> anyhow::Result<()> {
                 .into());
         }
     }
-    if cfg!(all(target_os = "linux", target_arch = "aarch64")) {
-        for function in &first.functions {
-            answers(context, &base.join("a"), None, &function.name).await?;
-        }
-        return Ok(());
-    }
-    let home = context.root.join("target/causeway/debian");
-    if !debian::is_here(&context.root).await {
-        context.out.note("no Debian machine: the packages are not run");
-        return Ok(());
-    }
-    let say = |text: &str| context.out.note(text);
-    let emulator = debian::unpacked(&home, Part::Emulator, &say).await?;
-    for function in &first.functions {
-        answers(context, &base.join("a"), Some(&emulator), &function.name).await?;
-    }
+    let names: Vec<&str> = first.functions.iter().map(|function| function.name.as_str()).collect();
+    run(context, &base.join("a"), &names).await?;
     Ok(())
+}
+
+/// Packages one hook for arm64 and runs it: the way to compiler and linker, the floor, the zip. It is optimized for being
+/// built quickly. Whether it was run, too, which needs arm64 or Debian's emulator.
+///
+/// # Errors
+/// It does not build, asks for what Lambda does not have, or does not answer.
+pub(crate) async fn one(context: &Context) -> anyhow::Result<bool> {
+    let dir = context.root.join("target/causeway/arm64");
+    clone(&context.root, &dir).await?;
+    let words = "--bin pre-traffic --profile rehearse ";
+    let record = packaged(context, &dir, words, ("0022", &[]), false).await?;
+    anyhow::ensure!(record.target == way::RELEASE, "it was built for {}", record.target);
+    run(context, &dir, &["pre-traffic"]).await
+}
+
+/// Runs packages of a checkout, each once: on arm64 as they are, on Debian under its emulator. Elsewhere none, which is said.
+async fn run(context: &Context, dir: &Path, names: &[&str]) -> anyhow::Result<bool> {
+    let emulator = if cfg!(all(target_os = "linux", target_arch = "aarch64")) {
+        None
+    } else if debian::is_here(&context.root).await {
+        let say = |text: &str| context.out.note(text);
+        let home = context.root.join("target/causeway/debian");
+        Some(debian::unpacked(&home, Part::Emulator, &say).await?)
+    } else {
+        context.out.note("neither arm64 nor a Debian machine: the packages are not run");
+        return Ok(false);
+    };
+    for name in names {
+        answers(context, dir, emulator.as_deref(), name).await?;
+    }
+    Ok(true)
 }
 
 /// A clone of the last commit; one that is there already is brought to it, so that its builds are used again.
@@ -115,12 +134,13 @@ fn other_cargo_home(root: &Path) -> anyhow::Result<Option<PathBuf>> {
 async fn packaged(
     context: &Context,
     dir: &Path,
+    words: &str,
     (umask, environment): (&str, &[(&str, &str)]),
     elsewhere: bool,
 ) -> anyhow::Result<PackageRecord> {
     let own = std::env::current_exe().context("find our own program")?;
     let clock = if elsewhere { other_clock(context).await } else { "" };
-    let script = format!("umask {umask}; exec {clock}\"$0\" package --no-upload --output json");
+    let script = format!("umask {umask}; exec {clock}\"$0\" package --no-upload {words}--output json");
     let mut command = program("/bin/sh", ["-c", &script], dir);
     command.arg(own).envs(environment.iter().copied()).stderr(std::process::Stdio::inherit());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CAUSEWAY_")) {
