@@ -111,7 +111,9 @@ fn deployed(project: &Project, env: &str) -> (String, String) {
     };
     let stack = ask("DescribeStacks");
     let (_, status) = stack.split_once("<StackStatus>").unwrap();
-    (ask("GetTemplate"), status.split('<').next().unwrap().to_owned())
+    let answer = ask("GetTemplate");
+    let (_, body) = answer.split_once("<TemplateBody>").unwrap();
+    (body.split_once("</TemplateBody>").unwrap().0.to_owned(), status.split('<').next().unwrap().to_owned())
 }
 
 /// Makes a minute of AWS so long that nothing happens by itself any more.
