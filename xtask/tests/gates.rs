@@ -68,7 +68,7 @@ fn a_bad_template_policy_license_or_secret_is_caught() {
     // Secrets, put together here so that this file has none: AWS's shape of a key, and a private key that git does not know yet.
     let key = ["AKIA", "Q3EGWXJ5", "7LTRZ2MB"].concat();
     append(&at("hooks/src/lib.rs"), &format!("// {key}  pragma: allowlist secret\n"));
-    append(&at("new.txt"), &["-----BEGIN RSA ", "PRIVATE KEY-----\nMIIE\n"].concat());
+    append(&at("new.txt"), &["-----BEGIN RSA ", "PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq2\n"].concat());
 
     let bad = project.run(&["check", "--gates"]);
     assert_eq!(bad.code, 1, "{}", bad.stderr);

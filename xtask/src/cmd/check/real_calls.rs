@@ -1,8 +1,8 @@
 //! The third opinion on the access matrix: real calls of the deployed roles on a local cloud, which evaluates policies by
-//! itself. The stacks are set up by roles that hold `prove --bootstrap-policies` and nothing else.
+//! itself. The stacks are set up by roles that hold `prove --bootstrap-policies` and nothing else. The application is not
+//! deployed there, so its roles make no calls; the result counts them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -23,7 +23,6 @@ use crate::model::gates::Judged;
 use crate::model::keys::Keys;
 use crate::model::prove::real::{Ask, Real, Thing, compare};
 use crate::model::prove::{self, Problem};
-use crate::shell::program;
 
 /// Where the cloud of this check keeps its things: one that a developer keeps up is left alone.
 const CLOUD: &str = "target/causeway/check-calls";
@@ -41,10 +40,10 @@ struct Paper {
     rights: BTreeMap<String, Value>,
 }
 
-/// Sets up a local cloud with the generated rights, releases to it, and makes every call that can be made.
+/// Sets up a local cloud with the generated rights, and makes every call that can be made.
 ///
 /// # Errors
-/// The cloud does not start, the rights do not do, the release does not end as it should, or a call has no answer.
+/// The cloud does not start, the rights do not do, or a call has no answer.
 pub(super) async fn run(context: &Context) -> anyhow::Result<Judged> {
     let config = context.config()?;
     let paper = paper(context, &config)?;
@@ -85,7 +84,6 @@ async fn check(
     let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
     let accounts = Accounts::open(config, &options).await?;
     bootstrap_with_rights(context, config, &accounts, &raw, &paper.rights).await?;
-    release(context).await?;
     let real = real_names(config, &accounts, &paper.things).await?;
     let asked = paper.asks.len();
     let (answers, absent) = answers(config, &accounts, &raw, &real, &paper.asks).await?;
@@ -173,23 +171,6 @@ async fn succeed(raw: &Raw, keys: &Keys, call: &Call) -> anyhow::Result<()> {
     let (status, said) = raw.send(keys, call).await?;
     anyhow::ensure!((200..300).contains(&status), "the local cloud refused a set-up call: {status} {said}");
     Ok(())
-}
-
-/// A whole release to the running cloud, so that the application's roles and resources are there.
-async fn release(context: &Context) -> anyhow::Result<()> {
-    let words = ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse"];
-    let mut rehearsal = program("cargo", words, &context.root);
-    rehearsal
-        .args(["--approve", "auto", "--no-baseline", "--output", "json"])
-        .env("CAUSEWAY_LOCAL_DIR", CLOUD);
-    let status = rehearsal.stdout(Stdio::null()).status().await.context("start the rehearsal")?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Fault::failed("release to the local cloud", "rehearse --approve auto --no-baseline")
-        .why(format!("it ended with {status}"))
-        .next("run it by itself")
-        .into())
 }
 
 /// What the made-up names are called in the cloud.
