@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_pass_without_a_reason_is_refused() {
-        let text = "[[parliament]]\nof = \"Role\"\nissue = \"X\"\nwhy = \"none\"\n";
+        let text = "[[parliament]]\nof = [\"Role\"]\nissue = \"X\"\nwhy = \"none\"\n";
         assert!(Passes::parse(text).unwrap_err().contains("no reason"));
         assert!(Passes::parse("[[secrets]]\nfile = \"x\"\n").unwrap_err().contains("gates.toml"));
     }
