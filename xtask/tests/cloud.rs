@@ -186,7 +186,8 @@ fn doctor_names_what_is_wrong_and_its_mend() {
         .iter()
         .map(|f| f["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["rust", "cargo", "c-compiler", "git", "python", "disk", "local-cloud"]);
+    let tools = ["rust", "cargo", "c-compiler", "rustfmt", "clippy", "git", "python"];
+    assert_eq!(names, [&tools[..], &["disk", "local-cloud", "arm64"]].concat());
     project.up();
     assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
     let well = project.run(&["doctor"]);

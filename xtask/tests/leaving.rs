@@ -200,7 +200,6 @@ fn a_whole_release_is_listed_and_removed_with_the_rights_of_leaving() {
     for part in [
         "key build/",
         "cancel-key-deletion",
-        "last backup of table dev/",
         "AWS::Logs::LogGroup dev//kept/bob",
         "AWS::Logs::LogGroup dev//kept/ann",
         "prod, for the whole account: what API Gateway set up",
