@@ -67,9 +67,13 @@ fn answers(url: &str, function: &str) -> Value {
 #[test]
 fn a_release_on_a_kept_cloud_and_what_becomes_of_the_ones_after_it() {
     let project = Project::clone_of_repository();
-    let released = project.run(&["rehearse", "--approve", "auto", "--keep"]);
+    let pages = tempfile::tempdir().unwrap();
+    let page = pages.path().join("report.html");
+    let words = ["rehearse", "--approve", "auto", "--keep", "--report", page.to_str().unwrap()];
+    let released = project.run(&words);
     assert_eq!(verdict(&released), (0, "released"), "{} {}", released.error(), released.stderr);
     every_action_is_there(&released);
+    support::page::hold(&page, released.result());
     both_functions_shift_side_by_side(&released);
     let aws = Client::from_printed(&released);
     what_is_printed_leads_any_client_there(&project, &released, &aws);

@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part")]
 
 pub(crate) mod aws;
+pub(crate) mod page;
 
 use std::path::{Path, PathBuf};
 

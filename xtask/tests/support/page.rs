@@ -24,7 +24,8 @@ pub(crate) fn hold(page: &Path, result: &Value) {
     };
     let mut tables = 0;
     for table in html.split("<table data-env=\"").skip(1) {
-        let attribute = |name: &str| table.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
+        let attribute =
+            |name: &str| table.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
         let (env, function) = (table.split('"').next().unwrap(), attribute("data-function"));
         let width: u64 = attribute("data-width").parse().unwrap();
         let seen = of_env.iter().find(|(name, _)| name == env).unwrap().1;
@@ -57,7 +58,11 @@ fn numbers(cells: &[&str], seen: &Value, function: &str, width: u64) {
     assert_eq!(cells[1], sent.to_string(), "{cells:?}");
     let answered = sum(&|second| {
         let own = second["by_version"].as_object()?.iter();
-        Some(own.filter(|(key, _)| key.starts_with(&format!("{function} "))).filter_map(|(_, n)| n.as_u64()).sum())
+        Some(
+            own.filter(|(key, _)| key.starts_with(&format!("{function} ")))
+                .filter_map(|(_, n)| n.as_u64())
+                .sum(),
+        )
     });
     let errors = sum(&|second| second["by_function"][function]["errors"].as_u64());
     // Between the requests and the last four columns stand the versions.
