@@ -101,6 +101,7 @@ fn data(ended: &Ended) -> &Value {
 }
 
 #[test]
+#[ignore = "it takes minutes: check --full runs it"]
 fn developers_and_the_pipeline_stand_side_by_side() {
     let (mut project, dev) = released_to_dev();
     let released = version(&dev).unwrap();

@@ -105,6 +105,7 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 #[test]
+#[ignore = "it takes minutes: check --full runs it"]
 fn a_whole_release_is_listed_and_removed_with_the_rights_of_leaving() {
     let mut project = Project::clone_of_repository();
     let released = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);

@@ -262,6 +262,7 @@ fn a_package_that_is_broken_on_purpose_is_refused_outside_a_rehearsal() {
 }
 
 #[test]
+#[ignore = "it takes minutes: check --full runs it"]
 fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
     let mut project = Project::clone_of_repository();
     let broken = "Resources:\n  Kept: {Type: AWS::Logs::LogGroup, DeletionPolicy: Retain}\n  Handle: {Type: AWS::CloudFormation::WaitConditionHandle}\n  Broken:\n    Type: AWS::CloudFormation::WaitCondition\n    DependsOn: Kept\n    Properties: {Handle: !Ref Handle, Timeout: '1'}\n";
@@ -507,6 +508,7 @@ fn an_interrupted_rehearsal_leaves_nothing_behind() {
 
 /// A cloud that is kept outlives the command that is killed; what that had begun is ended or waited for.
 #[test]
+#[ignore = "it takes minutes: check --full runs it"]
 fn a_kill_on_a_kept_cloud_is_cleaned_up_by_the_next_run() {
     let project = Project::clone_of_repository();
     let slow = ["rehearse", "--approve", "auto", "--minute", "5s", "--no-baseline"];

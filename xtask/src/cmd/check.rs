@@ -87,7 +87,10 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     checks.command("clippy-break-prod", cargo(&lint)).await;
     checks.command("tests-break-prod", cargo(&[&["test"], &broken[..], &["--lib"]].concat())).await;
     checks.arm64().await;
-    checks.tests(cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])).await;
+    // Tests that take minutes each are left to --full.
+    let longer: &[&str] = if args.full { &["--", "--include-ignored"] } else { &[] };
+    let words = [&["test", "--workspace", "--locked", "--no-fail-fast"], longer].concat();
+    checks.tests(cargo(&words)).await;
     let ends = |code, verdict| Ends { code, verdict, cause: &[] };
     checks.rehearsal("rehearse", &["--approve", "auto"], ends(0, "released")).await;
     checks.rehearsal("rehearse-reject", &["--approve", "reject"], ends(1, "rejected")).await;
