@@ -111,7 +111,7 @@ fn deployed(project: &Project, env: &str) -> (String, String) {
     };
     let stack = ask("DescribeStacks");
     let (_, status) = stack.split_once("<StackStatus>").unwrap();
-    let answer = ask("GetTemplate");
+    let answer = ask("GetTemplate&TemplateStage=Original");
     let (_, body) = answer.split_once("<TemplateBody>").unwrap();
     (body.split_once("</TemplateBody>").unwrap().0.to_owned(), status.split('<').next().unwrap().to_owned())
 }
