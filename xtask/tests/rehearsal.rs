@@ -131,6 +131,7 @@ fn stop_the_clock(project: &Project) {
 }
 
 #[test]
+#[ignore = "it takes minutes: check --full runs it"]
 fn a_version_that_misbehaves_in_prod_is_taken_back() {
     let mut project = Project::clone_of_repository();
     let words = ["rehearse", "--approve", "auto", "--keep", "--break-prod", "--minute", "30s"];
