@@ -30,8 +30,8 @@ fn a_decrypt_taken_away_names_role_action_key_and_line() {
     let project = Project::new();
     project.edit(
         "cfn/target-roles.yaml",
-        "Action: kms:Decrypt\n            Resource: !Ref KeyArn",
-        "Action: kms:DescribeKey\n            Resource: !Ref KeyArn",
+        "- Sid: DecryptPackagesThroughS3\n                Effect: Allow\n                Action: kms:Decrypt",
+        "- Sid: DecryptPackagesThroughS3\n                Effect: Allow\n                Action: kms:DescribeKey",
     );
     let ended = project.run(&["prove"]);
     assert_eq!(ended.code, 1);
@@ -85,11 +85,13 @@ fn the_policies_of_bootstrap_are_written_one_an_account() {
     let ended = project.run(&["prove", "--bootstrap-policies", "policies"]);
     assert_eq!(ended.code, 0, "{}", ended.error());
     for account in ["build", "dev", "prod"] {
-        let path = project.path().join(format!("policies/bootstrap-{account}.json"));
-        let policy: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        assert!(policy["Statement"].as_array().unwrap().len() > 3, "{account}");
+        for of in ["bootstrap", "destroy"] {
+            let path = project.path().join(format!("policies/{of}-{account}.json"));
+            let policy: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            assert!(policy["Statement"].as_array().unwrap().len() > 3, "{of} {account}");
+        }
     }
-    assert_eq!(ended.result()["changed"].as_array().unwrap().len(), 3);
+    assert_eq!(ended.result()["changed"].as_array().unwrap().len(), 6);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Stacks: describe, change sets, execution, events.
 
+mod change_sets;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -264,94 +266,6 @@ impl Stacks {
         self.follow(wanted.stack, seen, limit, emit).await.map(Some)
     }
 
-    /// Makes a change set and waits until it can be executed; `None` where nothing would change (it is removed then).
-    ///
-    /// # Errors
-    /// What CloudFormation says of the template or its parameters; the change set is removed then, too.
-    pub(crate) async fn create_change_set(
-        &self,
-        wanted: &Wanted<'_>,
-        is_new: bool,
-    ) -> anyhow::Result<Option<ChangeSet>> {
-        let kind = if is_new { ChangeSetType::Create } else { ChangeSetType::Update };
-        let created = self
-            .client
-            .create_change_set()
-            .stack_name(wanted.stack)
-            .change_set_name(wanted.name)
-            .change_set_type(kind)
-            .template_body(wanted.template)
-            .set_parameters(Some(
-                wanted
-                    .parameters
-                    .iter()
-                    .map(|(k, v)| Parameter::builder().parameter_key(k).parameter_value(v).build())
-                    .collect(),
-            ))
-            .set_tags(Some(wanted.tags.iter().map(|(k, v)| Tag::builder().key(k).value(v).build()).collect()))
-            .set_role_arn(wanted.role_arn.map(ToOwned::to_owned))
-            .capabilities(Capability::CapabilityNamedIam)
-            .capabilities(Capability::CapabilityAutoExpand)
-            .send()
-            .await
-            .map_err(|error| explain(error, "make a change set for the stack", wanted.stack))?;
-        let id = created.id().unwrap_or(wanted.name).to_owned();
-        let (status, reason) = self.await_change_set(&id, wanted.stack).await?;
-        match status {
-            ChangeSetStatus::CreateComplete => {
-                Ok(Some(ChangeSet { changes: self.changes(&id, wanted.stack).await?, id }))
-            }
-            _ => {
-                self.delete_change_set(&id, wanted.stack).await?;
-                if says_no_changes(&reason) {
-                    return Ok(None);
-                }
-                Err(Fault::failed("make a change set for the stack", wanted.stack)
-                    .why(if reason.is_empty() { format!("it ended in {}", status.as_str()) } else { reason })
-                    .next("mend the template or its parameters; nothing was changed")
-                    .into())
-            }
-        }
-    }
-
-    async fn await_change_set(&self, id: &str, stack: &str) -> anyhow::Result<(ChangeSetStatus, String)> {
-        let watch = Stopwatch::start();
-        loop {
-            let answer = self.client.describe_change_set().change_set_name(id).stack_name(stack).send().await;
-            let answer =
-                answer.map_err(|error| explain(error, "describe the change set of the stack", stack))?;
-            let status = answer.status().cloned().unwrap_or(ChangeSetStatus::from("UNKNOWN"));
-            if !status.as_str().ends_with("PENDING") && !status.as_str().ends_with("IN_PROGRESS") {
-                return Ok((status, answer.status_reason().unwrap_or_default().to_owned()));
-            }
-            if watch.elapsed() > Duration::from_secs(600) {
-                return Err(Fault::new(Kind::TimedOut, "wait for the change set of the stack", stack)
-                    .why("it is not ready after ten minutes")
-                    .next("look at the stack's change sets in the console")
-                    .into());
-            }
-            sleep(self.pace.min(Duration::from_millis(1_000))).await;
-        }
-    }
-
-    /// Every change of a change set, all pages.
-    async fn changes(&self, id: &str, stack: &str) -> anyhow::Result<Vec<Change>> {
-        let mut pages =
-            self.client.describe_change_set().change_set_name(id).stack_name(stack).into_paginator().send();
-        let mut changes = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| explain(error, "describe the change set of the stack", stack))?;
-            changes.extend(page.changes().iter().filter_map(|change| change.resource_change()).map(caused));
-        }
-        Ok(sorted(settle(changes)))
-    }
-
-    /// Removes a change set.
-    pub(crate) async fn delete_change_set(&self, id: &str, stack: &str) -> anyhow::Result<()> {
-        let answer = self.client.delete_change_set().change_set_name(id).stack_name(stack).send().await;
-        answer.map(|_| ()).map_err(|error| explain(error, "remove the change set of the stack", stack))
-    }
-
     /// Executes a change set and follows the stack until it is settled.
     pub(crate) async fn execute(
         &self,
@@ -480,25 +394,6 @@ impl Stacks {
             sleep(self.pace).await;
         }
     }
-}
-
-/// A change in our words, with what may make a replacement of it.
-fn caused(change: &ResourceChange) -> Caused {
-    let own = Change::new(
-        change.action().map_or("", |action| action.as_str()),
-        change.replacement().map(|replacement| replacement.as_str()),
-        change.logical_resource_id().unwrap_or_default(),
-        change.resource_type().unwrap_or_default(),
-    );
-    let recreating = change.details().iter().filter(|detail| {
-        let wanted = detail.target().and_then(|target| target.requires_recreation());
-        wanted.is_none_or(|wanted| *wanted != RequiresRecreation::Never)
-    });
-    let causes = recreating.map(|detail| match (detail.evaluation(), detail.causing_entity()) {
-        (Some(EvaluationType::Dynamic), Some(entity)) => entity.split('.').next().map(ToOwned::to_owned),
-        _ => None,
-    });
-    (own, causes.collect())
 }
 
 /// Whether an event is a failure of its own rather than the echo of another one.

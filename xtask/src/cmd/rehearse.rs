@@ -4,6 +4,9 @@
 //! the caller's AWS environment.
 
 mod settle;
+mod told;
+
+pub(super) use told::version_routes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -191,9 +194,9 @@ async fn rehearse(
     rehearsal.wait_for_alarms(&accounts).await?;
     let (ended, watched) =
         pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
-    let mut outcome = outcome(ended);
+    let mut outcome = told::outcome(ended);
     outcome.commit = head;
-    outcome.data = found_out(&routes, paths).await;
+    outcome.data = told::found_out(&routes, paths).await;
     outcome.data["watched"] = serde_json::to_value(watched)?;
     outcome.data["target"] = json!(host);
     outcome.data["working_tree"] = json!(!dirty.is_empty());
@@ -443,51 +446,6 @@ fn about(commit: Option<String>, uncommitted: usize) -> String {
         (Some(commit), n) => commit.replacen(": ", &format!(" + {n} uncommitted files: "), 1),
         (None, _) => "the working tree".to_owned(),
     }
-}
-
-fn outcome(ended: Ended) -> Outcome {
-    match ended {
-        Ended::Released => Outcome::of(Verdict::Released),
-        Ended::Rejected => {
-            let fault = Fault::failed("release to prod", "the approval")
-                .why("it was rejected")
-                .next("prod serves what it served before");
-            Outcome { error: Some(fault), ..Outcome::of(Verdict::Rejected) }
-        }
-        Ended::Failed(fault) => {
-            let mut outcome = Outcome::of(fault.kind.verdict());
-            outcome.code = Some(fault.kind.exit_code());
-            outcome.error = Some(fault);
-            outcome
-        }
-    }
-}
-
-/// Where each function of the app template says its version.
-pub(super) fn version_routes(context: &Context, config: &Config) -> anyhow::Result<BTreeMap<String, String>> {
-    let path = context.root.join("cfn").join(&app_stack(config)?.template);
-    let source = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    functions::version_routes(&source).map_err(|error| {
-        Fault::usage("read the template", path.display().to_string()).why(error).next("mend that line").into()
-    })
-}
-
-/// Addresses of the deployed APIs and the versions that answer there now, each function's by its own word.
-async fn found_out(routes: &BTreeMap<String, String>, paths: &Paths) -> Value {
-    let urls = State::read(paths).map(|state| state.urls).unwrap_or_default();
-    let mut versions = serde_json::Map::new();
-    for (env, url) in &urls {
-        let Ok(api) = ApiClient::new(url) else { continue };
-        let mut by_function = serde_json::Map::new();
-        for (function, route) in routes {
-            let answer = api.send(http::Method::GET, route, None).await.ok();
-            let version =
-                answer.filter(|answer| answer.status.is_success()).and_then(|answer| answer.version);
-            by_function.insert(function.clone(), version.unwrap_or_else(|| "unknown".to_owned()).into());
-        }
-        versions.insert(env.clone(), Value::Object(by_function));
-    }
-    json!({"urls": urls, "versions": versions, "profile": PROFILE})
 }
 
 fn setup(context: &Context, action: &str, status: Status, seconds: Option<f64>, reason: Option<String>) {
