@@ -31,6 +31,7 @@ pub(crate) fn hold(page: &Path, result: &Value) {
         let seen = of_env.iter().find(|(name, _)| name == env).unwrap().1;
         let body = table.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap();
         for row in body.split("<tr>").skip(1) {
+            let row = row.split("</tr>").next().unwrap();
             let cells: Vec<&str> =
                 row.split('>').skip(1).step_by(2).map(|cell| cell.split('<').next().unwrap()).collect();
             numbers(&cells, seen, function, width);
