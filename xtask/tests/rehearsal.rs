@@ -341,6 +341,7 @@ fn differing(functions: &serde_json::Value) -> Vec<(String, String)> {
 }
 
 #[test]
+#[ignore = "it takes minutes: check --full runs it"]
 fn only_what_changed_moves() {
     let mut project = Project::clone_of_repository();
     let words = ["rehearse", "--approve", "auto", "--keep", "--minute", "100ms"];
@@ -485,6 +486,7 @@ fn building(project: &Project) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "it takes minutes: check --full runs it"]
 fn an_interrupted_rehearsal_leaves_nothing_behind() {
     let project = Project::clone_of_repository();
     for name in ["INT", "KILL"] {
