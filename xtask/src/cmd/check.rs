@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Only the second and the third opinion on the access matrix, as --full asks them besides
     #[arg(long, conflicts_with_all = ["full", "contract", "gates"])]
     opinions: bool,
+    /// Only one package for arm64, built and run
+    #[arg(long, conflicts_with_all = ["full", "contract", "gates", "opinions"])]
+    arm64: bool,
 }
 
 /// Runs `check`. Every part is run, also after a failure, so that one run shows all of them.
@@ -62,6 +65,10 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     }
     if args.opinions {
         checks.opinions().await;
+        return checks.outcome();
+    }
+    if args.arm64 {
+        checks.arm64().await;
         return checks.outcome();
     }
     // Two checks at once would wait for cargo all the time; and what one that was killed left behind is ended.
