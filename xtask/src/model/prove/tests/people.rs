@@ -143,10 +143,11 @@ fn the_lists_of_calls_are_those_of_the_code() {
     let text = |policies: &BTreeMap<String, Value>| serde_json::to_string(policies).unwrap();
     let (bootstrap, leaving) = (text(&bootstrap), text(&leaving));
     let stacks = include_str!("../../../aws/cloudformation.rs").split("mod tests").next().unwrap();
+    let stacks = [stacks, include_str!("../../../aws/cloudformation/change_sets.rs")].concat();
     let teardown = include_str!("../../../aws/teardown.rs").split("mod tests").next().unwrap();
     let region = include_str!("../../../aws/region.rs").split("mod tests").next().unwrap();
     let table = [
-        (stacks, &["self.client."][..], 14, &bootstrap),
+        (stacks.as_str(), &["self.client."][..], 14, &bootstrap),
         (teardown, &["self.s3.", "self.kms.", "self.dynamodb."][..], 8, &leaving),
         (region, &["codeconnections.", "codedeploy.", "dynamodb."][..], 3, &bootstrap),
         (region, &["codeconnections.", "codedeploy.", "dynamodb."][..], 3, &leaving),
