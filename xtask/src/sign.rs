@@ -99,18 +99,8 @@ impl Authorization {
             rest.split(',')
                 .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
         };
-        let credential = field("Credential")?;
-        let scope: Vec<&str> = credential.split('/').collect();
-        let [access_key, date, region, service, "aws4_request"] = scope.as_slice() else { return None };
-        Some(Self {
-            access_key: (*access_key).to_owned(),
-            date: (*date).to_owned(),
-            region: (*region).to_owned(),
-            service: (*service).to_owned(),
-            signed: field("SignedHeaders")?.split(';').map(str::to_owned).collect(),
-            signature: field("Signature")?,
-            query: None,
-        })
+        let signed = field("SignedHeaders")?;
+        Self::scoped(&field("Credential")?, &signed, field("Signature")?, None)
     }
 
     /// Reads it from a query ("Authenticating Requests: Using Query Parameters" in the S3 API reference); `None` where
@@ -123,7 +113,16 @@ impl Authorization {
         if field("X-Amz-Algorithm")? != "AWS4-HMAC-SHA256" {
             return None;
         }
-        let credential = field("X-Amz-Credential")?;
+        let seconds =
+            field("X-Amz-Expires")?.parse().ok().filter(|seconds| (1..=LONGEST).contains(seconds))?;
+        let query = Presigned { time: field("X-Amz-Date")?, seconds, token: field("X-Amz-Security-Token") };
+        let signed = field("X-Amz-SignedHeaders")?;
+        Self::scoped(&field("X-Amz-Credential")?, &signed, field("X-Amz-Signature")?, Some(query))
+    }
+
+    /// From a credential, `<key>/<date>/<region>/<service>/aws4_request`, and the names of the signed headers; `None`
+    /// where the credential has another shape.
+    fn scoped(credential: &str, signed: &str, signature: String, query: Option<Presigned>) -> Option<Self> {
         let scope: Vec<&str> = credential.split('/').collect();
         let [access_key, date, region, service, "aws4_request"] = scope.as_slice() else { return None };
         Some(Self {
@@ -131,16 +130,9 @@ impl Authorization {
             date: (*date).to_owned(),
             region: (*region).to_owned(),
             service: (*service).to_owned(),
-            signed: field("X-Amz-SignedHeaders")?.split(';').map(str::to_owned).collect(),
-            signature: field("X-Amz-Signature")?,
-            query: Some(Presigned {
-                time: field("X-Amz-Date")?,
-                seconds: field("X-Amz-Expires")?
-                    .parse()
-                    .ok()
-                    .filter(|seconds| (1..=LONGEST).contains(seconds))?,
-                token: field("X-Amz-Security-Token"),
-            }),
+            signed: signed.split(';').map(str::to_owned).collect(),
+            signature,
+            query,
         })
     }
 
