@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use http::Method;
 
 use super::session::LocalWorld;
-use crate::model::calls::{Call, answer};
+use crate::model::calls::{Call, answer, code};
 use crate::model::fault::Fault;
 use crate::model::keys::Keys;
 use crate::sign;
@@ -71,13 +71,14 @@ impl Raw {
         Ok((status, String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// Whether the caller may make the call.
+    /// Whether the caller may make the call, and how the answer said so: its status, and the code of an error.
     ///
     /// # Errors
     /// As for [`Raw::send`], and where the answer says nothing of the caller's rights.
-    pub(crate) async fn may(&self, keys: &Keys, call: &Call) -> anyhow::Result<bool> {
+    pub(crate) async fn may(&self, keys: &Keys, call: &Call) -> anyhow::Result<(bool, String)> {
         let (status, text) = self.send(keys, call).await?;
-        answer(status, &text).map_err(|said| {
+        let said = format!("{status} {}", code(&text));
+        answer(status, &text).map(|allowed| (allowed, said)).map_err(|said| {
             Fault::failed("ask the local cloud", format!("{} {} {}", call.service, call.method, call.path))
                 .why(said)
                 .into()

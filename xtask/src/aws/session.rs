@@ -37,6 +37,13 @@ pub(crate) struct LocalWorld {
     pub(crate) root_secret: String,
 }
 
+impl LocalWorld {
+    /// The keys of an account's root: its id is the access key's id.
+    pub(crate) fn root(&self, account: &str) -> Keys {
+        Keys { id: account.to_owned(), secret: self.root_secret.clone(), token: None }
+    }
+}
+
 /// How accounts are reached.
 #[derive(Clone, Default)]
 pub(crate) struct OpenOptions {
@@ -199,7 +206,7 @@ fn provider(keys: &Keys) -> SharedCredentialsProvider {
 /// The local cloud: an access key id of twelve digits is that account's root.
 fn local(config: &Config, name: &str, id: &str, world: &LocalWorld) -> anyhow::Result<Account> {
     let bundle = std::fs::read(&world.bundle).with_context(|| format!("read {}", world.bundle.display()))?;
-    let keys = Keys { id: id.to_owned(), secret: world.root_secret.clone(), token: None };
+    let keys = world.root(id);
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))

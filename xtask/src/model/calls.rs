@@ -240,18 +240,14 @@ fn dynamodb(name: &str, table: &str) -> Option<Call> {
 }
 
 fn lambda(name: &str, tail: &str) -> Option<Call> {
-    let (function, qualifier) = match tail.strip_prefix("function:")?.split_once(':') {
-        Some((function, qualifier)) => (function, Some(qualifier)),
-        None => (tail.strip_prefix("function:")?, None),
-    };
+    // "You can append a version number or alias to any of the formats" of a function's name.
+    let function = tail.strip_prefix("function:")?;
     let base = format!("/2015-03-31/functions/{function}");
-    let qualified =
-        |path: String| qualifier.map_or_else(|| path.clone(), |own| format!("{path}?Qualifier={own}"));
-    let (method, path, body) = match (name, qualifier) {
-        ("InvokeFunction", _) => ("POST", qualified(format!("{base}/invocations")), "{}"),
-        ("DeleteFunction", _) => ("DELETE", qualified(base), ""),
-        ("UpdateFunctionCode", None) => ("PUT", format!("{base}/code"), "{}"),
-        ("AddPermission", None) => ("POST", format!("{base}/policy"), "{}"),
+    let (method, path, body) = match (name, function.contains(':')) {
+        ("InvokeFunction", _) => ("POST", format!("{base}/invocations"), "{}"),
+        ("DeleteFunction", _) => ("DELETE", base, ""),
+        ("UpdateFunctionCode", false) => ("PUT", format!("{base}/code"), "{}"),
+        ("AddPermission", false) => ("POST", format!("{base}/policy"), "{}"),
         _ => return None,
     };
     let headers = vec![("content-type", "application/json".to_owned())];
@@ -293,6 +289,16 @@ pub(crate) fn inline_policy(role: &str, policy: &Value) -> Call {
     query("iam", "2010-05-08", "PutRolePolicy", &fields)
 }
 
+/// The call that makes a bucket.
+pub(crate) fn new_bucket(name: &str, region: &str) -> Call {
+    // "us-east-1" is the one region that CreateBucket does not want to be told.
+    let place = format!(
+        "<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+    );
+    let body = if region == "us-east-1" { String::new() } else { place };
+    Call { service: "s3", method: "PUT", path: format!("/{name}"), headers: Vec::new(), body }
+}
+
 fn query(service: &'static str, version: &str, action: &str, fields: &[(&str, &str)]) -> Call {
     let mut body = Serializer::new(String::new());
     body.append_pair("Action", action).append_pair("Version", version);
@@ -305,6 +311,18 @@ fn target(service: &'static str, target: String, version: &str, body: &Value) ->
     let headers =
         vec![("content-type", format!("application/x-amz-json-{version}")), ("x-amz-target", target)];
     Call { service, method: "POST", path: "/".to_owned(), headers, body: body.to_string() }
+}
+
+/// The word that a service says what is wrong with, for instance `NoSuchKey`: nothing of the answer that could be secret.
+pub(crate) fn code(body: &str) -> &str {
+    let between = |start: &str, end: char| {
+        let rest = body.split_once(start)?.1;
+        rest.split_once(end).map(|(word, _)| word.rsplit('#').next().unwrap_or(word))
+    };
+    between("<Code>", '<')
+        .or_else(|| between("\"__type\": \"", '"'))
+        .or_else(|| between("\"__type\":\"", '"'))
+        .unwrap_or_default()
 }
 
 /// What a service's answer says of the caller's rights.
@@ -367,7 +385,7 @@ mod tests {
             (
                 "lambda:InvokeFunction",
                 "arn:aws:lambda:r:1:function:f:live",
-                "POST /2015-03-31/functions/f/invocations?Qualifier=live {}",
+                "POST /2015-03-31/functions/f:live/invocations {}",
             ),
             (
                 "logs:CreateLogStream",
@@ -416,6 +434,15 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_is_made_where_its_region_says() {
+        assert!(new_bucket("b", "eu-central-1").body.contains(">eu-central-1<"));
+        assert_eq!(
+            (new_bucket("b", "us-east-1").path.as_str(), new_bucket("b", "us-east-1").body.as_str()),
+            ("/b", "")
+        );
+    }
+
+    #[test]
     fn answers_are_told_apart() {
         assert_eq!(answer(403, "<Code>AccessDenied</Code>"), Ok(false));
         assert_eq!(answer(400, r#"{"__type":"AccessDeniedException"}"#), Ok(false));
@@ -423,6 +450,12 @@ mod tests {
         assert_eq!(answer(404, "<Code>NoSuchKey</Code>"), Ok(true));
         assert!(answer(403, "<Code>SignatureDoesNotMatch</Code>").is_err());
         assert!(answer(500, "Traceback").is_err());
+        assert_eq!(code("<Error><Code>NoSuchKey</Code></Error>"), "NoSuchKey");
+        assert_eq!(
+            code(r#"{"__type": "com.amazon#AccessDeniedException", "x": 1}"#),
+            "AccessDeniedException"
+        );
+        assert_eq!(code(r#"{"SecretAccessKey": "s"}"#), "");
         assert!(takes_away("s3:DeleteBucket") && !takes_away("s3:GetObject"));
     }
 }

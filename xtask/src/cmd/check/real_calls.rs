@@ -1,8 +1,10 @@
 //! The third opinion on the access matrix: real calls of the deployed roles on a local cloud, which evaluates policies by
-//! itself. The stacks are set up by roles that hold `prove --bootstrap-policies` and nothing else. The application is not
-//! deployed there, so its roles make no calls; the result counts them.
+//! itself. The stacks are set up by roles that hold `prove --bootstrap-policies` and nothing else; the application is
+//! deployed with empty packages (`app.rs`), so that its roles are there and nothing is compiled.
 
-use std::collections::{BTreeMap, HashMap};
+mod app;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,12 +18,12 @@ use crate::aws::{Accounts, LocalWorld, OpenOptions, assume_role};
 use crate::cmd::bootstrap;
 use crate::local::paths::Paths;
 use crate::local::resident::{self, Keep};
-use crate::model::calls::{Call, inline_policy, new_role, takes_away};
+use crate::model::calls::{Call, inline_policy, new_bucket, new_role, takes_away};
 use crate::model::config::Config;
 use crate::model::fault::{Fault, from_error};
 use crate::model::gates::Judged;
 use crate::model::keys::Keys;
-use crate::model::prove::real::{Ask, Real, Thing, compare};
+use crate::model::prove::real::{Answer, Ask, Real, Thing, compare};
 use crate::model::prove::{self, Problem};
 
 /// Where the cloud of this check keeps its things: one that a developer keeps up is left alone.
@@ -29,6 +31,9 @@ const CLOUD: &str = "target/causeway/check-calls";
 
 /// How long a minute of AWS takes there.
 const MINUTE: Duration = Duration::from_millis(200);
+
+/// An account that is not ours: whose buckets the ones of others are.
+const STRANGER: &str = "999999999999";
 
 /// The role with the generated rights.
 const PERSON: &str = "bootstrap-person";
@@ -81,17 +86,23 @@ async fn check(
     world: LocalWorld,
 ) -> anyhow::Result<Judged> {
     let raw = Raw::new(&world, &config.region)?;
-    let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
+    let options = OpenOptions { world: Some(world.clone()), ..OpenOptions::default() };
     let accounts = Accounts::open(config, &options).await?;
-    bootstrap_with_rights(context, config, &accounts, &raw, &paper.rights).await?;
+    bootstrap_with_rights(context, config, &accounts, &raw, &world, &paper.rights).await?;
+    app::deploy(context, config, &accounts).await?;
     let real = real_names(config, &accounts, &paper.things).await?;
+    for bucket in foreign(&paper.asks, &paper.things) {
+        // A bucket that is nowhere is said to be so before anybody's rights are looked at.
+        succeed(&raw, &world.root(STRANGER), &new_bucket(&bucket, &config.region)).await?;
+    }
     let asked = paper.asks.len();
+    let roles = paper.asks.iter().map(|ask| &ask.role).collect::<BTreeSet<_>>().len();
     let (answers, absent) = answers(config, &accounts, &raw, &real, &paper.asks).await?;
-    let compared =
-        compare(&answers).map_err(|error| Fault::failed("compare with the local cloud", "").why(error))?;
+    let compared = compare(&answers, &absent)
+        .map_err(|error| Fault::failed("compare with the local cloud", "").why(error))?;
     let data = json!({
         "asked": asked, "made": answers.len(), "agreed": compared.agreed,
-        "expected_differences": compared.expected, "roles_not_there": absent,
+        "expected_differences": compared.expected, "roles": roles, "roles_not_there": absent,
     });
     anyhow::ensure!(!answers.is_empty(), "no call of the matrix could be made");
     Ok(Judged { data, complaints: compared.complaints })
@@ -103,13 +114,14 @@ async fn bootstrap_with_rights(
     config: &Config,
     accounts: &Accounts,
     raw: &Raw,
+    world: &LocalWorld,
     rights: &BTreeMap<String, Value>,
 ) -> anyhow::Result<()> {
     let quiet = context.answering_yes();
     let mut people = accounts.clone();
     for (name, policy) in rights {
         let account = accounts.get(name)?;
-        let root = Keys { id: account.id.clone(), secret: "local".to_owned(), token: None };
+        let root = world.root(&account.id);
         let arn = format!("arn:{}:iam::{}:role/{PERSON}", prove::partition(&config.region), account.id);
         succeed(raw, &root, &new_role(PERSON, &account.id, prove::partition(&config.region))).await?;
         succeed(raw, &root, &inline_policy(PERSON, &without(policy, "cloudformation:CreateChangeSet")?))
@@ -129,8 +141,7 @@ async fn bootstrap_with_rights(
         }
     }
     for (name, policy) in rights {
-        let root = Keys { id: accounts.get(name)?.id.clone(), secret: "local".to_owned(), token: None };
-        succeed(raw, &root, &inline_policy(PERSON, policy)).await?;
+        succeed(raw, &world.root(&accounts.get(name)?.id), &inline_policy(PERSON, policy)).await?;
     }
     let outcome = bootstrap::deploy(&quiet, config, &people, &bootstrap::Args::act()).await;
     let outcome = outcome.map_err(|error| {
@@ -173,6 +184,15 @@ async fn succeed(raw: &Raw, keys: &Keys, call: &Call) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The buckets that are asked for and that no stack has.
+fn foreign(asks: &[Ask], things: &[Thing]) -> BTreeSet<String> {
+    let buckets = asks.iter().filter_map(|ask| {
+        let name = ask.resource.split_once(":s3:::")?.1;
+        name.split('/').next().filter(|name| *name != "*").map(ToOwned::to_owned)
+    });
+    buckets.filter(|name| things.iter().all(|thing| thing.reference != *name)).collect()
+}
+
 /// What the made-up names are called in the cloud.
 async fn real_names(config: &Config, accounts: &Accounts, things: &[Thing]) -> anyhow::Result<Real> {
     let mut stacks: BTreeMap<(&str, &str), BTreeMap<String, String>> = BTreeMap::new();
@@ -195,25 +215,50 @@ async fn real_names(config: &Config, accounts: &Accounts, things: &[Thing]) -> a
     Ok(Real::of(pairs))
 }
 
-/// Makes the calls: what takes something away comes last. Also the roles that are not there.
+/// A session of every role that is asked about; `None` where nobody can become it.
+async fn sessions<'a>(
+    config: &Config,
+    accounts: &Accounts,
+    real: &Real,
+    asks: &'a [Ask],
+) -> anyhow::Result<BTreeMap<&'a str, Option<Keys>>> {
+    let mut all: BTreeMap<&str, Option<Keys>> = BTreeMap::new();
+    for ask in asks {
+        if !all.contains_key(ask.role.as_str()) {
+            let account = accounts.get(account_of(config, &ask.role)?)?;
+            all.insert(&ask.role, assume_role(account, &real.text(&ask.role), "asked").await.ok());
+        }
+    }
+    // A role that trusts one other role alone is not for its account's root: that other role becomes it then.
+    let trusted = asks.iter().filter(|ask| ask.allowed && ask.action == "sts:AssumeRole");
+    for ask in trusted {
+        let Some((role, None)) = all.get_key_value(ask.resource.as_str()) else { continue };
+        let (role, Some(Some(keys))) = (*role, all.get(ask.role.as_str())) else { continue };
+        let name = account_of(config, &ask.role)?;
+        let account = accounts.get(name)?;
+        let asking = account.with_keys(name, &account.id, keys);
+        all.insert(role, assume_role(&asking, &real.text(role), "asked").await.ok());
+    }
+    Ok(all)
+}
+
+/// The name of the account that a role is in.
+fn account_of<'a>(config: &'a Config, role: &str) -> anyhow::Result<&'a str> {
+    let id = role.split(':').nth(4).unwrap_or_default();
+    config.account_named_by_id(id).context("a role of an account that is not ours")
+}
+
+/// Makes the calls: what takes something away comes last. Also who is not there.
 async fn answers(
     config: &Config,
     accounts: &Accounts,
     raw: &Raw,
     real: &Real,
     asks: &[Ask],
-) -> anyhow::Result<(Vec<(Ask, bool)>, usize)> {
-    let mut sessions: BTreeMap<&str, Option<Keys>> = BTreeMap::new();
-    for ask in asks {
-        if sessions.contains_key(ask.role.as_str()) {
-            continue;
-        }
-        let id = ask.role.split(':').nth(4).unwrap_or_default();
-        let name = config.account_named_by_id(id).context("a role of an account that is not ours")?;
-        let keys = assume_role(accounts.get(name)?, &real.text(&ask.role), "asked").await.ok();
-        sessions.insert(&ask.role, keys);
-    }
-    let absent = sessions.values().filter(|keys| keys.is_none()).count();
+) -> anyhow::Result<(Vec<Answer>, BTreeSet<String>)> {
+    let sessions = sessions(config, accounts, real, asks).await?;
+    let lost = asks.iter().filter(|ask| sessions.get(ask.role.as_str()).is_some_and(Option::is_none));
+    let absent = lost.map(|ask| ask.who.clone()).collect();
     let mut all = Vec::new();
     for last in [false, true] {
         let mut open: BTreeMap<&str, Vec<(Ask, Call)>> = BTreeMap::new();
@@ -232,32 +277,29 @@ async fn answers(
             all.extend(ended??);
         }
     }
-    all.sort_by(|a, b| {
-        (&a.0.row, &a.0.role, &a.0.action, &a.0.resource).cmp(&(
-            &b.0.row,
-            &b.0.role,
-            &b.0.action,
-            &b.0.resource,
-        ))
-    });
+    let order = |one: &Answer| {
+        let ask = &one.ask;
+        (ask.row.clone(), ask.role.clone(), ask.action.clone(), ask.resource.clone())
+    };
+    all.sort_by_cached_key(order);
     Ok((all, absent))
 }
 
-async fn one_role(raw: &Raw, keys: &Keys, calls: Vec<(Ask, Call)>) -> anyhow::Result<Vec<(Ask, bool)>> {
-    let mut known: HashMap<String, bool> = HashMap::new();
+async fn one_role(raw: &Raw, keys: &Keys, calls: Vec<(Ask, Call)>) -> anyhow::Result<Vec<Answer>> {
+    let mut known: HashMap<String, (bool, String)> = HashMap::new();
     let mut all = Vec::new();
     for (ask, call) in calls {
         // Several rows ask the same.
         let name = format!("{call:?}");
-        let allowed = match known.get(&name) {
-            Some(allowed) => *allowed,
+        let (allowed, said) = match known.get(&name) {
+            Some(answer) => answer.clone(),
             None => raw
                 .may(keys, &call)
                 .await
                 .with_context(|| format!("row {}: {} asks {}", ask.row, ask.who, ask.action))?,
         };
-        known.insert(name, allowed);
-        all.push((ask, allowed));
+        known.insert(name, (allowed, said.clone()));
+        all.push(Answer { ask, allowed, said });
     }
     Ok(all)
 }
@@ -265,6 +307,24 @@ async fn one_role(raw: &Raw, keys: &Keys, calls: Vec<(Ask, Call)>) -> anyhow::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn buckets_of_others_are_those_that_no_stack_has() {
+        let ask = |resource: &str| Ask {
+            row: "X1".into(),
+            who: "r".into(),
+            role: "arn:aws:iam::1:role/r".into(),
+            action: "s3:GetObject".into(),
+            resource: resource.into(),
+            keys: BTreeMap::new(),
+            allowed: false,
+        };
+        let asks =
+            [ask("arn:aws:s3:::ours/k"), ask("arn:aws:s3:::theirs/k"), ask("*"), ask("arn:aws:s3:::*")];
+        let ours =
+            Thing { account: "build".into(), stack: "s".into(), id: "B".into(), reference: "ours".into() };
+        assert_eq!(foreign(&asks, &[ours]), BTreeSet::from(["theirs".to_owned()]));
+    }
 
     #[test]
     fn a_right_is_taken_out_of_a_policy() {

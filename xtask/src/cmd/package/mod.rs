@@ -8,6 +8,7 @@ mod upload;
 mod write;
 
 pub(crate) use twice::{one, prove};
+pub(crate) use write::parameters;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

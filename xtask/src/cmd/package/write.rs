@@ -65,7 +65,7 @@ pub(super) fn of(record: &PackageRecord) -> anyhow::Result<(String, Vec<u8>)> {
 ///
 /// # Errors
 /// One names a package that was not made.
-pub(super) fn parameters(
+pub(crate) fn parameters(
     config: &Config,
     app: &Stack,
     account: &str,

@@ -33,6 +33,17 @@ pub(crate) struct Ask {
     pub(crate) allowed: bool,
 }
 
+/// What the local cloud said to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The request.
+    pub(crate) ask: Ask,
+    /// Whether it was allowed.
+    pub(crate) allowed: bool,
+    /// The status and the code of the error, if there was one.
+    pub(crate) said: String,
+}
+
 /// A resource of a stack, as `Ref` gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Thing {
@@ -137,17 +148,28 @@ impl Real {
 struct Known {
     #[serde(default)]
     differences: Vec<Difference>,
+    #[serde(default)]
+    unreached: Vec<Unreached>,
 }
 
-/// Where the local cloud may answer otherwise.
+/// A role that nobody can become, so that its requests are not made.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unreached {
+    /// The role, as rows call it.
+    who: String,
+    /// Why.
+    why: String,
+}
+
+/// Where the local cloud may answer otherwise. Each of its rows and each of its actions must still differ.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Difference {
-    /// The actions, or a service with `:*`.
-    actions: Vec<String>,
-    /// Rows by id; any where there are none.
-    #[serde(default)]
+    /// Rows by id.
     rows: Vec<String>,
+    /// The actions.
+    actions: Vec<String>,
     /// What the resource's ARN has; anything where there is none.
     #[serde(default)]
     on: Option<String>,
@@ -158,13 +180,12 @@ struct Difference {
 }
 
 impl Difference {
-    fn is_about(&self, ask: &Ask, action: &str, answer: &str) -> bool {
-        let covers = action == ask.action
-            || action.strip_suffix('*').is_some_and(|service| ask.action.starts_with(service));
-        covers
-            && self.answer == answer
-            && (self.rows.is_empty() || self.rows.contains(&ask.row))
-            && self.on.as_ref().is_none_or(|on| ask.resource.contains(on))
+    /// The places of the row and of the action in its lists, where it is about this answer.
+    fn about(&self, ask: &Ask, answer: &str) -> Option<[usize; 2]> {
+        let row = self.rows.iter().position(|row| *row == ask.row)?;
+        let action = self.actions.iter().position(|action| *action == ask.action)?;
+        let fits = self.answer == answer && self.on.as_ref().is_none_or(|on| ask.resource.contains(on));
+        fits.then_some([row, action])
     }
 }
 
@@ -179,34 +200,36 @@ pub(crate) struct Compared {
     pub(crate) complaints: Vec<String>,
 }
 
-/// Holds the local cloud's answers (allowed or not) to ours.
+/// Holds the local cloud's answers to ours, and the roles that nobody could become there to the ones that are listed.
 ///
 /// # Errors
 /// The list of differences does not parse.
-pub(crate) fn compare(answers: &[(Ask, bool)]) -> Result<Compared, String> {
-    compare_with(DATA, answers)
+pub(crate) fn compare(answers: &[Answer], unreached: &BTreeSet<String>) -> Result<Compared, String> {
+    compare_with(DATA, answers, unreached)
 }
 
-fn compare_with(data: &str, answers: &[(Ask, bool)]) -> Result<Compared, String> {
+fn compare_with(data: &str, answers: &[Answer], unreached: &BTreeSet<String>) -> Result<Compared, String> {
     let known: Known = toml::from_str(data).map_err(|error| format!("{FILE}: {error}"))?;
     let word = |allowed: bool| if allowed { "allow" } else { "deny" };
     let mut out = Compared::default();
+    // The rows and the actions of each entry that still differ.
     let mut used: BTreeSet<(usize, &str)> = BTreeSet::new();
-    for (ask, allowed) in answers {
+    for Answer { ask, allowed, said } in answers {
         if ask.allowed == *allowed {
             out.agreed += 1;
             continue;
         }
-        let all = known.differences.iter().enumerate();
-        let mut fitting =
-            all.flat_map(|(index, one)| one.actions.iter().map(move |action| (index, one, action)));
-        match fitting.find(|(_, one, action)| one.is_about(ask, action, word(*allowed))) {
-            Some((index, _, action)) => {
-                used.insert((index, action));
+        let mut all = known.differences.iter().enumerate();
+        let found =
+            all.find_map(|(index, one)| one.about(ask, word(*allowed)).map(|places| (index, one, places)));
+        match found {
+            Some((index, one, [row, action])) => {
+                let names = [one.rows.get(row), one.actions.get(action)];
+                used.extend(names.into_iter().flatten().map(|name| (index, name.as_str())));
                 out.expected += 1;
             }
             None => out.complaints.push(format!(
-                "row {}: {} {} on {} {:?}: we say {}, the local cloud says {}",
+                "row {}: {} {} on {} {:?}: we say {}, the local cloud says {} ({said})",
                 ask.row,
                 ask.who,
                 ask.action,
@@ -218,12 +241,21 @@ fn compare_with(data: &str, answers: &[(Ask, bool)]) -> Result<Compared, String>
         }
     }
     for (index, one) in known.differences.iter().enumerate() {
-        for action in one.actions.iter().filter(|action| !used.contains(&(index, action.as_str()))) {
+        let names = one.rows.iter().chain(&one.actions);
+        for name in names.filter(|name| !used.contains(&(index, name.as_str()))) {
             out.complaints.push(format!(
-                "{FILE}: the difference in {action} ({}) is gone: take it off the list",
+                "{FILE}: the difference in {name} ({}) is gone: take it off the list",
                 one.why
             ));
         }
+    }
+    for who in unreached.iter().filter(|who| known.unreached.iter().all(|one| one.who != **who)) {
+        out.complaints
+            .push(format!("nobody can become {who} on the local cloud, so its rows were not asked"));
+    }
+    for one in known.unreached.iter().filter(|one| !unreached.contains(&one.who)) {
+        out.complaints
+            .push(format!("{FILE}: {} can be reached ({}): take it off the list", one.who, one.why));
     }
     Ok(out)
 }
@@ -245,20 +277,50 @@ mod tests {
         }
     }
 
-    const KNOWN: &str = "[[differences]]\nactions = [\"s3:*\"]\non = \"s3:::b\"\nanswer = \"allow\"\nwhy = \"it looks elsewhere\"\n";
+    fn against(data: &str, answers: &[Answer]) -> Compared {
+        compare_with(data, answers, &BTreeSet::new()).unwrap()
+    }
+
+    const KNOWN: &str = "[[differences]]\nrows = [\"D1\"]\nactions = [\"s3:GetObject\"]\non = \"s3:::b\"\nanswer = \"allow\"\nwhy = \"it looks elsewhere\"\n";
+
+    fn said(ask: Ask, allowed: bool) -> [Answer; 1] {
+        [Answer { ask, allowed, said: "404 NoSuchKey".into() }]
+    }
 
     #[test]
     fn an_answer_that_nobody_expected_and_a_difference_that_is_gone_are_complaints() {
-        let same = compare_with("", &[(ask("s3:GetObject", true), true)]).unwrap();
+        let same = against("", &said(ask("s3:GetObject", true), true));
         assert_eq!((same.agreed, same.expected, same.complaints.len()), (1, 0, 0));
-        let other = compare_with("", &[(ask("s3:GetObject", false), true)]).unwrap();
-        assert!(other.complaints[0].contains("we say deny, the local cloud says allow"), "{other:?}");
-        let known = compare_with(KNOWN, &[(ask("s3:GetObject", false), true)]).unwrap();
+        let other = against("", &said(ask("s3:GetObject", false), true));
+        let complaint = &other.complaints[0];
+        assert!(complaint.contains("we say deny, the local cloud says allow (404 NoSuchKey)"), "{complaint}");
+        let known = against(KNOWN, &said(ask("s3:GetObject", false), true));
         assert_eq!((known.expected, known.complaints.len()), (1, 0));
-        let gone = compare_with(KNOWN, &[(ask("s3:GetObject", false), false)]).unwrap();
-        assert!(gone.complaints[0].contains("is gone"), "{gone:?}");
-        let reverse = compare_with(KNOWN, &[(ask("s3:GetObject", true), false)]).unwrap();
-        assert_eq!(reverse.complaints.len(), 2, "an agreed allow is no agreed deny: {reverse:?}");
+        let gone = against(KNOWN, &said(ask("s3:GetObject", false), false));
+        assert!(gone.complaints.iter().all(|complaint| complaint.contains("is gone")), "{gone:?}");
+        assert_eq!(gone.complaints.len(), 2, "its row and its action: {gone:?}");
+        let reverse = against(KNOWN, &said(ask("s3:GetObject", true), false));
+        assert_eq!(reverse.complaints.len(), 3, "an agreed allow is no agreed deny: {reverse:?}");
+    }
+
+    #[test]
+    fn every_row_and_every_action_of_a_difference_must_still_differ() {
+        let two = KNOWN.replace("\"D1\"", "\"D1\", \"D2\"");
+        let half = against(&two, &said(ask("s3:GetObject", false), true));
+        assert_eq!(half.complaints.len(), 1);
+        assert!(half.complaints[0].contains("difference in D2"), "{half:?}");
+        let two = KNOWN.replace("\"s3:GetObject\"", "\"s3:GetObject\", \"s3:PutObject\"");
+        let half = against(&two, &said(ask("s3:GetObject", false), true));
+        assert!(half.complaints[0].contains("difference in s3:PutObject"), "{half:?}");
+    }
+
+    #[test]
+    fn a_role_that_nobody_can_become_is_listed_with_its_reason() {
+        let who = BTreeSet::from(["Role (prod)".to_owned()]);
+        let data = "[[unreached]]\nwho = \"Role (prod)\"\nwhy = \"nobody is trusted\"\n";
+        assert!(compare_with("", &[], &who).unwrap().complaints[0].contains("nobody can become Role (prod)"));
+        assert_eq!(compare_with(data, &[], &who).unwrap().complaints.len(), 0);
+        assert!(against(data, &[]).complaints[0].contains("take it off the list"));
     }
 
     #[test]
