@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::style::Paint;
-use crate::model::prove::{Checked, Report};
+use crate::model::prove::{Checked, Report, sentences};
 
 /// The report as text. With `all` every request has its line, else every row.
 pub(super) fn render(report: &Report, all: bool, paint: Paint) -> String {
@@ -31,12 +31,16 @@ pub(super) fn render(report: &Report, all: bool, paint: Paint) -> String {
     }
     rows(report, all, paint, &mut text);
     if let Some(shifts) = &report.shifts {
-        for shift in shifts {
-            let mark = if shift.widened { paint.warn("+") } else { paint.dim("-") };
-            let _ = writeln!(text, "  {mark} {}", shift.sentence());
+        for (widened, sentence) in sentences(shifts) {
+            let mark = if widened { paint.warn("+") } else { paint.dim("-") };
+            let _ = writeln!(text, "  {mark} {sentence}");
         }
         let widened = shifts.iter().filter(|shift| shift.widened).count();
-        let _ = writeln!(text, "  diff         {widened} rights came, {} went", shifts.len() - widened);
+        let _ = writeln!(
+            text,
+            "  diff         {widened} rights came, {} went (one for each who has it)",
+            shifts.len() - widened
+        );
     }
     summary(report, paint, &mut text);
     text.trim_end().to_owned()

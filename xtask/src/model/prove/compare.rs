@@ -34,16 +34,24 @@ pub(crate) struct Shift {
 }
 
 impl Shift {
-    fn shown_resources(&self) -> String {
-        match self.on.as_slice() {
-            [first, rest @ ..] if rest.len() > 1 => format!("{first} and {} more", rest.len()),
-            few => few.join(" and "),
-        }
+    /// The shift as a sentence.
+    #[cfg(test)]
+    pub(crate) fn sentence(&self) -> String {
+        self.sentence_about(&[&self.who], &self.on)
     }
 
-    /// The shift as a sentence.
-    pub(crate) fn sentence(&self) -> String {
+    fn sentence_about(&self, who: &[&str], on: &[String]) -> String {
         let verb = if self.widened { "may now" } else { "may no longer" };
+        let who = match who {
+            [first, second, third, rest @ ..] if rest.len() > 1 => {
+                format!("{first}, {second}, {third} and {} more", rest.len())
+            }
+            few => few.join(", "),
+        };
+        let on = match on {
+            [first, rest @ ..] if rest.len() > 1 => format!("{first} and {} more", rest.len()),
+            few => few.join(" and "),
+        };
         let mut by_service: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for action in &self.actions {
             let (service, name) = action.split_once(':').unwrap_or(("", action));
@@ -61,14 +69,34 @@ impl Shift {
         } else {
             format!(", in the setting `{}`", self.setting)
         };
-        format!(
-            "{} {verb} {} on {}{with}{setting} — {}",
-            self.who,
-            shown.collect::<Vec<_>>().join("; "),
-            self.shown_resources(),
-            self.by
-        )
+        let shown = shown.collect::<Vec<_>>().join("; ");
+        format!("{who} {verb} {shown} on {on}{with}{setting} — {}", self.by)
     }
+}
+
+/// The shifts as a person reads them, and whether each widens: one sentence for all whom the same statement lets do the
+/// same. A statement of the organization is about everybody, and would be told once for each of them otherwise.
+pub(crate) fn sentences(shifts: &[Shift]) -> Vec<(bool, String)> {
+    let mut all: Vec<(&Shift, Vec<&str>, BTreeSet<&String>)> = Vec::new();
+    for shift in shifts {
+        let same = |one: &&mut (&Shift, Vec<&str>, BTreeSet<&String>)| {
+            let other = one.0;
+            (other.widened, &other.actions, &other.with, &other.setting, &other.by)
+                == (shift.widened, &shift.actions, &shift.with, &shift.setting, &shift.by)
+        };
+        match all.iter_mut().find(same) {
+            Some((_, who, on)) => {
+                who.push(&shift.who);
+                on.extend(&shift.on);
+            }
+            None => all.push((shift, vec![&shift.who], shift.on.iter().collect())),
+        }
+    }
+    let told = all.into_iter().map(|(shift, who, on)| {
+        let on: Vec<String> = on.into_iter().cloned().collect();
+        (shift.widened, shift.sentence_about(&who, &on))
+    });
+    told.collect()
 }
 
 type Keys = BTreeMap<String, Vec<String>>;

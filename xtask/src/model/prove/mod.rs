@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+pub(crate) use compare::sentences;
 pub(crate) use identity::IdentityPolicy;
 pub(crate) use rows::Checked;
 pub(crate) use world::partition;
@@ -134,7 +135,6 @@ pub(crate) fn with<T>(
     let (asked, mut problems) = rows::requests(&worlds);
     problems.extend(worlds.problems());
     if !ground.broken.is_empty() {
-        // Everything else would only say that what is in that template is not there.
         problems.clone_from(&ground.broken);
     }
     problems.sort();
@@ -145,6 +145,13 @@ pub(crate) fn with<T>(
 impl Proof<'_, '_> {
     /// Asks every row and every call of a handler.
     pub(crate) fn report(&self) -> Report {
+        let (rows, targets) = (
+            self.worlds.ground.matrix.rows.len(),
+            self.worlds.ground.config.targets().map(ToOwned::to_owned).collect(),
+        );
+        if self.is_broken() {
+            return Report { rows, targets, problems: self.problems.clone(), ..Report::default() };
+        }
         let (checked, complaints) = rows::check(self.worlds, &self.asked);
         let usual = self.worlds.get(ask::USUAL, "");
         let mut sufficiency = usual.map(|world| needs::check(self.worlds.ground, world)).unwrap_or_default();
@@ -153,14 +160,7 @@ impl Proof<'_, '_> {
         problems.append(&mut sufficiency.problems);
         problems.sort();
         problems.dedup();
-        Report {
-            checked,
-            rows: self.worlds.ground.matrix.rows.len(),
-            targets: self.worlds.ground.config.targets().map(ToOwned::to_owned).collect(),
-            sufficiency,
-            problems,
-            ..Report::default()
-        }
+        Report { checked, rows, targets, sufficiency, problems, ..Report::default() }
     }
 
     /// The ids and types of what is made of a stack's template, under whatever condition.
@@ -172,8 +172,16 @@ impl Proof<'_, '_> {
         all.map(|resource| (resource.id.clone(), resource.kind.clone())).collect()
     }
 
+    /// Whether a whole template is missing: every other complaint would only say that what is in it is not there.
+    fn is_broken(&self) -> bool {
+        !self.worlds.ground.broken.is_empty()
+    }
+
     /// Weakens every statement and looks whether a row notices.
     pub(crate) fn mutate(&self) -> mutate::Mutation {
+        if self.is_broken() {
+            return mutate::Mutation::default();
+        }
         mutate::run(self.worlds, &self.asked)
     }
 

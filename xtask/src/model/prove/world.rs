@@ -13,7 +13,7 @@ use super::{Files, Problem};
 use crate::model::config::{Config, DeployedBy, Instance, Parameter};
 use crate::model::iam::{Effect, Guard, Kind, Limit, Place, Setting, Statement};
 use crate::model::plan;
-use crate::model::template::{Node, Pseudo};
+use crate::model::template::{Node, NodeValue, Pseudo};
 
 /// CloudFormation's limit for a template in a request ("CloudFormation quotas").
 const MAX_TEMPLATE: usize = 51_200;
@@ -365,19 +365,16 @@ impl Builder<'_> {
                 ));
                 continue;
             };
-            // JSON is YAML, so the file has lines like a template.
-            let root = match crate::model::template::parse(text) {
-                Ok(root) => root,
-                Err(error) => {
-                    world.problems.push(Problem::new(&file, error.line, error.message));
+            let (root, all) = match scp(text) {
+                Ok(read) => read,
+                Err((line, message)) => {
+                    world.problems.push(Problem::new(&file, line, message));
                     continue;
                 }
             };
             check_size(&root.to_json(), Limit::SCP, &file, 1, &mut world.problems);
             let mut statements = Vec::new();
-            for (number, node) in
-                root.get("Statement").map(Node::items).unwrap_or_default().iter().enumerate()
-            {
+            for (number, node) in all.iter().enumerate() {
                 let sid = node
                     .get("Sid")
                     .and_then(Node::as_str)
@@ -441,4 +438,22 @@ impl Builder<'_> {
         }
         world.deployed = deployed;
     }
+}
+
+/// A service control policy and its statements; else the line and the complaint.
+fn scp(text: &str) -> Result<(Node, Vec<Node>), (usize, String)> {
+    // AWS takes JSON alone. JSON is YAML, so once it is that the file has lines like a template.
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        return Err((error.line(), format!("it is no JSON: {error}")));
+    }
+    let root = crate::model::template::parse(text).map_err(|error| (error.line, error.message))?;
+    let all = match root.get("Statement") {
+        Some(one) if matches!(one.value, NodeValue::Map(_)) => vec![one.clone()],
+        Some(list) => list.items().to_vec(),
+        None => Vec::new(),
+    };
+    if all.is_empty() {
+        return Err((root.line, "the policy has no `Statement`".to_owned()));
+    }
+    Ok((root, all))
 }

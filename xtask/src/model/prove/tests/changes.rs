@@ -74,6 +74,32 @@ fn a_statement_gone_from_the_organization_is_told_with_its_setting() {
 }
 
 #[test]
+fn what_the_organization_changes_for_everybody_is_told_once() {
+    let mut fewer = files();
+    let mut policy: Value = serde_json::from_str(&fewer["scp-names.json"]).unwrap();
+    policy["Statement"].as_array_mut().unwrap().retain(|one| one["Sid"] != "OnlyBootstrapMakesTheseRoles");
+    fewer.insert("scp-names.json".to_owned(), policy.to_string());
+    let all = shifts(&files(), &fewer);
+    let people: std::collections::BTreeSet<&str> = all.iter().map(|one| one.who.as_str()).collect();
+    assert!(people.len() > 10, "{people:?}");
+    let told = compare::sentences(&all);
+    assert!(told.len() <= 3, "{told:#?}");
+    let (widened, first) = &told[0];
+    assert!(*widened && first.starts_with("build-admin (build), "), "{first}");
+    assert!(
+        first.contains(" more may now iam: ") && first.contains("OnlyBootstrapMakesTheseRoles"),
+        "{first}"
+    );
+    // Two who may do different things have a sentence each.
+    let [mut one, mut other] = [all[0].clone(), all[0].clone()];
+    one.who = "a".to_owned();
+    other.who = "b".to_owned();
+    assert_eq!(compare::sentences(&[one.clone(), other.clone()]).len(), 1);
+    other.actions = vec!["iam:GetRole".to_owned()];
+    assert_eq!(compare::sentences(&[one, other]).len(), 2);
+}
+
+#[test]
 fn what_cannot_be_read_in_the_other_version_is_known() {
     let broken = edited("pipeline.yaml", "Resource: !Ref ConnectionArn", "Resource: !Ref ConectionArn");
     let unread = with(&broken, &config_of(&broken), |proof| proof.unread()).unwrap();

@@ -87,6 +87,41 @@ fn an_allow_in_a_service_control_policy_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_service_control_policy_that_is_no_json_or_says_nothing_is_refused_with_its_line() {
+    let table = [
+        (edited("scp-names.json", "\"Statement\"", "Statement"), 3, "it is no JSON"),
+        (edited("scp-names.json", "\"Statement\"", "\"Statements\""), 1, "has no `Statement`"),
+    ];
+    for (files, line, word) in table {
+        let all = complaints(&report(&files));
+        let start = format!("cfn/scp-names.json:{line}: ");
+        assert!(all.iter().any(|one| one.starts_with(&start) && one.contains(word)), "{word}: {all:?}");
+    }
+    // One statement need not stand in a list.
+    let files = files();
+    let policy: Value = serde_json::from_str(&files["scp-names.json"]).unwrap();
+    let one = serde_json::json!({"Version": "2012-10-17", "Statement": policy["Statement"][0]});
+    let mut files = files.clone();
+    files.insert("scp-names.json".to_owned(), one.to_string());
+    with(&files, &config_of(&files), |proof| {
+        assert_eq!(proof.worlds.get("scp", "").unwrap().scps[0].len(), 1);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_template_that_does_not_parse_is_the_only_complaint() {
+    let files = edited("build-base.yaml", "Resources:\n", "Resources: [\n");
+    let (report, mutation) =
+        with(&files, &config_of(&files), |proof| (proof.report(), proof.mutate())).unwrap();
+    let all = complaints(&report);
+    let line = line_of(&files, "build-base.yaml", "    Type: AWS::KMS::Key");
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].starts_with(&format!("cfn/build-base.yaml:{line}: ")) && all[0].len() > 40, "{all:?}");
+    assert!(report.checked.is_empty() && mutation.mutants.is_empty() && !report.holds());
+}
+
+#[test]
 fn what_stacks_toml_gets_wrong_has_its_line_there() {
     let files = edited("stacks.toml", "build-base.BucketName", "build-base.BucketNam");
     let line = line_of(&files, "stacks.toml", "BucketName = { output = \"build-base.BucketNam\" }");
