@@ -4,7 +4,7 @@
 //! deny access" and "Cross-account policy evaluation logic"; "Permissions boundaries for IAM entities" for what an
 //! implicit deny of a boundary cuts off; AWS KMS developer guide, "Key policies in AWS KMS" for keys.
 
-use super::principal::{Caller, Who};
+use super::principal::{Caller, Principal, Who};
 use super::request::Request;
 use super::statement::{Effect, Lack, Matched, Place, Statement};
 
@@ -102,7 +102,13 @@ pub(crate) fn decide(
         .chain(bearing.boundary)
         .chain(bearing.session);
     for statement in layers.flatten().filter(|statement| statement.raw.effect == Effect::Deny) {
-        if matcher(statement, request)?.applies() {
+        let matched = matcher(statement, request)?;
+        // "NotPrincipal … with a Deny effect will always deny any IAM principal that has a permissions boundary policy
+        // attached, regardless of the values specified" ("Permissions boundaries for IAM entities").
+        let spared = bearing.boundary.is_some()
+            && matched.lack == Some(Lack::Principal)
+            && statement.raw.principal.as_ref().is_some_and(Principal::is_negated);
+        if matched.applies() || (spared && statement.lacks_otherwise(request)?.is_none()) {
             let by = vec![statement.place.clone()];
             return Ok(Verdict { decision: Decision::ExplicitDeny, by, lacking: None, near: None });
         }
@@ -111,7 +117,7 @@ pub(crate) fn decide(
     let (granted, grant) = grant(request, resource, matcher, &mut near)?;
     if service {
         // A service acting for itself has no policies of its own, and service control policies do not apply to it.
-        return Ok(if granted >= Who::Any {
+        return Ok(if granted >= Who::Named {
             Verdict::allow(grant)
         } else {
             near.deny("the resource's policy")
@@ -127,8 +133,9 @@ pub(crate) fn decide(
         }));
     }
     // "Resource-based policies that grant permissions to an IAM role session ARN grant directly": no implicit deny in a
-    // boundary or session policy matters. For a role's ARN it does; for a user's ARN it does not.
-    if same_account && granted == Who::Session {
+    // boundary or session policy matters, nor for what is granted with "a wildcard(*) in the Principal element". For a
+    // role's ARN it does; for a user's ARN it does not.
+    if same_account && granted >= Who::Any {
         return Ok(Verdict::allow(grant));
     }
     let user = matches!(request.caller, Caller::User { .. });
@@ -136,7 +143,7 @@ pub(crate) fn decide(
         return Ok(Verdict::allow(grant));
     }
     let mut by = grant;
-    let direct = same_account && granted >= Who::Any;
+    let direct = same_account && granted >= Who::Named;
     if !direct {
         // What kept the resource's policy from granting it says nothing about the caller's.
         near = Near::default();

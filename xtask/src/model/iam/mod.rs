@@ -12,6 +12,9 @@ mod principal;
 mod request;
 mod statement;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use catalogue::{Catalogue, closest};
 pub(crate) use decide::{Bearing, Decision, Guard, ResourcePolicy, Verdict, decide};
 pub(crate) use limits::{Limit, size};

@@ -71,17 +71,18 @@ enum One {
     Other,
 }
 
-/// How a policy's principal element means the caller. A later variant is the stronger grant.
+/// How a policy's principal element means the caller. A later variant is the stronger grant: by name a role is held to its
+/// boundary, as anybody and as a session it is not ("AWS JSON policy elements: Principal", "IAM role principals").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Who {
     /// Not at all.
     No,
     /// As somebody of an account: the account's own policies decide.
     Account,
-    /// As anybody.
-    Any,
     /// By name: a role, a user or a service.
     Named,
+    /// As anybody.
+    Any,
     /// As this very session.
     Session,
 }
@@ -151,6 +152,11 @@ impl Principal {
         })
     }
 
+    /// Whether it is `NotPrincipal`.
+    pub(crate) fn is_negated(&self) -> bool {
+        self.negated
+    }
+
     /// How the element means the caller.
     pub(crate) fn means(&self, caller: &Caller) -> Who {
         let each = || self.all.iter().map(|one| means(one, caller));
@@ -158,7 +164,7 @@ impl Principal {
             return each().max().unwrap_or(Who::No);
         }
         // "NotPrincipal": whoever is spared must be listed together with the account, else the account's entry is missing.
-        let named = each().any(|who| who >= Who::Any);
+        let named = each().any(|who| who >= Who::Named);
         let account = caller.account().is_none() || each().any(|who| who == Who::Account);
         if named && account { Who::No } else { Who::Any }
     }

@@ -208,15 +208,23 @@ impl Statement {
         if who == Who::No {
             return lack(Lack::Principal);
         }
+        Ok(Matched { who, lack: self.lacks_otherwise(request)? })
+    }
+
+    /// What keeps it from applying, whatever it says of actions and of who is meant.
+    ///
+    /// # Errors
+    /// Something in it cannot be evaluated.
+    pub(super) fn lacks_otherwise(&self, request: &Request) -> Result<Option<Lack>, String> {
         if !self.covers(request)? {
-            return lack(Lack::Resource);
+            return Ok(Some(Lack::Resource));
         }
-        for condition in &raw.conditions {
-            if !condition.holds(&request.keys, raw.variables)? {
-                return lack(Lack::Condition(format!("{} {}", condition.operator, condition.key)));
+        for condition in &self.raw.conditions {
+            if !condition.holds(&request.keys, self.raw.variables)? {
+                return Ok(Some(Lack::Condition(format!("{} {}", condition.operator, condition.key))));
             }
         }
-        Ok(Matched { who, lack: None })
+        Ok(None)
     }
 
     fn covers(&self, request: &Request) -> Result<bool, String> {
