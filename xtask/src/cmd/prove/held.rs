@@ -1,5 +1,5 @@
 //! Holds the data of `prove` to those who know: AWS's resource schemas, and SAM's own translator. Both come with the Python
-//! environment that `check` and `setup` install; without it the tests say that they are skipped.
+//! environment that `check` installs; without it the tests say that they are skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;

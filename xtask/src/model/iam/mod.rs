@@ -16,6 +16,7 @@ mod statement;
 mod tests;
 
 pub(crate) use catalogue::{Catalogue, closest};
+pub(crate) use condition::Condition;
 pub(crate) use decide::{Bearing, Decision, Guard, ResourcePolicy, Verdict, decide};
 pub(crate) use limits::{Limit, size};
 pub(crate) use principal::{Caller, Principal};

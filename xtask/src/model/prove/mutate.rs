@@ -1,8 +1,9 @@
 //! How strong the matrix is: every statement is weakened in every way, and some row must notice.
 //!
-//! A mutant is one statement of a template changed in one way, in every stack that holds it: dropped, a condition
-//! stripped, one of a condition's several values dropped, its actions, resources or principal widened to `*`. What the other statements say about a request is
-//! computed once and kept, so a mutant costs one statement a row and not a world.
+//! A mutant is one statement of a template changed in one way, in every stack that holds it: dropped, a condition stripped
+//! or made to hold for any value, one of a condition's several values dropped, its actions, resources or principal widened
+//! to `*`. What the other statements say about a request is computed once and kept, so a mutant costs one statement a row
+//! and not a world.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use super::matrix;
 use super::needs::sample;
 use super::policies::MADE;
 use super::world::World;
-use crate::model::iam::{Catalogue, Matched, Patterns, Place, Principal, Raw, Statement};
+use crate::model::iam::{Catalogue, Condition, Matched, Patterns, Place, Principal, Raw, Statement};
 
 /// One way to weaken a statement.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +24,8 @@ enum Change {
     Condition(usize),
     /// One value of a condition that has several.
     Value(usize, usize),
+    /// A condition holds for whatever value there is.
+    AnyValue(usize),
     Action,
     Resource,
     Principal,
@@ -155,6 +158,9 @@ fn changes(origin: &Origin<'_>) -> Vec<Change> {
     let mut all = vec![Change::Drop];
     for (index, condition) in raw.conditions.iter().enumerate() {
         all.push(Change::Condition(index));
+        if says_a_value(condition) {
+            all.push(Change::AnyValue(index));
+        }
         // Dropping the only value is stripping the condition, or a condition that never holds.
         if condition.values.len() > 1 {
             all.extend((0..condition.values.len()).map(|value| Change::Value(index, value)));
@@ -170,6 +176,12 @@ fn changes(origin: &Origin<'_>) -> Vec<Change> {
         all.push(Change::Principal);
     }
     all
+}
+
+/// Whether a condition asks for a value of a key that must be there. The others either hold for more values than they
+/// name, or for a key that is absent, too.
+fn says_a_value(condition: &Condition) -> bool {
+    ["StringEquals", "StringLike", "ArnEquals", "ArnLike"].contains(&condition.operator.as_str())
 }
 
 /// Whether `*` would add no action: every action that can be asked on its resources is there already.
@@ -232,6 +244,13 @@ fn weaken(statement: &Statement, change: &Change) -> Option<Statement> {
                 *condition = condition.without(*value);
             }
         }
+        Change::AnyValue(index) => {
+            if let Some(condition) = raw.conditions.get_mut(*index)
+                && let Ok(any) = Condition::parse("Null", &condition.key, vec!["false".to_owned()])
+            {
+                *condition = any;
+            }
+        }
         Change::Action => raw.actions = star(),
         Change::Resource => raw.resources = Some(star()),
         Change::Principal => raw.principal = Some(Principal::any()),
@@ -250,6 +269,9 @@ fn name(origin: &Origin<'_>, change: &Change) -> String {
         Change::Value(index, value) => conditions.get(*index).map_or_else(String::new, |condition| {
             // By its number: the text holds account ids and regions.
             format!("drop value {} of {} {}", value + 1, condition.operator, condition.key)
+        }),
+        Change::AnyValue(index) => conditions.get(*index).map_or_else(String::new, |condition| {
+            format!("any value of {} {}", condition.operator, condition.key)
         }),
         Change::Action => "action *".to_owned(),
         Change::Resource => "resource *".to_owned(),
