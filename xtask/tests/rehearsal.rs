@@ -244,6 +244,7 @@ fn a_version_that_misbehaves_in_prod_is_taken_back() {
 fn a_package_that_is_broken_on_purpose_is_refused_outside_a_rehearsal() {
     // What the variable asks for is heard beside the local cloud alone.
     let mut project = Project::clone_of_repository();
+    project.lend_builds();
     project.set("CAUSEWAY_BREAK_PROD", "errors");
     let ended = project.run(&["package", "--no-upload", "--target", "host", "--profile", "rehearse"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);

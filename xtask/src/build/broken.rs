@@ -6,7 +6,7 @@ use crate::model::net::is_loopback;
 /// Names how the build is broken.
 pub(crate) const VARIABLE: &str = "CAUSEWAY_BREAK_PROD";
 /// The feature that is turned on for it.
-pub(super) const FEATURE: &str = "api/break-prod";
+pub(crate) const FEATURE: &str = "api/break-prod";
 /// Stands in every binary that is broken on purpose: `MARK` of the workload's `broken.rs`.
 const MARK: &[u8] = b"causeway-broken-on-purpose";
 

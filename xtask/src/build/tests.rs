@@ -1,11 +1,15 @@
-//! Runs unit tests program by program, so that each result is known; with coverage where LLVM's tools are there.
+//! Runs unit tests as programs of their own, so that each result is known; with coverage where LLVM's tools are there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use cargo_metadata::Message;
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::clock::Stopwatch;
 use crate::model::fault::Fault;
@@ -19,7 +23,11 @@ pub(crate) struct Llvm {
     cov: PathBuf,
 }
 
+/// How many test programs run at once.
+const AT_ONCE: usize = 4;
+
 /// A test program.
+#[derive(Debug, Clone)]
 struct Built {
     suite: String,
     executable: PathBuf,
@@ -80,10 +88,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Ran> {
     let scratch = tempfile::tempdir().context("make a folder for the profiles")?;
     let built = build(root, packages, profile, llvm.is_some()).await?;
-    let mut suites = Vec::new();
-    for test in &built {
-        suites.push(one(test, scratch.path()).await?);
-    }
+    let suites = all(&built, scratch.path()).await?;
     let lcov = match llvm {
         Some(llvm) => Some(export(root, llvm, &built, scratch.path()).await),
         None => None,
@@ -138,17 +143,39 @@ async fn build(
     Ok(built)
 }
 
-async fn one(test: &Built, scratch: &Path) -> anyhow::Result<Suite> {
+/// Runs the programs, some at once: most of their time they wait. The results are in the programs' order; what a program
+/// printed is shown when it has ended.
+async fn all(built: &[Built], scratch: &Path) -> anyhow::Result<Vec<Suite>> {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for (number, test) in built.iter().cloned().enumerate() {
+        let (places, scratch) = (Arc::clone(&places), scratch.to_path_buf());
+        running.spawn(async move {
+            let _place = places.acquire_owned().await.context("wait for other tests")?;
+            one(&test, &scratch).await.map(|(suite, printed)| (number, suite, printed))
+        });
+    }
+    let mut suites = BTreeMap::new();
+    let mut stderr = tokio::io::stderr();
+    while let Some(ended) = running.join_next().await {
+        let (number, suite, printed) = ended.context("run the unit tests")??;
+        let _ = stderr.write_all(format!("\n{}", suite.name).as_bytes()).await;
+        let _ = stderr.write_all(&printed).await;
+        suites.insert(number, suite);
+    }
+    Ok(suites.into_values().collect())
+}
+
+async fn one(test: &Built, scratch: &Path) -> anyhow::Result<(Suite, Vec<u8>)> {
     let watch = Stopwatch::start();
     let mut command = program(&test.executable, std::iter::empty::<&str>(), &test.dir);
     command.env("CARGO_MANIFEST_DIR", &test.dir).env("LLVM_PROFILE_FILE", scratch.join("%p-%m.profraw"));
     let output = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output().await;
     let output = output.with_context(|| format!("start {}", test.executable.display()))?;
-    let mut stderr = tokio::io::stderr();
-    let _ = stderr.write_all(format!("\n{}", test.suite).as_bytes()).await;
-    let _ = stderr.write_all(&output.stdout).await;
     let millis = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Suite::parse(&test.suite, &String::from_utf8_lossy(&output.stdout), millis, output.status.success()))
+    let said = String::from_utf8_lossy(&output.stdout);
+    let suite = Suite::parse(&test.suite, &said, millis, output.status.success());
+    Ok((suite, output.stdout))
 }
 
 async fn export(root: &Path, llvm: &Llvm, built: &[Built], scratch: &Path) -> anyhow::Result<String> {

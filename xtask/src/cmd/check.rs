@@ -5,6 +5,7 @@ mod gates;
 mod opinions;
 mod packaged;
 mod real_calls;
+mod rehearsals;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,12 +15,12 @@ use serde_json::{Map, Value, json};
 use tokio::process::Command;
 
 use super::{Context, Outcome};
+use crate::build::broken;
 use crate::clock::Stopwatch;
 use crate::files;
 use crate::local::paths::Paths;
 use crate::local::process::{self, Ending};
 use crate::local::resident::{self, Keep};
-use crate::model::contract::missing;
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step, tenths};
 use crate::model::verdict::Verdict;
@@ -78,38 +79,30 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     for name in process::reap(&records).await {
         out.note(format!("ended what an earlier check had left behind: {name}"));
     }
+    // Fetched beside the compiler, which uses no network.
+    let fetched = tokio::spawn(fetch(checks.context.clone()));
     let root = checks.context.root.clone();
     let cargo = |words: &[&str]| program("cargo", words, &root);
     checks.command("fmt", cargo(&["fmt", "--all", "--check"])).await;
-    checks
-        .command(
-            "clippy",
-            cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
-        )
-        .await;
-    checks.gates().await;
+    // Each crate of the registry is compiled once for all parts, where that can be: which ones are selected decides on their
+    // features. So the whole workspace is looked at both times, and the tool is tested as `cargo xtask` builds it.
+    let all = ["clippy", "--workspace", "--all-targets", "--locked"];
+    let denied = ["--", "--deny", "warnings"];
+    checks.command("clippy", cargo(&[&all[..], &denied].concat())).await;
     // What misbehaves on purpose is in no package, and in no other build either.
-    let broken = ["--package", "api", "--features", "break-prod", "--locked"];
-    let lint = [&["clippy"], &broken[..], &["--all-targets", "--", "--deny", "warnings"]].concat();
-    checks.command("clippy-break-prod", cargo(&lint)).await;
-    checks.command("tests-break-prod", cargo(&[&["test"], &broken[..], &["--lib"]].concat())).await;
+    let broken = ["--features", broken::FEATURE];
+    checks.command("clippy-break-prod", cargo(&[&all[..], &broken, &denied].concat())).await;
+    let _ = fetched.await;
+    checks.gates().await;
+    checks.command("tests-break-prod", cargo(&[FUNCTIONS, &broken, &["--lib"]].concat())).await;
     checks.arm64().await;
     // Tests that take minutes each are left to --full.
     let longer: &[&str] = if args.full { &["--", "--include-ignored"] } else { &[] };
-    let words = [&["test", "--workspace", "--locked", "--no-fail-fast"], longer].concat();
-    checks.tests(cargo(&words)).await;
-    let ends = |code, verdict| Ends { code, verdict, cause: &[] };
-    checks.rehearsal("rehearse", &["--approve", "auto"], ends(0, "released")).await;
-    checks.rehearsal("rehearse-reject", &["--approve", "reject"], ends(1, "rejected")).await;
+    let functions = [FUNCTIONS, &["--no-fail-fast"], longer].concat();
+    let tool = [&["test", "--package", "xtask", "--locked", "--no-fail-fast"], longer].concat();
+    checks.tests([("tests-functions", cargo(&functions)), ("tests", cargo(&tool))]).await;
+    checks.rehearsals(args.full).await;
     if args.full {
-        checks.rehearsal("rehearse-fail-test", &["--fail-test"], ends(1, "failed")).await;
-        let words = ["--no-baseline", "--approve", "auto"];
-        checks.rehearsal("rehearse-no-baseline", &words, ends(0, "released")).await;
-        for (how, cause) in BROKEN {
-            let (name, word) = (format!("rehearse-break-prod-{how}"), format!("--break-prod={how}"));
-            let ends = Ends { cause, ..ends(5, "rolled-back") };
-            checks.rehearsal(&name, &[&word, "--approve", "auto"], ends).await;
-        }
         checks.contract().await;
         checks.opinions().await;
         let packaged = packaged::tests(&checks.context);
@@ -117,6 +110,16 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         checks.packages().await;
     }
     checks.outcome()
+}
+
+/// Tests of what is released, as a rehearsal builds them: what they compile is there when the first one is made.
+const FUNCTIONS: &[&str] =
+    &["test", "--profile", "rehearse", "--package", "api", "--package", "hooks", "--locked"];
+
+/// Fetches what later parts need. What cannot be had is said by the part that needs it.
+async fn fetch(context: Context) {
+    let _ = gates::install(&context).await;
+    let _ = super::package::fetch(&context).await;
 }
 
 /// Runs a program whose output goes to our stderr, and ends whatever it started where nobody waits for it any more: a
@@ -128,32 +131,6 @@ async fn show_group(mut command: Command, records: &Path) -> anyhow::Result<bool
     let status = group.child().wait().await.with_context(|| format!("wait for {name}"))?;
     group.end().await;
     Ok(status.success())
-}
-
-/// Ways to misbehave in prod, and what the error must name as the cause: the alarm, or the hook and its check. The
-/// ways `errors` and `crash` are in the tests.
-const BROKEN: [(&str, &[&str]); 3] = [
-    ("slow", &["checkin: alarm ", "-checkin-slow is in ALARM"]),
-    ("hook", &["checkin: the PreTraffic hook failed", "-checkin-pre reported Failed: health: "]),
-    (
-        "wrong-version",
-        &[
-            "checkin: the PreTraffic hook failed",
-            "-checkin-pre reported Failed: ",
-            "version: expected version ",
-        ],
-    ),
-];
-
-/// How a rehearsal must end.
-#[derive(Clone, Copy)]
-struct Ends {
-    /// The exit code.
-    code: i32,
-    /// The verdict.
-    verdict: &'static str,
-    /// What the error says of the cause, all of it.
-    cause: &'static [&'static str],
 }
 
 struct Checks {
@@ -271,34 +248,27 @@ impl Checks {
         self.context.root.join("target/causeway/check-steps")
     }
 
-    /// The tests, with a local cloud beside them: the store is tested against its DynamoDB.
-    async fn tests(&mut self, mut command: Command) {
+    /// Tests, with a local cloud beside them: the store is tested against its DynamoDB.
+    async fn tests(&mut self, commands: [(&str, Command); 2]) {
         let context = self.context.clone();
-        let paths = Paths::of(&context.root).with_local(&context.root.join("target/causeway/check"));
+        let paths = Paths::of(&context.root).with_local(&context.root.join(rehearsals::CLOUD));
         let say = |text: &str| context.out.note(text);
         let cloud = match context.config() {
             Ok(config) => resident::up(&config, &paths, &context.root, MINUTE, Keep::No, &say).await,
             Err(error) => Err(error),
         };
-        match cloud {
-            Ok(cloud) => {
-                command.env("CAUSEWAY_TEST_DYNAMODB", cloud.state().endpoint());
-                command.env("CAUSEWAY_TEST_DYNAMODB_SECRET", &cloud.state().root_secret);
-                command.env("SSL_CERT_FILE", paths.bundle());
-                command.env("CAUSEWAY_VENV_DIR", paths.venv());
-                self.part("tests", Ok(command)).await;
-                cloud.release().await;
-            }
-            Err(error) => self.part("tests", Err(error)).await,
+        let cloud = match cloud {
+            Ok(cloud) => cloud,
+            Err(error) => return self.part("tests", Err(error)).await,
+        };
+        for (name, mut command) in commands {
+            command.env("CAUSEWAY_TEST_DYNAMODB", cloud.state().endpoint());
+            command.env("CAUSEWAY_TEST_DYNAMODB_SECRET", &cloud.state().root_secret);
+            command.env("SSL_CERT_FILE", paths.bundle());
+            command.env("CAUSEWAY_VENV_DIR", paths.venv());
+            self.part(name, Ok(command)).await;
         }
-    }
-
-    /// A whole rehearsal in a process of its own, held to its exit code, its verdict, its cause and the contract's lines.
-    async fn rehearsal(&mut self, name: &str, options: &[&str], ends: Ends) {
-        let watch = Stopwatch::start();
-        self.step(name, Status::Started, None, None);
-        let result = self.rehearse(options, ends).await.map_err(|error| from_error(&error).to_string());
-        self.end(name, watch, result);
+        cloud.release().await;
     }
 
     /// One package for arm64, run once where this machine can.
@@ -318,45 +288,6 @@ impl Checks {
         self.step(name, Status::Started, None, None);
         let result = super::package::prove(&self.context).await;
         self.end(name, watch, result.map_err(|error| from_error(&error).to_string()));
-    }
-
-    async fn rehearse(&self, options: &[&str], ends: Ends) -> anyhow::Result<()> {
-        // Through cargo: the tests may have built our own program anew.
-        let words =
-            ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse", "--output", "json"];
-        let mut command = program("cargo", words, &self.context.root);
-        command.args(options).stderr(std::process::Stdio::inherit());
-        // A cloud of its own: one that a developer keeps up is left alone.
-        command.env("CAUSEWAY_LOCAL_DIR", "target/causeway/check");
-        let output = command.output().await.context("start the rehearsal")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let lines: Vec<Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap_or(Value::Null)).collect();
-        let last = lines.last().unwrap_or(&Value::Null);
-        let found = (output.status.code(), last.get("verdict").and_then(Value::as_str));
-        let Ends { code, verdict, cause } = ends;
-        let why = last.pointer("/error/why").and_then(Value::as_str).unwrap_or_default();
-        if found != (Some(code), Some(verdict)) {
-            let error = last.get("error").map(ToString::to_string).unwrap_or_default();
-            return Err(Fault::failed("rehearse", options.join(" "))
-                .why(format!(
-                    "expected {verdict} with exit code {code}, it ended {:?} with {:?}: {error}",
-                    found.1, found.0
-                ))
-                .into());
-        }
-        if let Some(part) = cause.iter().find(|part| !why.contains(**part)) {
-            return Err(Fault::failed("rehearse", options.join(" "))
-                .why(format!("it ended as it should, but its cause does not say {part:?}: {why}"))
-                .into());
-        }
-        let missing = missing(&lines, verdict);
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(Fault::failed("hold the contract's lines", format!("rehearse {}", options.join(" ")))
-            .why(missing.join("; "))
-            .into())
     }
 
     fn end(&mut self, name: &str, watch: Stopwatch, result: Result<(), String>) {

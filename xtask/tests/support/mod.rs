@@ -78,6 +78,22 @@ impl Project {
         Self { dir, environment }
     }
 
+    /// Lends its own target directory the crates of the registry that rehearsals have built, as far as they have: whether
+    /// they fit is for cargo to say.
+    pub(crate) fn lend_builds(&self) {
+        let from = workspace().join("target/causeway/rehearsal/target/rehearse");
+        let to = self.path().join("target/rehearse");
+        std::fs::create_dir_all(to.join("deps")).unwrap();
+        // A fingerprint is there when its crate is, so they come first. What cargo writes anew in place is copied.
+        let parts = [from.join(".fingerprint"), from.join("build")];
+        let _ = Command::new("cp").arg("-a").args(parts).arg(&to).output();
+        for entry in std::fs::read_dir(from.join("deps")).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("lib") {
+                let _ = std::fs::hard_link(entry.path(), to.join("deps").join(entry.file_name()));
+            }
+        }
+    }
+
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()

@@ -46,16 +46,20 @@ async fn check(context: &Context, paths: &Paths) -> anyhow::Result<Report> {
     // Rejected before prod: dev has the release, and nothing else is wanted.
     let words = ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse"];
     let mut rehearsal = program("cargo", words, &context.root);
-    rehearsal.args(["--approve", "reject", "--keep", "--output", "json"]).env("CAUSEWAY_LOCAL_DIR", CLOUD);
+    rehearsal.args(["--no-baseline", "--approve", "reject", "--keep", "--output", "json"]);
+    rehearsal.env("CAUSEWAY_LOCAL_DIR", CLOUD);
     // It is kept, but not beyond this check.
     rehearsal.env(serve::WHILE, std::process::id().to_string());
     let status = rehearsal.stdout(Stdio::null()).status().await.context("start the rehearsal")?;
     let url = State::read(paths).and_then(|state| state.urls.get("dev").cloned());
     let (Some(1), Some(url)) = (status.code(), url) else {
-        return Err(Fault::failed("release to the local cloud", "rehearse --approve reject --keep")
-            .why(format!("it ended with {status}, and should have left an API in dev"))
-            .next("run it by itself")
-            .into());
+        return Err(Fault::failed(
+            "release to the local cloud",
+            "rehearse --no-baseline --approve reject --keep",
+        )
+        .why(format!("it ended with {status}, and should have left an API in dev"))
+        .next("run it by itself")
+        .into());
     };
     let dir = paths.local().join("schemathesis");
     std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;

@@ -55,15 +55,22 @@ struct Tools {
     policies: Vec<(String, IdentityPolicy)>,
 }
 
+/// Installs the programs of the gates, where they are missing.
+///
+/// # Errors
+/// One cannot be had.
+pub(super) async fn install(context: &Context) -> anyhow::Result<(Venv, Venv)> {
+    let paths = Paths::of(&context.root);
+    let say = |text: &str| context.out.note(text);
+    Ok((install::venv(&paths, Set::Check, &say).await?, install::venv(&paths, Set::Gates, &say).await?))
+}
+
 /// Installs the programs and begins every gate; each is handed out when it ends.
 ///
 /// # Errors
 /// A program cannot be had, or the templates cannot be read.
 pub(super) async fn begin(context: &Context) -> anyhow::Result<JoinSet<Gate>> {
-    let paths = Paths::of(&context.root);
-    let say = |text: &str| context.out.note(text);
-    let checks = install::venv(&paths, Set::Check, &say).await?;
-    let gates = install::venv(&paths, Set::Gates, &say).await?;
+    let (checks, gates) = install(context).await?;
     let files = crate::cmd::prove::read(&context.root.join("cfn"))?;
     let work = context.root.join("target/causeway/gates");
     let _ = std::fs::remove_dir_all(&work);

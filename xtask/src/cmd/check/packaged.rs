@@ -28,11 +28,8 @@ pub(super) fn tests(context: &Context) -> anyhow::Result<Command> {
     for name in HOOKS {
         unpack(&zips.join(format!("{name}.zip")), &dir.join(name))?;
     }
-    let mut command = program(
-        "cargo",
-        ["test", "--locked", "--package", "hooks", "--test", "runtime", "--examples"],
-        &context.root,
-    );
+    let mut command = program("cargo", super::FUNCTIONS, &context.root);
+    command.args(["--test", "runtime", "--examples"]);
     command.env("CAUSEWAY_TEST_HOOKS", dir);
     Ok(command)
 }

@@ -7,7 +7,7 @@ mod twice;
 mod upload;
 mod write;
 
-pub(crate) use twice::{one, prove};
+pub(crate) use twice::{fetch, one, prove};
 pub(crate) use write::parameters;
 
 use std::collections::{BTreeMap, BTreeSet};

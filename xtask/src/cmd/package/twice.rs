@@ -81,14 +81,33 @@ pub(crate) async fn one(context: &Context) -> anyhow::Result<bool> {
     run(context, &dir, &["pre-traffic"]).await
 }
 
+/// Fetches what [`one`] needs and this machine lacks: compiler, linker, and what runs the package.
+///
+/// # Errors
+/// Something cannot be had.
+pub(crate) async fn fetch(context: &Context) -> anyhow::Result<()> {
+    let tools = tempfile::tempdir().context("make a folder for the linker")?;
+    super::find_way(context, way::RELEASE, tools.path()).await?;
+    if !RUNS_ITSELF && debian::is_here(&context.root).await {
+        emulator(context).await?;
+    }
+    Ok(())
+}
+
+/// Whether this machine runs what is released.
+const RUNS_ITSELF: bool = cfg!(all(target_os = "linux", target_arch = "aarch64"));
+
+async fn emulator(context: &Context) -> anyhow::Result<PathBuf> {
+    let say = |text: &str| context.out.note(text);
+    debian::unpacked(&context.root.join("target/causeway/debian"), Part::Emulator, &say).await
+}
+
 /// Runs packages of a checkout, each once: on arm64 as they are, on Debian under its emulator. Elsewhere none, which is said.
 async fn run(context: &Context, dir: &Path, names: &[&str]) -> anyhow::Result<bool> {
-    let emulator = if cfg!(all(target_os = "linux", target_arch = "aarch64")) {
+    let emulator = if RUNS_ITSELF {
         None
     } else if debian::is_here(&context.root).await {
-        let say = |text: &str| context.out.note(text);
-        let home = context.root.join("target/causeway/debian");
-        Some(debian::unpacked(&home, Part::Emulator, &say).await?)
+        Some(emulator(context).await?)
     } else {
         context.out.note("neither arm64 nor a Debian machine: the packages are not run");
         return Ok(false);

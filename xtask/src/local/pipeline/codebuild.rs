@@ -60,6 +60,7 @@ impl Run {
             show(&format!("ended what an earlier run had left behind: {name}"));
         }
         checkout::sync(&dir, &zip)?;
+        self.take_over(&place.join("target"), &dir);
 
         let spec_path = text("/Source/BuildSpec").unwrap_or_else(|| "buildspec.yml".to_owned());
         let spec_text = std::fs::read_to_string(dir.join(&spec_path)).map_err(|error| {

@@ -11,6 +11,7 @@ mod definition;
 mod deploy;
 mod follow;
 mod notices;
+mod seed;
 mod source;
 
 use std::collections::BTreeMap;
