@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::way::Way;
 use crate::clock::Stopwatch;
 use crate::model::fault::Fault;
 use crate::model::test_report::Suite;
@@ -78,6 +79,9 @@ pub(crate) async fn llvm(root: &Path) -> Result<Llvm, String> {
 
 /// Builds and runs the unit tests of packages. Every program is run, also after a failure.
 ///
+/// `way`: the way by which a package of the same profile is built, and the folder for its programs. Built by another, each would
+/// undo what the other compiled: a crate with C code is built anew for other flags, and whatever uses it as well.
+///
 /// # Errors
 /// Something does not compile, or a program cannot be started.
 pub(crate) async fn run(
@@ -85,9 +89,10 @@ pub(crate) async fn run(
     packages: &[&str],
     profile: Option<&str>,
     llvm: Option<&Llvm>,
+    way: Option<(&Way, &Path)>,
 ) -> anyhow::Result<Ran> {
     let scratch = tempfile::tempdir().context("make a folder for the profiles")?;
-    let built = build(root, packages, profile, llvm.is_some()).await?;
+    let built = build(root, packages, profile, llvm.is_some(), way).await?;
     let suites = all(&built, scratch.path()).await?;
     let lcov = match llvm {
         Some(llvm) => Some(export(root, llvm, &built, scratch.path()).await),
@@ -101,6 +106,7 @@ async fn build(
     packages: &[&str],
     profile: Option<&str>,
     instrument: bool,
+    way: Option<(&Way, &Path)>,
 ) -> anyhow::Result<Vec<Built>> {
     let mut arguments = vec!["test", "--locked", "--no-run", "--message-format", "json-render-diagnostics"];
     for package in packages {
@@ -110,6 +116,9 @@ async fn build(
         arguments.extend(["--profile", profile]);
     }
     let mut command = program("cargo", arguments, root);
+    if let Some((way, tools)) = way {
+        way.lead(&mut command, root, tools).await?;
+    }
     if instrument {
         // Apart from other builds: these flags would compile everything anew each time.
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
+use super::package::find_way;
 use super::{Baseline, Context, Outcome};
 use crate::build::tests;
 use crate::model::coverage::{cobertura, rate, read_lcov};
@@ -61,7 +62,14 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         }
     }
     context.out.spin("unit tests");
-    let ran = match tests::run(&context.root, &PACKAGES, profile.as_deref(), llvm.as_ref()).await {
+    // A package of that profile comes next, and shares what is compiled here.
+    let tools = context.root.join("target/causeway/tools");
+    let way = match (&profile, &llvm) {
+        (Some(_), None) => Some(find_way(&context, "host", &tools).await?),
+        _ => None,
+    };
+    let way = way.as_ref().map(|way| (way, tools.as_path()));
+    let ran = match tests::run(&context.root, &PACKAGES, profile.as_deref(), llvm.as_ref(), way).await {
         Ok(ran) => ran,
         Err(error) => {
             if let Some(dir) = &args.report {
