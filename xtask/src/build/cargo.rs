@@ -105,7 +105,7 @@ pub(crate) async fn build(
             return Err(fault.into());
         }
         return Err(Fault::failed("build the functions", format!("for {}", setting.target))
-            .why("cargo ended with an error; its lines are above")
+            .why(format!("cargo ended with an error ({status}); its lines are above"))
             .next("mend what it names, and run it again; nothing was uploaded")
             .into());
     }

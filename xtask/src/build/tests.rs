@@ -128,7 +128,7 @@ async fn build(
         command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output().await.context("start cargo")?;
     if !output.status.success() {
         return Err(Fault::failed("build the unit tests", packages.join(", "))
-            .why("cargo ended with an error; its lines are above")
+            .why(format!("cargo ended with {}; its lines are above", output.status))
             .next("mend what it names, and run it again")
             .into());
     }

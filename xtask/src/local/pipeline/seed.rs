@@ -22,8 +22,8 @@ const FINGERPRINTS: &str = ".fingerprint";
 const SCRIPTS: &str = "build";
 const OUTPUTS: &str = "deps";
 
-/// What of the outputs others are built with: libraries, what is known of them, and macros.
-const LIBRARIES: [&str; 4] = [".rlib", ".rmeta", ".so", ".dylib"];
+/// What of the outputs others are built with: libraries of every kind, what is known of them, and macros.
+const LIBRARIES: [&str; 5] = [".rlib", ".rmeta", ".so", ".dylib", ".a"];
 
 impl Run {
     /// Lends a rehearsal that builds for the first time what was built beside our own program. Without it, it only takes longer.
