@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use anyhow::Context as _;
 use tokio::process::Command;
@@ -50,6 +50,15 @@ pub(crate) async fn read_bytes(mut command: Command) -> anyhow::Result<Vec<u8>> 
     Ok(output.stdout)
 }
 
+/// Runs a program whose stdout is kept while its stderr goes to ours. Tokio's own `output` keeps both, whatever was set.
+///
+/// # Errors
+/// The program cannot be started.
+pub(crate) async fn hear(mut command: Command) -> std::io::Result<Output> {
+    command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command.spawn()?.wait_with_output().await
+}
+
 /// Runs a program whose output goes to our stderr, so that stdout stays ours. True where it ended well.
 ///
 /// # Errors
@@ -79,6 +88,14 @@ pub(crate) fn describe(command: &Command) -> String {
 mod tests {
     use super::*;
     use crate::model::fault::{Kind, from_error};
+
+    #[tokio::test]
+    async fn what_goes_to_stderr_is_not_kept() {
+        let heard =
+            hear(program("sh", ["-c", "echo yes; echo shown >&2; exit 3"], Path::new("."))).await.unwrap();
+        assert_eq!((heard.stdout, heard.stderr), (b"yes\n".to_vec(), Vec::new()));
+        assert_eq!(heard.status.code(), Some(3));
+    }
 
     #[tokio::test]
     async fn what_is_missing_and_what_fails_is_named() {

@@ -141,6 +141,7 @@ fn junit_is_written_for_tests_that_fail_and_for_what_does_not_compile() {
     project.edit("api/src/lib.rs", "pub fn one", "pub fn one two");
     let ended = run(&project);
     assert_eq!((ended.code, ended.result()["verdict"].as_str()), (1, Some("failed")));
+    assert!(ended.stderr.contains("found `two`"), "the compiler's lines are shown: {}", ended.stderr);
     let junit = report(&project, "junit.xml").unwrap();
     for part in [
         "errors=\"1\"",

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -15,7 +14,7 @@ use super::way::Way;
 use crate::clock::Stopwatch;
 use crate::model::fault::Fault;
 use crate::model::test_report::Suite;
-use crate::shell::{program, read};
+use crate::shell::{hear, program, read};
 
 /// LLVM's tools of the compiler's own version.
 #[derive(Debug, Clone)]
@@ -118,14 +117,18 @@ async fn build(
     let mut command = program("cargo", arguments, root);
     if let Some((way, tools)) = way {
         way.lead(&mut command, root, tools).await?;
+        // Not by the program before the compiler: it is a shell's, which loses variables such as CARGO_BIN_EXE_pre-traffic.
+        match std::env::var_os("RUSTC") {
+            Some(rustc) => command.env("RUSTC", rustc),
+            None => command.env_remove("RUSTC"),
+        };
     }
     if instrument {
         // Apart from other builds: these flags would compile everything anew each time.
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         command.env("CARGO_TARGET_DIR", target.join("coverage")).env("RUSTFLAGS", "-C instrument-coverage");
     }
-    let output =
-        command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output().await.context("start cargo")?;
+    let output = hear(command).await.context("start cargo")?;
     if !output.status.success() {
         return Err(Fault::failed("build the unit tests", packages.join(", "))
             .why(format!("cargo ended with {}; its lines are above", output.status))
@@ -179,8 +182,7 @@ async fn one(test: &Built, scratch: &Path) -> anyhow::Result<(Suite, Vec<u8>)> {
     let watch = Stopwatch::start();
     let mut command = program(&test.executable, std::iter::empty::<&str>(), &test.dir);
     command.env("CARGO_MANIFEST_DIR", &test.dir).env("LLVM_PROFILE_FILE", scratch.join("%p-%m.profraw"));
-    let output = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output().await;
-    let output = output.with_context(|| format!("start {}", test.executable.display()))?;
+    let output = hear(command).await.with_context(|| format!("start {}", test.executable.display()))?;
     let millis = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
     let said = String::from_utf8_lossy(&output.stdout);
     let suite = Suite::parse(&test.suite, &said, millis, output.status.success());

@@ -11,7 +11,7 @@ use crate::cmd::Context;
 use crate::local::install::{self, Set};
 use crate::local::paths::Paths;
 use crate::model::fault::Fault;
-use crate::shell::{describe, program, read, show};
+use crate::shell::{describe, hear, program, read, show};
 
 /// Options of `bench package`.
 #[derive(clap::Args)]
@@ -70,8 +70,7 @@ async fn said(
     command.env("CAUSEWAY_VENV_DIR", Paths::of(&context.root).venv());
     let variables = environment.as_object().into_iter().flatten();
     command.envs(variables.filter_map(|(name, value)| Some((name, value.as_str()?))));
-    command.stderr(std::process::Stdio::inherit());
-    let output = command.output().await.context("start our own program")?;
+    let output = hear(command).await.context("start our own program")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let last: Value =
         text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();

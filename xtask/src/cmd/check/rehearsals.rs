@@ -10,7 +10,7 @@ use crate::local::{resident, serve};
 use crate::model::contract::missing;
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::Status;
-use crate::shell::program;
+use crate::shell::{hear, program};
 
 /// Where the cloud of a check keeps its things.
 pub(super) const CLOUD: &str = "target/causeway/check";
@@ -83,10 +83,10 @@ impl Checks {
         let words =
             ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse", "--output", "json"];
         let mut command = program("cargo", words, &self.context.root);
-        command.args(options).stderr(std::process::Stdio::inherit());
+        command.args(options);
         // A cloud of its own: one that a developer keeps up is left alone. It is not kept beyond this check.
         command.env("CAUSEWAY_LOCAL_DIR", CLOUD).env(serve::WHILE, std::process::id().to_string());
-        let output = command.output().await.context("start the rehearsal")?;
+        let output = hear(command).await.context("start the rehearsal")?;
         let text = String::from_utf8_lossy(&output.stdout);
         let lines: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap_or(Value::Null)).collect();

@@ -13,7 +13,7 @@ use crate::build::{trial, way};
 use crate::cmd::Context;
 use crate::model::artifact::PackageRecord;
 use crate::model::fault::Fault;
-use crate::shell::{program, read};
+use crate::shell::{hear, program, read};
 
 /// How large a zip for arm64 may be: what was reached, with room for a few more handlers.
 const LARGEST: [(&str, u64); 4] = [
@@ -161,7 +161,7 @@ async fn packaged(
     let clock = if elsewhere { other_clock(context).await } else { "" };
     let script = format!("umask {umask}; exec {clock}\"$0\" package --no-upload {words}--output json");
     let mut command = program("/bin/sh", ["-c", &script], dir);
-    command.arg(own).envs(environment.iter().copied()).stderr(std::process::Stdio::inherit());
+    command.arg(own).envs(environment.iter().copied());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CAUSEWAY_")) {
         command.env_remove(name);
     }
@@ -173,7 +173,7 @@ async fn packaged(
     // What was fetched once serves both: neither folder is part of what is built.
     command.env("CAUSEWAY_VENV_DIR", crate::local::paths::Paths::of(&context.root).venv());
     command.env("CAUSEWAY_DEBIAN_DIR", context.root.join("target/causeway/debian"));
-    let output = command.output().await.context("start the packaging")?;
+    let output = hear(command).await.context("start the packaging")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let last: Value =
         text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
