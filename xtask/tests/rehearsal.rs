@@ -310,18 +310,18 @@ fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
     assert!(parts.is_empty(), "{parts:?}");
 }
 
-/// What the last build uploaded, and which functions' aliases moved in prod.
-fn moved(ended: &Ended) -> (Vec<String>, std::collections::BTreeSet<String>) {
+/// What the last build uploaded, and which functions' aliases moved in prod. The build's log is the project's own; its
+/// folder is not, and has the packages of whichever rehearsal was the last one there.
+fn moved(project: &Project, ended: &Ended) -> (Vec<String>, std::collections::BTreeSet<String>) {
     assert_eq!(ended.result()["verdict"], "released", "{} {}", ended.error(), ended.stderr);
-    let path =
-        support::workspace().join("target/causeway/rehearsal/source/target/causeway/package/package.json");
-    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let uploaded = record["functions"].as_array().unwrap().iter().filter(|f| f["upload"] == "uploaded");
+    let log = project.path().join("target/causeway/local/logs/causeway-build.log");
+    let log = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
+    assert!(log.contains("package: done"), "{log}");
+    let named = |line: &str| Some(line.strip_prefix("uploaded ")?.split_once(" (")?.0.to_owned());
+    let mut uploaded: Vec<String> = log.lines().filter_map(named).collect();
+    uploaded.sort();
     let shifted = ended.of_type("weight").filter(|weight| weight["env"] == "prod");
-    (
-        uploaded.map(|function| function["name"].as_str().unwrap().to_owned()).collect(),
-        shifted.map(|weight| weight["function"].as_str().unwrap().to_owned()).collect(),
-    )
+    (uploaded, shifted.map(|weight| weight["function"].as_str().unwrap().to_owned()).collect())
 }
 
 /// What `package --explain --env prod` says of each function.
@@ -347,7 +347,7 @@ fn only_what_changed_moves() {
     let mut project = Project::clone_of_repository();
     let words = ["rehearse", "--approve", "auto", "--keep", "--minute", "100ms"];
     let first = project.run(&[&words[..], &["--no-baseline"]].concat());
-    assert_eq!(moved(&first).0.len(), 4, "an empty bucket gets every package");
+    assert_eq!(moved(&project, &first).0.len(), 4, "an empty bucket gets every package");
     // From now on the tool is led to that cloud, and builds as a rehearsal does.
     let env = project.run(&["local", "env"]);
     for (name, value) in env.result()["data"]["env"].as_object().unwrap() {
@@ -363,14 +363,14 @@ fn only_what_changed_moves() {
     let row = |name: &str, file: &str| (name.to_owned(), format!("source changed: {file}"));
     assert_eq!(differing(&explained(&project)), [row("contacts", "api/src/bin/contacts/main.rs")]);
     project.commit();
-    let one = moved(&project.run(&words));
+    let one = moved(&project, &project.run(&words));
     assert_eq!((one.0, one.1), (vec!["contacts".to_owned()], ["contacts".to_owned()].into()));
 
     project.edit("README.md", "# ", "# The ");
     project.commit();
     assert_eq!(differing(&explained(&project)), []);
     let ended = project.run(&words);
-    let none = moved(&ended);
+    let none = moved(&project, &ended);
     assert_eq!((none.0, none.1.len()), (Vec::new(), 0), "a document moves nothing");
     assert_eq!(ended.of_type("weight").count(), 0, "in no environment");
     for (stage, action) in [("Dev", "Deploy"), ("Prod", "CreateChangeSet"), ("Prod", "ExecuteChangeSet")] {
@@ -386,7 +386,7 @@ fn only_what_changed_moves() {
     let library = [row("checkin", "api/src/lib.rs"), row("contacts", "api/src/lib.rs")];
     assert_eq!(differing(&explained(&project)), library);
     project.commit();
-    let both = moved(&project.run(&words));
+    let both = moved(&project, &project.run(&words));
     let names = ["checkin".to_owned(), "contacts".to_owned()];
     assert_eq!((both.0, both.1), (names.to_vec(), names.into()), "the library is in both functions");
 
