@@ -144,13 +144,14 @@ fn both_functions_shift_side_by_side(ended: &Ended) {
             .of_type("probe")
             .filter(|line| line["env"] == "prod" && line["function"] == function)
             .collect();
+        let asked: Vec<u64> = probes.iter().map(|probe| probe["new_weight"].as_u64().unwrap()).collect();
+        assert_eq!(asked, (1..=10).map(|n| 10 * n).collect::<Vec<_>>(), "{function}: one for each weight");
         let mut sent = 0.0;
         for probe in &probes {
             let number = |value: &Value| value.as_f64().unwrap();
             let share = number(&probe["sent"]) * number(&probe["new_weight"]) / 100.0;
             let found = probe["by_version"].get(new).map_or(0.0, number);
-            // A tenth more: the last request of a probe may meet the next weight already.
-            assert!((found - share).abs() <= 1.1, "{probe}");
+            assert!((found - share).abs() <= 1.0, "{probe}");
             assert_eq!(probe["errors"], 0, "{probe}");
             sent += number(&probe["sent"]);
         }

@@ -41,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) version: Option<String>,
     /// Lambda's number of the version, from the header.
     pub(crate) lambda_version: Option<String>,
+    /// The share in percent that a new version had when the version was picked; only the local cloud says it.
+    pub(crate) new_weight: Option<u32>,
     /// The gateway's id of the request, from the header.
     pub(crate) request_id: Option<String>,
     /// The link to the next page, where there is one.
@@ -57,8 +59,9 @@ impl ApiClient {
     pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
         // Only one provider is compiled in; an earlier installation of it is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder =
-            reqwest::Client::builder().timeout(REQUEST_LIMIT).user_agent("causeway-integration-test");
+        // The local cloud's edge splits traffic by client, so two that watch the same shift differ.
+        let agent = format!("causeway/{} (process {})", env!("CARGO_PKG_VERSION"), std::process::id());
+        let mut builder = reqwest::Client::builder().timeout(REQUEST_LIMIT).user_agent(agent);
         if crate::model::net::is_loopback(url) {
             builder = builder.no_proxy();
         }
@@ -104,6 +107,7 @@ impl ApiClient {
             status: answer.status(),
             version: header("x-causeway-version"),
             lambda_version: header("x-causeway-lambda-version"),
+            new_weight: header("x-causeway-new-weight").and_then(|share| share.parse().ok()),
             request_id: header("apigw-requestid").or_else(|| header("x-amzn-requestid")),
             next: header("x-next"),
             body: Value::Null,

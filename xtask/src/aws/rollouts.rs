@@ -1,14 +1,18 @@
 //! CodeDeploy's deployments and CloudWatch's alarms, as a watcher looks at them. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_cloudwatch::types::AlarmType;
-use aws_sdk_codedeploy::types::{DeploymentStatus, LambdaTarget, TimeRange};
+use aws_sdk_codedeploy::types::{
+    DeploymentStatus, LambdaTarget, TimeRange, TrafficRoutingConfig, TrafficRoutingType,
+};
 use aws_smithy_types::DateTime;
 
 use super::cloudformation::Stacks;
 use super::error::explain;
 use super::session::Account;
+use crate::model::rollout::Shifting;
 use crate::model::watch::Deploying;
 
 /// How many alarms one call may name ("DescribeAlarms" in the CloudWatch API reference).
@@ -28,6 +32,8 @@ pub(crate) struct Group {
 pub(crate) struct Rollouts {
     codedeploy: aws_sdk_codedeploy::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
+    /// Configurations that are not AWS's own, by name, as far as they were asked about.
+    configs: Arc<Mutex<BTreeMap<String, Option<Shifting>>>>,
 }
 
 impl Rollouts {
@@ -36,6 +42,7 @@ impl Rollouts {
         Self {
             codedeploy: aws_sdk_codedeploy::Client::new(account.sdk()),
             cloudwatch: aws_sdk_cloudwatch::Client::new(account.sdk()),
+            configs: Arc::default(),
         }
     }
 
@@ -96,7 +103,9 @@ impl Rollouts {
                 format!("{code}: {}", error.message().unwrap_or("no message"))
             }),
             config: text(info.and_then(|info| info.deployment_config_name())),
+            shifting: None,
         };
+        deploying.shifting = self.shifting(&deploying.config).await;
         // A deployment that has only just been created has no target yet.
         if targets.target_ids().is_empty() {
             return Ok(deploying);
@@ -113,6 +122,28 @@ impl Rollouts {
             add_target(&mut deploying, target);
         }
         Ok(deploying)
+    }
+
+    /// What a configuration says. One that is not AWS's own is asked about once; only the time to go hangs on it, so one
+    /// that may not be looked at is no error.
+    async fn shifting(&self, config: &str) -> Option<Shifting> {
+        if config.is_empty() {
+            return None;
+        }
+        if let Ok(known) = Shifting::parse(config) {
+            return Some(known);
+        }
+        let configs = || self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = configs().get(config).copied();
+        if let Some(known) = known {
+            return known;
+        }
+        let answer = self.codedeploy.get_deployment_config().deployment_config_name(config).send().await;
+        let found = answer.ok().and_then(|answer| {
+            shifting(answer.deployment_config_info().and_then(|info| info.traffic_routing_config())?)
+        });
+        configs().insert(config.to_owned(), found);
+        found
     }
 
     /// The state of each of these alarms; one that does not exist is left out.
@@ -168,6 +199,25 @@ pub(crate) async fn raised(account: &Account, stack: &str) -> anyhow::Result<Vec
         .collect();
     let states = Rollouts::new(account).alarms(&names).await?;
     Ok(states.into_iter().filter(|(_, state)| state == "ALARM").map(|(name, _)| name).collect())
+}
+
+/// The traffic routing of a configuration; `None` for a kind that is not known, or one without its numbers.
+fn shifting(routing: &TrafficRoutingConfig) -> Option<Shifting> {
+    let number = |value: i32| u32::try_from(value).ok().filter(|value| *value > 0);
+    Some(match routing.r#type()? {
+        TrafficRoutingType::AllAtOnce => Shifting::AllAtOnce,
+        TrafficRoutingType::TimeBasedCanary => {
+            let canary = routing.time_based_canary()?;
+            let (percent, minutes) = (canary.canary_percentage(), canary.canary_interval());
+            Shifting::Canary { percent: number(percent)?, minutes: number(minutes)? }
+        }
+        TrafficRoutingType::TimeBasedLinear => {
+            let linear = routing.time_based_linear()?;
+            let (percent, minutes) = (linear.linear_percentage(), linear.linear_interval());
+            Shifting::Linear { percent: number(percent)?, minutes: number(minutes)? }
+        }
+        _ => return None,
+    })
 }
 
 fn add_target(deploying: &mut Deploying, target: &LambdaTarget) {
@@ -267,6 +317,41 @@ mod tests {
             assert_eq!((seen.failed_at(), seen.old.as_str(), seen.new.as_str()), (failed_at, "3", "4"));
             let expected = error.map(|(code, message)| format!("{code}: {message}"));
             assert_eq!(seen.error, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn configurations_of_ones_own_are_asked_about_once() {
+        let linear = json!({"type": "TimeBasedLinear", "timeBasedLinear": {"linearPercentage": 25, "linearInterval": 2}});
+        let canary = json!({"type": "TimeBasedCanary", "timeBasedCanary": {"canaryPercentage": 5, "canaryInterval": 9}});
+        let table = [
+            (
+                200,
+                json!({"trafficRoutingConfig": linear}),
+                Some(Shifting::Linear { percent: 25, minutes: 2 }),
+            ),
+            (200, json!({"trafficRoutingConfig": canary}), Some(Shifting::Canary { percent: 5, minutes: 9 })),
+            (200, json!({"trafficRoutingConfig": {"type": "AllAtOnce"}}), Some(Shifting::AllAtOnce)),
+            (200, json!({"trafficRoutingConfig": {"type": "TimeBasedLinear"}}), None),
+            (200, json!({"trafficRoutingConfig": {"type": "Unheard"}}), None),
+            (400, json!({"__type": "AccessDeniedException", "message": "no"}), None),
+        ];
+        for (status, config, expected) in table {
+            let mut stands = json!({"deploymentInfo": {"status": "InProgress", "deploymentConfigName": "team.own"}, "targetIds": ["f:live"]});
+            if status == 200 {
+                stands["deploymentConfigInfo"] = config.clone();
+            }
+            let body = if status == 200 { stands.clone() } else { config };
+            let at = || target(25.0, ["Succeeded", "InProgress", "Pending"]);
+            let look = [reply(&stands), reply(&stands), (status, body.to_string()), at()];
+            // The second look does not ask about it.
+            let again = [reply(&stands), reply(&stands), at()];
+            let (_, account) = Script::start(look.into_iter().chain(again).collect()).await;
+            let rollouts = Rollouts::new(&account);
+            for _ in 0..2 {
+                let seen = rollouts.look("d-1").await.unwrap();
+                assert_eq!((seen.shifting, seen.weight), (expected, 25.0), "{stands}");
+            }
         }
     }
 

@@ -17,7 +17,6 @@ use crate::aws::{Account, Accounts};
 use crate::model::config::Config;
 use crate::model::fault::{Fault, Kind};
 use crate::model::line::{Line, Mode, Probe, Status, Step, Weight};
-use crate::model::rollout::minute_of;
 use crate::model::tally::Tally;
 use crate::model::verdict::Verdict;
 use crate::model::watch::{Asked, Deploying, Watched};
@@ -181,6 +180,8 @@ async fn plan(context: &Context, config: &Config, account: &Account, args: &Args
         groups: groups(&resources),
         alarms: of_type(&resources, "AWS::CloudWatch::Alarm").map(|found| found.id.clone()).collect(),
         pace: if account.loopback { Duration::from_millis(300) } else { Duration::from_secs(5) },
+        // Nobody says here how long a minute of the local cloud takes.
+        minute: (!account.loopback).then_some(60.0),
         until: args.time.map_or(Until::Done(LONGEST), Until::For),
         expecting: !info.status.is_settled(),
         stack,
@@ -241,7 +242,7 @@ struct Telling {
 impl<'a> Teller<'a> {
     fn new(out: &'a Out, plan: &Plan) -> Self {
         let chart = if out.is_interactive() {
-            Chart::open(&plan.env, &plan.stack, plan.rate, out.has_colors())
+            Chart::open(&plan.env, &plan.stack, plan.rate, plan.minute, out.has_colors())
         } else {
             None
         };
@@ -345,7 +346,7 @@ impl<'a> Teller<'a> {
                 Some(Line::Weight(Weight {
                     env: self.env.clone(),
                     function: now.function.clone(),
-                    t_minutes: minute_of(&now.config, weight).unwrap_or(minute),
+                    t_minutes: now.shifting.and_then(|shifting| shifting.minute_of(weight)).unwrap_or(minute),
                     old: now.old.clone(),
                     new: now.new.clone(),
                     new_weight: weight,

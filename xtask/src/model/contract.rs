@@ -79,7 +79,8 @@ fn status(line: &Value) -> &str {
     line["status"].as_str().unwrap_or_default()
 }
 
-/// Under prod's ExecuteChangeSet: each function that shifts has its hooks, executed, and ten weights between them.
+/// Under prod's ExecuteChangeSet: each function that shifts has its hooks, executed, and ten weights between them, each
+/// with what was sent meanwhile and who answered.
 fn shift(lines: &[Value]) -> Vec<String> {
     let mut weights: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for line in lines.iter().filter(|line| line["type"] == "weight" && line["env"] == "prod") {
@@ -91,6 +92,7 @@ fn shift(lines: &[Value]) -> Vec<String> {
         complaints.push("no function shifts in prod".to_owned());
     }
     for (function, weights) in weights {
+        complaints.extend(answered(lines, function, &weights));
         if weights != (1..=10).map(|n| n * 10).collect::<Vec<u64>>() {
             complaints.push(format!("{function} shifts by {weights:?}, not from 10 to 100 in ten steps"));
         }
@@ -106,6 +108,28 @@ fn shift(lines: &[Value]) -> Vec<String> {
             if !executed {
                 complaints.push(format!("the {sub} of {function} was not executed"));
             }
+        }
+    }
+    complaints
+}
+
+/// Each weight of a function has its requests, in order, and the new version answered its share of them within one.
+fn answered(lines: &[Value], function: &str, weights: &[u64]) -> Vec<String> {
+    let own = |line: &&Value| line["env"] == "prod" && line["function"] == function;
+    let new = lines.iter().find(|line| line["type"] == "weight" && own(line)).map(|line| &line["new"]);
+    let new = new.and_then(Value::as_str).unwrap_or_default();
+    let probes: Vec<&Value> = lines.iter().filter(|line| line["type"] == "probe" && own(line)).collect();
+    let probed: Vec<u64> = probes.iter().map(|line| line["new_weight"].as_u64().unwrap_or(0)).collect();
+    let mut complaints = Vec::new();
+    if probed != weights {
+        complaints.push(format!("{function} is asked at {probed:?}, not at each of its weights"));
+    }
+    // What nobody answered has no version, so the shares are those of the others.
+    for probe in probes.into_iter().filter(|probe| probe["errors"] == 0) {
+        let count = |key: &str| probe[key].as_u64().unwrap_or(0);
+        let found = probe["by_version"].get(new).and_then(Value::as_u64).unwrap_or(0);
+        if (found * 100).abs_diff(count("sent") * count("new_weight")) > 100 {
+            complaints.push(format!("version {new} of {function} has not its share: {probe}"));
         }
     }
     complaints
@@ -127,7 +151,8 @@ mod tests {
                     all.push(json!({"v": 1, "type": "step", "at": "t", "stage": stage, "action": action, "sub": sub, "function": "f", "status": "succeeded", "mode": "executed"}));
                 }
                 for n in 1..=10 {
-                    all.push(json!({"v": 1, "type": "weight", "at": "t", "env": "prod", "function": "f", "new_weight": 10 * n}));
+                    all.push(json!({"v": 1, "type": "weight", "at": "t", "env": "prod", "function": "f", "new": "2", "new_weight": 10 * n}));
+                    all.push(json!({"v": 1, "type": "probe", "at": "t", "env": "prod", "function": "f", "sent": 10, "new_weight": 10 * n, "by_version": {"1": 10 - n, "2": n}, "errors": 0}));
                 }
             }
             all.push(json!({"v": 1, "type": "step", "at": "t", "stage": stage, "action": action, "status": status, "mode": "executed"}));
@@ -162,6 +187,18 @@ mod tests {
         without_time[0]["at"] = Value::Null;
         assert_eq!(missing(&without_time, "released"), ["a line without v, type and at"]);
         assert!(!missing(&[], "released").is_empty());
+    }
+
+    #[test]
+    fn a_share_that_is_missed_is_found() {
+        for (sent, answered, good) in [(10, 1, true), (10, 2, true), (10, 3, false), (25, 1, false)] {
+            let mut lines = lines("released");
+            let probe = lines.iter_mut().find(|line| line["type"] == "probe").unwrap();
+            probe["sent"] = json!(sent);
+            probe["by_version"] = json!({"1": sent - answered, "2": answered});
+            let missing = missing(&lines, "released");
+            assert_eq!(missing.is_empty(), good, "{sent} {answered}: {missing:?}");
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(crate) mod report;
 pub(crate) mod retained;
 pub(crate) mod rollout;
 pub(crate) mod stack;
+pub(crate) mod steps;
 pub(crate) mod tally;
 pub(crate) mod template;
 pub(crate) mod test_report;

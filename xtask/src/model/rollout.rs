@@ -125,19 +125,21 @@ impl Shifting {
             }
         }
     }
-}
 
-/// The minute of a configuration's schedule at which the new version gets that share; `None` where it never does.
-pub(crate) fn minute_of(config: &str, weight: u32) -> Option<u32> {
-    let schedule = Shifting::parse(config).ok()?.schedule();
-    schedule.iter().find(|shift| shift.weight == weight).map(|shift| shift.minute)
-}
+    /// The minute at which the new version gets that share; `None` where it never does.
+    pub(crate) fn minute_of(self, weight: u32) -> Option<u32> {
+        self.schedule().iter().find(|shift| shift.weight == weight).map(|shift| shift.minute)
+    }
 
-/// Minutes of shift that are left when the new version has that share; `None` for a configuration of one's own.
-pub(crate) fn minutes_to_go(config: &str, weight: u32) -> Option<u32> {
-    let schedule = Shifting::parse(config).ok()?.schedule();
-    let now = schedule.iter().rfind(|shift| shift.weight <= weight).map_or(0, |shift| shift.minute);
-    schedule.last().map(|last| last.minute - now)
+    /// Minutes of shift that are left when the new version has had that share for so many minutes. A step that is late is
+    /// still to come.
+    pub(crate) fn minutes_to_go(self, weight: u32, had_for: u32) -> u32 {
+        let schedule = self.schedule();
+        let last = schedule.last().map_or(0, |last| last.minute);
+        let now = schedule.iter().rfind(|shift| shift.weight <= weight).map_or(0, |shift| shift.minute);
+        let next = schedule.iter().find(|shift| shift.weight > weight).map_or(last, |shift| shift.minute);
+        last - now.saturating_add(had_for).min(next)
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +172,17 @@ mod tests {
         {
             assert!(Shifting::custom(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn minutes_to_go_are_those_of_the_schedule() {
+        let linear = Shifting::Linear { percent: 20, minutes: 3 };
+        assert_eq!([0, 20, 40, 80, 100].map(|weight| linear.minutes_to_go(weight, 0)), [12, 12, 9, 3, 0]);
+        assert_eq!([0, 1, 2, 3, 9].map(|had_for| linear.minutes_to_go(40, had_for)), [9, 8, 7, 6, 6]);
+        assert_eq!([20, 40, 50].map(|weight| linear.minute_of(weight)), [Some(0), Some(3), None]);
+        let canary = Shifting::Canary { percent: 25, minutes: 7 };
+        assert_eq!([0, 5, 8].map(|had_for| canary.minutes_to_go(25, had_for)), [7, 2, 0]);
+        assert_eq!((canary.minute_of(100), Shifting::AllAtOnce.minutes_to_go(0, 0)), (Some(7), 0));
     }
 
     #[test]

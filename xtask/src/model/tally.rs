@@ -15,13 +15,21 @@ pub(crate) struct Tally {
     latencies: BTreeMap<String, Histogram<u32>>,
     seconds: BTreeMap<u32, Second>,
     intended: BTreeMap<String, f64>,
+    /// The share of each deployment, and the second at which it was seen first.
+    since: BTreeMap<String, (f64, f64)>,
 }
 
 impl Tally {
     /// Nothing yet.
     pub(crate) fn new(env: &str, stack: &str, rate: f64) -> Self {
         let watched = Watched { env: env.to_owned(), stack: stack.to_owned(), rate, ..Watched::default() };
-        Self { watched, latencies: BTreeMap::new(), seconds: BTreeMap::new(), intended: BTreeMap::new() }
+        Self {
+            watched,
+            latencies: BTreeMap::new(),
+            seconds: BTreeMap::new(),
+            intended: BTreeMap::new(),
+            since: BTreeMap::new(),
+        }
     }
 
     /// How a version of a function is called here: both count on their own.
@@ -75,6 +83,10 @@ impl Tally {
     /// Notes how the deployments stand.
     pub(crate) fn deployments(&mut self, at: f64, now: Vec<Deploying>) {
         for deploying in &now {
+            let since = self.since.entry(deploying.id.clone()).or_insert((deploying.weight, at));
+            if since.0 != deploying.weight {
+                *since = (deploying.weight, at);
+            }
             if !deploying.function.is_empty() {
                 self.intended.insert(deploying.function.clone(), deploying.weight);
             }
@@ -104,6 +116,14 @@ impl Tally {
         }
         self.watched.alarms = now;
         self.second(at as u32).alarms = raised;
+    }
+
+    /// Minutes of shift that a deployment has before it; `None` where its configuration is not known. `minute` is how many
+    /// seconds one takes, where that is known.
+    pub(crate) fn minutes_to_go(&self, deploying: &Deploying, at: f64, minute: Option<f64>) -> Option<u32> {
+        let since = self.since.get(&deploying.id).map_or(at, |(_, since)| *since);
+        let had_for = minute.map_or(0, |minute| ((at - since) / minute) as u32);
+        Some(deploying.shifting?.minutes_to_go(deploying.weight.round() as u32, had_for))
     }
 
     fn second(&mut self, at: u32) -> &mut Second {
@@ -191,6 +211,7 @@ mod tests {
             millis,
             version: version.map(Into::into),
             says: None,
+            new_weight: None,
             error: error.map(Into::into),
         }
     }
@@ -215,6 +236,21 @@ mod tests {
         assert_eq!((watched.versions["f 4"].requests, watched.versions["f 4"].errors), (11, 1));
         assert_eq!(watched.failures, BTreeMap::from([("GET x answered 502".to_owned(), 2)]));
         assert_eq!(watched.first_error.as_deref(), Some("GET x answered 500, request 1"));
+    }
+
+    #[test]
+    fn time_to_go_passes_where_it_is_known_how_long_a_minute_takes() {
+        let mut deploying = Deploying { id: "d-1".to_owned(), weight: 25.0, ..Deploying::default() };
+        let mut tally = Tally::new("prod", "s", 1.0);
+        tally.deployments(10.0, vec![deploying.clone()]);
+        assert_eq!(tally.minutes_to_go(&deploying, 10.0, Some(60.0)), None);
+        deploying.shifting = Some(crate::model::rollout::Shifting::Linear { percent: 25, minutes: 10 });
+        tally.deployments(70.0, vec![deploying.clone()]);
+        assert_eq!(tally.minutes_to_go(&deploying, 140.0, Some(60.0)), Some(28));
+        assert_eq!(tally.minutes_to_go(&deploying, 140.0, None), Some(30));
+        deploying.weight = 50.0;
+        tally.deployments(140.0, vec![deploying.clone()]);
+        assert_eq!(tally.minutes_to_go(&deploying, 201.0, Some(60.0)), Some(19));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::line::Status;
+use super::rollout::Shifting;
 use super::verdict::Verdict;
 
 /// What became of one request.
@@ -18,6 +19,8 @@ pub(crate) struct Sample {
     pub(crate) version: Option<String>,
     /// The workload's own version, as the answer says it.
     pub(crate) says: Option<String>,
+    /// Percent that the new version had when the version was picked, where the answer says it.
+    pub(crate) new_weight: Option<u32>,
     /// What went wrong: an error status, a broken connection, a missing version.
     pub(crate) error: Option<String>,
 }
@@ -86,6 +89,9 @@ pub(crate) struct Deploying {
     pub(crate) error: Option<String>,
     /// The configuration's name.
     pub(crate) config: String,
+    /// What that configuration says, where it is known.
+    #[serde(skip)]
+    pub(crate) shifting: Option<Shifting>,
 }
 
 impl Deploying {

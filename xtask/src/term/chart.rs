@@ -10,7 +10,6 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart as Plot, Dataset, GraphType, Paragraph, Row, Table, Widget as _, Wrap};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport, symbols};
 
-use crate::model::rollout::minutes_to_go;
 use crate::model::tally::Tally;
 
 /// Rows of the view.
@@ -29,17 +28,19 @@ pub(crate) struct Chart {
     env: String,
     stack: String,
     rate: f64,
+    minute: Option<f64>,
     colors: bool,
 }
 
 impl Chart {
-    /// Opens it; `None` where the terminal cannot do it.
-    pub(crate) fn open(env: &str, stack: &str, rate: f64, colors: bool) -> Option<Self> {
+    /// Opens it; `None` where the terminal cannot do it. `minute` is how many seconds a minute of CodeDeploy takes, where
+    /// that is known.
+    pub(crate) fn open(env: &str, stack: &str, rate: f64, minute: Option<f64>, colors: bool) -> Option<Self> {
         let (_, rows) = crossterm::terminal::size().ok()?;
         let options =
             TerminalOptions { viewport: Viewport::Inline(HEIGHT.min(rows.saturating_sub(2)).max(4)) };
         let terminal = Terminal::with_options(CrosstermBackend::new(std::io::stdout()), options).ok()?;
-        Some(Self { terminal, env: env.to_owned(), stack: stack.to_owned(), rate, colors })
+        Some(Self { terminal, env: env.to_owned(), stack: stack.to_owned(), rate, minute, colors })
     }
 
     /// Prints text above the view.
@@ -56,8 +57,15 @@ impl Chart {
 
     /// Draws what was seen so far.
     pub(crate) fn draw(&mut self, tally: &Tally, elapsed: f64) {
-        let view =
-            View { env: &self.env, stack: &self.stack, rate: self.rate, colors: self.colors, tally, elapsed };
+        let view = View {
+            env: &self.env,
+            stack: &self.stack,
+            rate: self.rate,
+            minute: self.minute,
+            colors: self.colors,
+            tally,
+            elapsed,
+        };
         let _ = self.terminal.draw(|frame| view.draw(frame));
     }
 
@@ -74,6 +82,7 @@ struct View<'a> {
     env: &'a str,
     stack: &'a str,
     rate: f64,
+    minute: Option<f64>,
     colors: bool,
     tally: &'a Tally,
     elapsed: f64,
@@ -157,7 +166,7 @@ impl View<'_> {
                 (Some(event), false) => event.to_owned(),
                 (None, false) => deploying.status.clone(),
             };
-            let to_go = match minutes_to_go(&deploying.config, deploying.weight.round() as u32) {
+            let to_go = match self.tally.minutes_to_go(deploying, self.elapsed, self.minute) {
                 Some(minutes) if !deploying.is_over() => format!(", {minutes} min to go"),
                 _ => String::new(),
             };
@@ -238,6 +247,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
+    use crate::model::rollout::Shifting;
     use crate::model::watch::{Deploying, Sample};
 
     fn drawn(width: u16) -> String {
@@ -253,7 +263,8 @@ mod tests {
                 weight: 30.0,
                 events: vec![("AllowTraffic".into(), "InProgress".into())],
                 error: None,
-                config: "CodeDeployDefault.LambdaLinear10PercentEvery1Minute".into(),
+                config: "Own.Tenths".into(),
+                shifting: Some(Shifting::Linear { percent: 10, minutes: 1 }),
             }],
         );
         for n in 0..100_u32 {
@@ -264,6 +275,7 @@ mod tests {
                 millis: 12.0,
                 version: Some(version.into()),
                 says: None,
+                new_weight: None,
                 error,
             };
             tally.add("checkin", &sample);
@@ -274,6 +286,7 @@ mod tests {
             env: "prod",
             stack: "causeway-app-prod",
             rate: 10.0,
+            minute: Some(60.0),
             colors: false,
             tally: &tally,
             elapsed: 10.0,

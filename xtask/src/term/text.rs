@@ -16,7 +16,8 @@ pub(crate) fn render(line: &Line, paint: Paint) -> Option<String> {
         Line::Event(event) => self::event(event, paint),
         Line::Step(step) => self::step(step, paint),
         Line::Weight(weight) => Some(self::weight(weight, paint)),
-        Line::Probe(probe) => Some(self::probe(probe, paint)),
+        // Where minutes are short, a step may be over before anybody is asked.
+        Line::Probe(probe) => (probe.sent > 0).then(|| self::probe(probe, paint)),
         Line::Notice { topic, subject, message } => {
             let mut text = format!("  {} {topic}\n    {}", paint.warn("notice to"), paint.bold(subject));
             for row in message.lines() {
@@ -129,11 +130,12 @@ fn weight(weight: &Weight, paint: Paint) -> String {
 }
 
 fn probe(probe: &Probe, paint: Paint) -> String {
-    let shares: Vec<String> =
-        probe.by_version.iter().map(|(version, n)| format!("version {version}: {n}")).collect();
+    let shares: String =
+        probe.by_version.iter().map(|(version, n)| format!(", version {version}: {n}")).collect();
     let errors =
         if probe.errors == 0 { paint.dim("0 errors") } else { paint.bad(format!("{} errors", probe.errors)) };
-    format!("        {} sent, {}, {errors}", probe.sent, shares.join(", "))
+    let Probe { function, new_weight, sent, .. } = probe;
+    format!("        {function:<8} at {new_weight:>3} %: {sent} sent{shares}, {errors}")
 }
 
 /// The plan: each wave, each stack, what changes in it; what endangers data stands out.

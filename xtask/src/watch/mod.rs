@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) alarms: Vec<String>,
     /// How often CodeDeploy and CloudWatch are asked.
     pub(crate) pace: Duration,
+    /// How many seconds a minute of CodeDeploy takes, where that is known.
+    pub(crate) minute: Option<f64>,
     /// When it ends.
     pub(crate) until: Until,
     /// Whether a deployment is on its way (the stack is being updated).

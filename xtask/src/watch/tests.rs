@@ -165,6 +165,7 @@ fn plan(url: &str, until: Until) -> Plan {
         groups: vec![Group { application: "a".to_owned(), name: "g".to_owned() }],
         alarms: vec!["app-errors".to_owned()],
         pace: Duration::from_millis(30),
+        minute: None,
         until,
         expecting: false,
     }

@@ -106,8 +106,8 @@ impl Drop for Request {
             error: Some(format!("GET {}: no answer by the end of the watch", self.path)),
             ..Answered::default()
         });
-        let Answered { version, says, error } = answered;
-        let sample = Sample { intended: self.intended, millis, version, says, error };
+        let Answered { version, says, new_weight, error } = answered;
+        let sample = Sample { intended: self.intended, millis, version, says, new_weight, error };
         let _ = self.samples.send((std::mem::take(&mut self.function), sample));
     }
 }
@@ -119,6 +119,8 @@ pub(crate) struct Answered {
     pub(crate) version: Option<String>,
     /// The workload's own version, as it says it.
     pub(crate) says: Option<String>,
+    /// Percent that the new version had when the version was picked, where the answer says it.
+    pub(crate) new_weight: Option<u32>,
     /// What went wrong.
     pub(crate) error: Option<String>,
 }
@@ -138,7 +140,7 @@ pub(crate) async fn ask(api: &ApiClient, path: &str) -> Answered {
                 (true, Some(_), Some(_)) => None,
                 (true, _, _) => Some(format!("GET {path}: the answer names no version{id}")),
             };
-            Answered { version, says: answer.version, error }
+            Answered { version, says: answer.version, new_weight: answer.new_weight, error }
         }
     }
 }

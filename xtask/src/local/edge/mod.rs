@@ -41,6 +41,10 @@ pub(crate) const VERSION_HEADER: &str = "x-causeway-version";
 /// The header in which every answer names Lambda's number of the version.
 pub(crate) const LAMBDA_VERSION_HEADER: &str = "x-causeway-lambda-version";
 
+/// The header in which an answer names the share, in percent, that the new version had when it was picked; only while
+/// the function's traffic is split.
+const NEW_WEIGHT_HEADER: &str = "x-causeway-new-weight";
+
 /// The header in which every answer has the id of its request, as an HTTP API's does.
 const REQUEST_ID_HEADER: &str = "apigw-requestid";
 
@@ -108,8 +112,11 @@ impl Edges {
         self.splits().remove(&(account.to_owned(), function.to_owned()));
     }
 
-    fn pick(&self, account: &str, function: &str) -> Option<String> {
-        self.splits().get_mut(&(account.to_owned(), function.to_owned())).map(Split::next)
+    /// The version for a client's next request, and the new version's share at that moment.
+    fn pick(&self, account: &str, function: &str, client: &str) -> Option<(String, Option<u32>)> {
+        let mut splits = self.splits();
+        let split = splits.get_mut(&(account.to_owned(), function.to_owned()))?;
+        Some((split.next(client), split.share()))
     }
 }
 
@@ -255,8 +262,11 @@ impl App {
             }
         };
         match self.invoke(id, &found, caller.as_ref(), &parts, &body).await {
-            Ok((version, answer, millis)) => {
-                let response = event::response(&answer, &version);
+            Ok(((version, share), answer, millis)) => {
+                let mut response = event::response(&answer, &version);
+                if let Some(share) = share {
+                    response.headers_mut().insert(NEW_WEIGHT_HEADER, HeaderValue::from(share));
+                }
                 let integration = found.integration.clone();
                 (response, Some(Invoked { integration, version, failed: answer.failed, millis }))
             }
@@ -285,7 +295,7 @@ impl App {
         }
     }
 
-    /// Invokes a version of the route's function; the version's number and the raw answer.
+    /// Invokes a version of the route's function; the version's number, the new version's share, and the raw answer.
     async fn invoke(
         &self,
         id: &str,
@@ -293,18 +303,20 @@ impl App {
         caller: Option<&Caller>,
         parts: &http::request::Parts,
         body: &[u8],
-    ) -> anyhow::Result<(String, event::Answer, f64)> {
+    ) -> anyhow::Result<((String, Option<u32>), event::Answer, f64)> {
         let account = &self.key.0;
         let integration = &found.integration;
         let function = &integration.function;
-        let version = match self.cloud.edges.pick(account, function) {
-            Some(version) => version,
+        let agent = parts.headers.get(http::header::USER_AGENT);
+        let client = agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        let (version, share) = match self.cloud.edges.pick(account, function, client) {
+            Some(picked) => picked,
             None => match &integration.alias {
                 Some(alias) => {
                     let version = alias_version(&self.cloud, account, function, alias).await?;
-                    version.with_context(|| format!("alias {alias} is gone"))?
+                    (version.with_context(|| format!("alias {alias} is gone"))?, None)
                 }
-                None => "$LATEST".to_owned(),
+                None => ("$LATEST".to_owned(), None),
             },
         };
         let event = event::request((account, &self.api, id), found, caller, parts, body);
@@ -314,7 +326,7 @@ impl App {
         let (headers, payload) =
             self.cloud.emulator.rest(Method::POST, &path, account, "lambda", bytes).await?;
         let failed = headers.contains_key("x-amz-function-error");
-        Ok((version, event::Answer { failed, payload }, watch.seconds() * 1_000.0))
+        Ok(((version, share), event::Answer { failed, payload }, watch.seconds() * 1_000.0))
     }
 }
 

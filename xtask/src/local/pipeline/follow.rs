@@ -1,10 +1,11 @@
-//! Follows what the rollout engine does to a stack while an action deploys it: parts of the action, weights, probes.
+//! Follows what the rollout engine does to a stack while an action deploys it: parts of the action, weights, and the
+//! watcher's steady traffic all along.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::Run;
@@ -12,17 +13,19 @@ use crate::api_client::ApiClient;
 use crate::clock::Stopwatch;
 use crate::local::happenings::{Happening, What};
 use crate::local::state::State;
-use crate::model::line::{Line, Mode, Probe, Step, Weight};
+use crate::model::line::{Line, Mode, Step, Weight};
 use crate::model::pipeline::Action;
+use crate::model::steps::Steps;
 use crate::model::tally::Tally;
 use crate::model::watch::{Deploying, Sample};
-use crate::watch::traffic::{self, Answered};
+use crate::watch::traffic::{self, Route};
 
-/// How many requests are sent to a function at each weight. The emulator answers some fifteen a second.
-const REQUESTS: u32 = 10;
+/// Requests a second, one function after the other: as many as `test-deployment` sends by itself. The emulator answers
+/// some fifteen.
+const RATE: f64 = 10.0;
 
-/// How long an answer is waited for.
-const LONGEST: Duration = Duration::from_secs(10);
+/// How long answers that are on their way at the end are waited for.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// A follower at work.
 pub(super) struct Following {
@@ -44,15 +47,18 @@ impl Following {
         let seen = before.last().map_or(0, |last| last.seq);
         let (done, stop) = watch::channel(false);
         let env = run.world.config.account_named_by_id(account).unwrap_or_default();
+        let rate = if run.order.probes.is_empty() { 0.0 } else { RATE };
         let follower = Arc::new(Follower {
             run: Arc::clone(run),
             stage: stage.to_owned(),
             action: action.name.clone(),
             account: account.to_owned(),
             stack: stack.to_owned(),
-            begin: Stopwatch::start(),
+            env: env.to_owned(),
+            begin: OnceLock::new(),
             seen: Mutex::new(Seen {
-                tally: Tally::new(env, stack, 0.0),
+                tally: Tally::new(env, stack, rate),
+                steps: Steps::new(env, rate),
                 deployments: BTreeMap::new(),
                 alarms: BTreeMap::new(),
             }),
@@ -67,8 +73,13 @@ impl Following {
     }
 }
 
-/// The last probe of each function.
-type Probes = HashMap<String, JoinHandle<()>>;
+/// Traffic at the environment's API, from the first thing that happens to its stack.
+struct Traffic {
+    /// Dropped, it ends the traffic.
+    stop: oneshot::Sender<()>,
+    /// Counts what comes of every request.
+    counting: JoinHandle<()>,
+}
 
 struct Follower {
     run: Arc<Run>,
@@ -76,13 +87,16 @@ struct Follower {
     action: String,
     account: String,
     stack: String,
-    begin: Stopwatch,
+    env: String,
+    /// Since the first thing happened.
+    begin: OnceLock<Stopwatch>,
     seen: Mutex<Seen>,
 }
 
 /// What a watcher would say of it.
 struct Seen {
     tally: Tally,
+    steps: Steps,
     deployments: BTreeMap<String, Deploying>,
     alarms: BTreeMap<String, String>,
 }
@@ -105,14 +119,59 @@ impl Follower {
         }
     }
 
-    /// Percent for a function's new version, as far as was told.
-    fn weight(&self, function: &str) -> Option<u32> {
-        self.seen().deployments.get(function).map(|deploying| deploying.weight as u32)
+    /// Seconds since the first thing happened.
+    fn now(&self) -> f64 {
+        self.begin.get_or_init(Stopwatch::start).seconds()
+    }
+
+    /// Begins the traffic; `None` where nobody is to be asked.
+    fn traffic(self: &Arc<Self>) -> Option<Traffic> {
+        let routes: Vec<Route> = self
+            .run
+            .order
+            .probes
+            .iter()
+            .map(|(function, path)| Route { function: function.clone(), path: path.clone() })
+            .collect();
+        if routes.is_empty() {
+            return None;
+        }
+        let url = State::read(&self.run.world.paths)?.urls.get(&self.env)?.clone();
+        let api = ApiClient::new(&url).ok()?;
+        let (samples, mut sampled) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async { drop(stopped.await) };
+        self.now();
+        tokio::spawn(traffic::drive_until(api, routes, RATE, samples, stopped, LAST_ANSWERS));
+        let follower = Arc::clone(self);
+        let counting = tokio::spawn(async move {
+            while let Some((function, sample)) = sampled.recv().await {
+                follower.count(&function, &sample);
+            }
+        });
+        Some(Traffic { stop, counting })
+    }
+
+    /// Counts a request, and tells the steps that are complete with it.
+    fn count(&self, function: &str, sample: &Sample) {
+        let mut seen = self.seen();
+        seen.tally.add(function, sample);
+        seen.steps.add(function, sample);
+        drop(seen);
+        self.probes();
+    }
+
+    /// Tells the steps that have become complete.
+    fn probes(&self) {
+        let complete = self.seen().steps.complete();
+        for probe in complete {
+            (self.run.emit)(Line::Probe(probe));
+        }
     }
 
     /// Notes how a function's deployment stands.
     fn note(&self, function: &str, change: impl FnOnce(&mut Deploying)) {
-        let at = self.begin.seconds();
+        let at = self.now();
         let mut seen = self.seen();
         let deploying = seen.deployments.entry(function.to_owned()).or_insert_with(|| Deploying {
             function: function.to_owned(),
@@ -126,7 +185,7 @@ impl Follower {
 
     async fn follow(self: Arc<Self>, stop: watch::Receiver<bool>, mut seen: u64) {
         let control = &self.run.world.control;
-        let mut probes = Probes::default();
+        let mut traffic: Option<Traffic> = None;
         loop {
             // Looked at first: what comes in afterwards is fetched once more.
             let last_round = *stop.borrow();
@@ -135,27 +194,34 @@ impl Follower {
             for happening in list {
                 seen = happening.seq;
                 if happening.account == self.account && happening.stack == self.stack {
-                    self.tell(happening, &mut probes).await;
+                    let deploys = matches!(happening.what, What::Phase { .. } | What::Weight { .. });
+                    if deploys && traffic.is_none() {
+                        traffic = self.traffic();
+                    }
+                    self.tell(happening);
                 }
             }
             if last_round && nothing_new {
                 break;
             }
         }
-        for (_, probe) in probes.drain() {
-            let _ = probe.await;
+        if let Some(Traffic { stop, counting }) = traffic {
+            drop(stop);
+            let _ = counting.await;
+            self.seen().steps.over();
+            self.probes();
         }
-        let env = self.run.world.config.account_named_by_id(&self.account).unwrap_or_default().to_owned();
         self.over();
         let watched = self.seen().tally.finish();
         if !watched.seconds.is_empty() {
-            self.run.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(env, watched);
+            let mut all = self.run.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(self.env.clone(), watched);
         }
     }
 
-    async fn tell(self: &Arc<Self>, happening: Happening, probes: &mut Probes) {
+    fn tell(&self, happening: Happening) {
         let emit = &self.run.emit;
-        let env = self.run.world.config.account_named_by_id(&self.account).unwrap_or_default().to_owned();
+        let env = self.env.clone();
         match happening.what {
             What::Phase { function, sub, status, seconds, reason, checks } => {
                 // The hooks are the real programs; only the shift is ours.
@@ -175,7 +241,7 @@ impl Follower {
             }
             What::Warning { message } => emit(Line::Warning { message }),
             What::Alarm { alarm, state, reason } => {
-                let at = self.begin.seconds();
+                let at = self.now();
                 let mut seen = self.seen();
                 seen.alarms.insert(alarm.clone(), state.clone());
                 let now = seen.alarms.clone();
@@ -189,64 +255,18 @@ impl Follower {
                     deploying.new.clone_from(&new);
                     deploying.weight = f64::from(new_weight);
                 });
+                // Told first: the step is complete only after the next one is.
                 emit(Line::Weight(Weight {
-                    env: env.clone(),
+                    env,
                     function: function.clone(),
                     t_minutes,
                     old,
                     new,
                     new_weight,
                 }));
-                let Some(route) = self.run.order.probes.get(&function).cloned() else { return };
-                // Functions shift side by side, so they are asked side by side; each one's probes come in order.
-                let before = probes.remove(&function);
-                let follower = Arc::clone(self);
-                let name = function.clone();
-                let task = tokio::spawn(async move {
-                    if let Some(before) = before {
-                        let _ = before.await;
-                    }
-                    let probe = follower.probe(&env, &name, &route, new_weight).await;
-                    if probe.sent > 0 {
-                        (follower.run.emit)(Line::Probe(probe));
-                    }
-                });
-                probes.insert(function, task);
+                let at = self.now();
+                self.seen().steps.weigh(at, &function, new_weight);
             }
         }
-    }
-
-    /// Sends a few requests to a function's version route and counts who answered.
-    async fn probe(&self, env: &str, function: &str, route: &str, new_weight: u32) -> Probe {
-        let mut probe = Probe {
-            env: env.to_owned(),
-            function: function.to_owned(),
-            new_weight,
-            sent: 0,
-            by_version: BTreeMap::new(),
-            errors: 0,
-        };
-        let url = State::read(&self.run.world.paths).and_then(|state| state.urls.get(env).cloned());
-        let Some(api) = url.and_then(|url| ApiClient::new(&url).ok()) else { return probe };
-        for _ in 0..REQUESTS {
-            // Slow answers: the next step has come meanwhile, and it has a probe of its own.
-            if self.weight(function) != Some(new_weight) {
-                break;
-            }
-            probe.sent += 1;
-            let (intended, watch) = (self.begin.seconds(), Stopwatch::start());
-            let asked = tokio::time::timeout(LONGEST, traffic::ask(&api, route)).await;
-            let Answered { version, says, error } = asked.unwrap_or_else(|_| Answered {
-                error: Some(format!("GET {route}: no answer within {} s", LONGEST.as_secs())),
-                ..Answered::default()
-            });
-            if let Some(version) = &version {
-                *probe.by_version.entry(version.clone()).or_default() += 1;
-            }
-            probe.errors += u32::from(error.is_some());
-            let sample = Sample { intended, millis: watch.seconds() * 1_000.0, version, says, error };
-            self.seen().tally.add(function, &sample);
-        }
-        probe
     }
 }
