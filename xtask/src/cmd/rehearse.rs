@@ -34,7 +34,7 @@ use crate::model::changeset::Change;
 use crate::model::config::Config;
 use crate::model::fault::{Fault, Kind, from_error};
 use crate::model::functions;
-use crate::model::line::{Line, Mode, Status, Step, tenths};
+use crate::model::line::{Emit, Line, Mode, Status, Step, tenths};
 use crate::model::verdict::Verdict;
 
 /// Arguments of `rehearse`.
@@ -193,7 +193,7 @@ async fn rehearse(
     rehearsal.refuse_first_create(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
     let (ended, watched) =
-        pipeline::run(rehearsal.world.clone(), rehearsal.order(), context.out.emitter()).await?;
+        pipeline::run(rehearsal.world.clone(), rehearsal.order(), rehearsal.emitter()).await?;
     let mut outcome = told::outcome(ended);
     outcome.commit = head;
     outcome.data = told::found_out(&routes, paths).await;
@@ -232,6 +232,16 @@ struct Rehearsal {
 }
 
 impl Rehearsal {
+    /// Prints the pipeline's lines. Who is asked to approve sees prod's changes with the question, and not before, too.
+    fn emitter(&self) -> Emit {
+        let out = self.context.out.clone();
+        let asks = self.args.approve == Approve::Ask && out.is_interactive();
+        Arc::new(move |line| match line {
+            Line::Plan { .. } if asks => out.unshown(&line),
+            _ => out.line(&line),
+        })
+    }
+
     /// The release of the commit.
     fn order(&self) -> Order {
         let out = self.context.out.clone();
@@ -310,7 +320,7 @@ impl Rehearsal {
         order.build_environment = common();
         // Only what a reader should know of it gets through.
         let out = self.context.out.clone();
-        let emit: crate::model::line::Emit = Arc::new(move |line| {
+        let emit: Emit = Arc::new(move |line| {
             if let Line::Warning { .. } = line {
                 out.line(&line);
             }

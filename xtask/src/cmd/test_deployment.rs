@@ -11,7 +11,7 @@ use serde_json::to_value;
 use super::local::duration;
 use super::{Context, Outcome};
 use crate::api_client::ApiClient;
-use crate::aws::cloudformation::{Physical, Stacks};
+use crate::aws::cloudformation::{Physical, StackInfo, Stacks};
 use crate::aws::rollouts::{Group, Rollouts};
 use crate::aws::{Account, Accounts};
 use crate::model::config::Config;
@@ -76,7 +76,16 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     accounts.verify(&config, std::slice::from_ref(&args.env)).await?;
     let account = accounts.get(&args.env)?;
     let interrupt = context.take_interrupts();
-    let plan = plan(&context, &config, account, &args).await?;
+    tokio::pin!(interrupt);
+    let plan = tokio::select! {
+        biased;
+        () = &mut interrupt => {
+            return Err(Fault::new(Kind::Interrupted, "watch the deployment in", args.env)
+                .why("it was interrupted before it began; nothing was seen")
+                .into());
+        }
+        plan = plan(&context, &config, account, &args) => plan?,
+    };
     if account.loopback {
         context
             .out
@@ -159,12 +168,7 @@ async fn plan(context: &Context, config: &Config, account: &Account, args: &Args
             .next("release something first; the watcher follows what is deployed there")
             .into());
     };
-    let Some(url) = info.outputs.get("ApiURL").filter(|url| url.starts_with("http")) else {
-        return Err(Fault::failed("find the API", stack)
-            .why("the stack has no output ApiURL")
-            .next("wait until its first release is over; see its outputs in the console")
-            .into());
-    };
+    let url = address(&info, &stack)?;
     let resources = stacks.resources(&stack).await?;
     let routes: Vec<Route> = super::rehearse::version_routes(context, config)?
         .into_iter()
@@ -186,6 +190,22 @@ async fn plan(context: &Context, config: &Config, account: &Account, args: &Args
         expecting: !info.status.is_settled(),
         stack,
     })
+}
+
+/// The API's address, as the stack gives it.
+fn address<'a>(info: &'a StackInfo, stack: &str) -> Result<&'a str, Fault> {
+    let (why, next) = match info.outputs.get("ApiURL") {
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => return Ok(url),
+        Some(url) => (
+            format!("its output ApiURL is {url:?}, which is no address"),
+            "mend the output in the stack's template, and release it",
+        ),
+        None => (
+            format!("the stack has no output ApiURL; it is {}", info.status),
+            "wait until its first release is over; see its outputs in the console",
+        ),
+    };
+    Err(Fault::failed("find the API", stack).why(why).next(next))
 }
 
 /// Sees that an answer, if one comes, is one of ours: anybody may listen at an address.
@@ -421,3 +441,6 @@ impl<'a> Teller<'a> {
         lines
     }
 }
+
+#[cfg(test)]
+mod tests;

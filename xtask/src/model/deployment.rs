@@ -331,9 +331,19 @@ mod tests {
                         Input::Minute(minute)
                     }
                 };
+                // An alarm and a stop end it from anywhere, at once and as what they are.
+                let cause = match &input {
+                    Input::Alarm(name) => Some(Cause::Alarm(name.clone())),
+                    Input::Stop(who) => Some(Cause::Stop(who.clone())),
+                    _ => None,
+                };
                 effects = deployment.on(input);
+                if let Some(cause) = cause.filter(|_| !over) {
+                    let end = [Effect::Restore, Effect::Finish(End::Failed(cause))];
+                    assert_eq!(effects, end, "round {round}");
+                }
             }
-            assert!(over || deployment.weight() <= 100);
+            assert!(over, "round {round}: whatever comes, it ends");
         }
     }
 }

@@ -2,7 +2,8 @@
 //! answered them.
 //!
 //! An answer of the local cloud names the share at which its version was picked, so steady traffic need not know when a
-//! step begins to be counted exactly. Where an answer does not come or names none, the step that was told last counts.
+//! step begins to be counted exactly. Where an answer does not come or names none, the step counts that had been told
+//! when the request was to be sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,9 +73,8 @@ impl Steps {
             self.next += 1;
         }
         let own = self.functions.entry(function.to_owned()).or_default();
-        let Some(share) = sample.new_weight.or_else(|| own.told.last().map(|step| step.new_weight)) else {
-            return;
-        };
+        let then = || own.told.iter().rfind(|step| step.since <= sample.intended).map(|step| step.new_weight);
+        let Some(share) = sample.new_weight.or_else(then) else { return };
         let count = own.counts.entry(share).or_default();
         count.sent += 1;
         count.errors += u32::from(sample.error.is_some());
@@ -139,10 +139,10 @@ mod tests {
     #[test]
     fn a_request_belongs_to_the_share_it_was_picked_at() {
         let mut steps = Steps::new("prod", 10.0);
-        // Before any step; then one that met a step that is told only later.
-        steps.add("f", &sample(0, None, Some("1")));
+        // One that met a step that is told only later; then one before any step, whose answer was long in coming.
         steps.add("f", &sample(1, Some(10), Some("1")));
         steps.weigh(0.15, "f", 10);
+        steps.add("f", &sample(0, None, Some("1")));
         steps.add("f", &sample(2, Some(10), Some("2")));
         steps.weigh(0.35, "f", 20);
         steps.add("f", &sample(3, Some(20), Some("1")));
@@ -156,11 +156,7 @@ mod tests {
         assert_eq!(probes[0].by_version, BTreeMap::from([("1".to_owned(), 2), ("2".to_owned(), 1)]));
         assert!(steps.complete().is_empty(), "each is told once");
         steps.over();
-        assert_eq!(
-            told(&steps.complete()),
-            [("f", 20, 2, 1)],
-            "what nobody answered counts to the last step"
-        );
+        assert_eq!(told(&steps.complete()), [("f", 20, 2, 1)], "what nobody answered counts by its time");
     }
 
     #[test]

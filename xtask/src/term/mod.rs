@@ -6,6 +6,7 @@ mod out;
 mod proof;
 mod style;
 mod text;
+mod wrap;
 
 pub(crate) use chart::Chart;
 pub(crate) use out::{Options, Out};

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::style::Paint;
 use super::text::{render, step_name};
+use super::wrap::wrap;
 use crate::clock;
 use crate::model::changeset::Change;
 use crate::model::fault::Fault;
@@ -82,8 +83,8 @@ impl Out {
         self.0.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
     }
 
-    /// Prints a line.
-    pub(crate) fn line(&self, line: &Line) {
+    /// Takes a line for the report, and as JSON, but shows a person nothing of it: they see it in another form.
+    pub(crate) fn unshown(&self, line: &Line) {
         let mut recorded = self.0.recorded.lock().unwrap_or_else(PoisonError::into_inner);
         if self.0.options.json || recorded.is_some() {
             let json = json(line);
@@ -94,7 +95,11 @@ impl Out {
                 lines.push(json);
             }
         }
-        drop(recorded);
+    }
+
+    /// Prints a line.
+    pub(crate) fn line(&self, line: &Line) {
+        self.unshown(line);
         if self.0.options.json {
             return;
         }
@@ -115,7 +120,7 @@ impl Out {
             bar.set_message(format!("{} {}", event.logical_id, event.status));
         }
         if let Some(text) = render(line, self.0.paint) {
-            self.print(&text);
+            self.print(&self.fitted(&text));
         }
     }
 
@@ -132,8 +137,9 @@ impl Out {
 
     /// A sentence that is no result: always on stderr.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
+        let text = self.fitted(text.as_ref());
         let print = || {
-            let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
         };
         match self.spinner().as_ref() {
             Some(bar) => bar.suspend(print),
@@ -231,6 +237,14 @@ impl Out {
         let answer = told.await.unwrap_or_default();
         std::mem::forget(unanswered);
         answer.trim().to_owned()
+    }
+
+    /// The text as it fits the terminal, where there is one.
+    fn fitted(&self, text: &str) -> String {
+        match crossterm::terminal::size() {
+            Ok((columns, _)) if self.0.terminal => wrap(text, usize::from(columns)),
+            _ => text.to_owned(),
+        }
     }
 
     fn print(&self, text: &str) {

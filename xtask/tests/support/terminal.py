@@ -1,12 +1,17 @@
 """Runs a program in a terminal of 80 columns and 24 rows, as a person would: waits for words, then types or runs something.
 
 Reads a JSON object on stdin: words, env, dir, steps (each {"expect": text, "type": text} or {"expect": text, "run": words}).
-Prints what the terminal showed; its own exit code is the program's, or 99 where words never came.
+Prints what the terminal showed, with rows that go on below joined, so that words are found wherever they broke; its own exit code is the program's, or 99 where words never came.
 """
 
-import fcntl, json, os, pty, select, struct, subprocess, sys, termios, time
+import fcntl, json, os, pty, re, select, struct, subprocess, sys, termios, time
 
 LIMIT = 300
+
+
+def joined(shown):
+    return re.sub(rb"\r?\n +", b" ", shown)
+
 
 asked = json.load(sys.stdin)
 pid, terminal = pty.fork()
@@ -26,7 +31,7 @@ while time.monotonic() < end:
             break
         shown += data
     while steps:
-        at = shown.find(steps[0]["expect"].encode(), seen)
+        at = joined(shown).find(steps[0]["expect"].encode(), seen)
         if at < 0:
             break
         step = steps.pop(0)
@@ -38,7 +43,7 @@ while time.monotonic() < end:
 else:
     os.kill(pid, 9)
 _, status = os.waitpid(pid, 0)
-sys.stdout.write(shown.decode(errors="replace"))
+sys.stdout.write(joined(shown).decode(errors="replace"))
 if steps:
     sys.stdout.write("\nnever shown: " + steps[0]["expect"])
     sys.exit(99)
