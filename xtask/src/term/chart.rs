@@ -10,6 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart as Plot, Dataset, GraphType, Paragraph, Row, Table, Widget as _, Wrap};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport, symbols};
 
+use super::wrap::wrap;
 use crate::model::tally::Tally;
 
 /// Rows of the view.
@@ -18,6 +19,9 @@ const HEIGHT: u16 = 18;
 const WIDE: u16 = 60;
 /// Over how many seconds the observed share is taken.
 const WINDOW: usize = 5;
+
+/// Of the functions that are deployed, in their order.
+const COLORS: [Color; 4] = [Color::Cyan, Color::Yellow, Color::Magenta, Color::Green];
 
 /// Seconds and percent.
 type Points = Vec<(f64, f64)>;
@@ -47,10 +51,10 @@ impl Chart {
     pub(crate) fn above(&mut self, text: &str) {
         // A narrow terminal shows the whole line in several rows.
         let width = self.terminal.size().map_or(80, |size| size.width).max(1);
+        let text = wrap(text, usize::from(width));
+        // What is one word is broken where it must.
         let long = |line: &str| line.chars().count().div_ceil(usize::from(width)).max(1);
         let rows = u16::try_from(text.lines().map(long).sum::<usize>()).unwrap_or(u16::MAX);
-        // Words may break a row early, so one more is given where the text is wrapped at all.
-        let rows = if usize::from(rows) > text.lines().count() { rows.saturating_add(1) } else { rows };
         let shown = Paragraph::new(text).wrap(Wrap { trim: false });
         let _ = self.terminal.insert_before(rows, |buffer| shown.render(buffer.area, buffer));
     }
@@ -103,10 +107,11 @@ impl View<'_> {
             Constraint::Length(1),
             Constraint::Length(u16::try_from(shares.len()).unwrap_or(4)),
             if wide { Constraint::Fill(1) } else { Constraint::Length(0) },
+            Constraint::Length(u16::from(wide && !self.tally.so_far().deployments.is_empty())),
             Constraint::Length(u16::try_from(versions.len()).unwrap_or(4).min(6) + 1),
             Constraint::Length(u16::try_from(alarms.len()).unwrap_or(1)),
         ];
-        let [head, share, plot, table, foot] = Layout::vertical(rows).areas(area);
+        let [head, share, plot, legend, table, foot] = Layout::vertical(rows).areas(area);
         let minutes = self.elapsed as u64 / 60;
         let text = format!(
             "{} {}  {:.0}/s  {minutes:02}:{:02}",
@@ -119,6 +124,7 @@ impl View<'_> {
         frame.render_widget(Paragraph::new(shares), share);
         if wide && plot.height >= 4 {
             self.plot(frame, plot);
+            frame.render_widget(Paragraph::new(self.legend()), legend);
         }
         // In a narrow terminal the latencies give way.
         let columns = if wide { 5 } else { 3 };
@@ -170,24 +176,34 @@ impl View<'_> {
                 Some(minutes) if !deploying.is_over() => format!(", {minutes} min to go"),
                 _ => String::new(),
             };
-            let (label, indent) = if wide { (" intended", "          ") } else { ("", "  ") };
+            let label = if wide { " intended" } else { "" };
             lines.push(Line::from(vec![
                 Span::raw(format!("{:<9} ", deploying.function)),
                 Span::styled(bar, self.color(Color::Cyan)),
                 Span::raw(format!(" {:>3.0} %{label}, {observed} seen", deploying.weight)),
             ]));
-            lines.push(Line::from(format!(
-                "{indent}version {} to {}: {at}{to_go}",
-                deploying.old, deploying.new
-            )));
+            let (old, new) = (&deploying.old, &deploying.new);
+            lines.push(Line::from(match wide {
+                true => format!("          version {old} to {new}: {at}{to_go}"),
+                false => format!("  {old} to {new}: {at}{to_go}"),
+            }));
         }
         lines
     }
 
+    /// What the lines of the plot are.
+    fn legend(&self) -> Line<'static> {
+        let mut spans = vec![Span::raw("      ")];
+        for (deploying, color) in self.tally.so_far().deployments.iter().zip(COLORS) {
+            spans.push(Span::styled(format!("⠒⠒ {} seen  ", deploying.function), self.color(color)));
+        }
+        spans.push(Span::raw("•• intended"));
+        Line::from(spans)
+    }
+
     fn plot(&self, frame: &mut Frame<'_>, area: Rect) {
-        const COLORS: [Color; 4] = [Color::Cyan, Color::Yellow, Color::Magenta, Color::Green];
         let deployments = &self.tally.so_far().deployments;
-        let mut lines: Vec<(String, Style, Points)> = Vec::new();
+        let (mut all_seen, mut all_intended): (Vec<(Style, Points)>, Vec<Points>) = Default::default();
         for (deploying, color) in deployments.iter().zip(COLORS) {
             let key = Tally::key(&deploying.function, &deploying.new);
             let prefix = format!("{} ", deploying.function);
@@ -207,20 +223,21 @@ impl View<'_> {
                     intended.push((f64::from(second.at), *weight));
                 }
             }
-            lines.push((format!("{} seen", deploying.function), self.color(color), seen));
-            lines.push((format!("{} intended", deploying.function), self.color(Color::DarkGray), intended));
+            all_seen.push((self.color(color), seen));
+            all_intended.push(intended);
         }
-        let datasets = lines
-            .iter()
-            .map(|(name, style, points)| {
-                Dataset::default()
-                    .name(name.as_str())
-                    .marker(symbols::Marker::Braille)
-                    .graph_type(GraphType::Line)
-                    .style(*style)
-                    .data(points)
-            })
-            .collect();
+        // Told apart by their marks, too: there may be no colors.
+        let intended = all_intended.iter().map(|points| {
+            Dataset::default().marker(symbols::Marker::Dot).graph_type(GraphType::Scatter).data(points)
+        });
+        let seen = all_seen.iter().map(|(style, points)| {
+            Dataset::default()
+                .marker(symbols::Marker::Braille)
+                .graph_type(GraphType::Line)
+                .style(*style)
+                .data(points)
+        });
+        let datasets = intended.chain(seen).collect();
         let right = self.elapsed.max(10.0);
         let plot = Plot::new(datasets)
             .x_axis(Axis::default().bounds([0.0, right]).labels(["0 s".to_owned(), format!("{right:.0} s")]))
@@ -303,6 +320,10 @@ mod tests {
                 assert!(text.contains(wanted), "{width}: {wanted}\n{text}");
             }
         }
-        assert!(drawn(80).contains("30 % intended") && drawn(80).contains("7 min to go"));
+        assert!(drawn(80).contains("30 % intended"), "{}", drawn(80));
+        assert!(drawn(80).contains("⠒⠒ checkin seen") && drawn(80).contains("•• intended"), "{}", drawn(80));
+        for width in [40, 80] {
+            assert!(drawn(width).contains("3 to 4: AllowTraffic, 7 min to go"), "{}", drawn(width));
+        }
     }
 }

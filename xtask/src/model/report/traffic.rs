@@ -10,11 +10,15 @@ use super::{number, text};
 
 /// The most points of a chart; a longer watch is put into bins of equal length.
 const POINTS: u64 = 100;
+/// A point of a function that is deployed rests on so many requests where there is time: a share of fewer says little.
+const ENOUGH: u64 = 10;
+/// And the fewest points that are left by that.
+const FEWEST: u64 = 12;
 /// The drawing's size, in its own units.
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 200.0;
 /// Room for the labels at the left and the bottom.
-const LEFT: f64 = 44.0;
+const LEFT: f64 = 52.0;
 const BOTTOM: f64 = 24.0;
 const TOP: f64 = 14.0;
 
@@ -63,7 +67,7 @@ struct Bar {
     height: String,
 }
 
-/// The charts of an environment, one a function that was asked.
+/// The charts of an environment: one for each function that was deployed, or asked and failed.
 pub(super) fn charts(env: &str, seen: &Value) -> Vec<Chart> {
     let empty = Vec::new();
     let seconds = seen["seconds"].as_array().unwrap_or(&empty);
@@ -82,7 +86,14 @@ fn chart(env: &str, function: &str, seen: &Value, seconds: &[Value]) -> Option<C
     let new = deployment.map(|deploying| text(&deploying["new"])).unwrap_or_default();
     let prefix = format!("{function} ");
     let last = seconds.iter().map(|second| number(&second["at"])).max()?;
-    let width = (last + 1).div_ceil(POINTS).max(1);
+    let asked = |key: &str| -> u64 {
+        seconds.iter().map(|second| number(&second["by_function"][function][key])).sum()
+    };
+    if deployment.is_none() && asked("errors") == 0 {
+        return None;
+    }
+    let enough = ((last + 1) * ENOUGH).div_ceil(asked("sent").max(1)).clamp(1, ((last + 1) / FEWEST).max(1));
+    let width = (last + 1).div_ceil(POINTS).max(enough);
     let mut versions = BTreeSet::new();
     for second in seconds {
         for key in second["by_version"].as_object().into_iter().flat_map(|all| all.keys()) {
@@ -227,4 +238,31 @@ impl Place {
 /// A length with one decimal: the same bytes on every machine.
 fn unit(value: f64) -> String {
     format!("{value:.1}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_deployed_or_failed_has_a_chart_whose_points_say_something() {
+        let seconds: Vec<Value> = (0..30)
+            .map(|at| {
+                let asked = |errors: u32| json!({"sent": 5, "errors": errors});
+                json!({"at": at, "by_function": {"f": asked(0), "g": asked(0), "h": asked(1)},
+                    "by_version": {"f 1": 4, "f 2": 1, "g 1": 5, "h 1": 5}, "intended": {"f": 20.0}, "alarms": []})
+            })
+            .collect();
+        let deployments = json!([{"function": "f", "new": "2"}]);
+        let charts = charts("prod", &json!({"seconds": seconds, "deployments": deployments}));
+        let found: Vec<(&str, u64, usize)> =
+            charts.iter().map(|chart| (chart.function.as_str(), chart.width, chart.rows.len())).collect();
+        assert_eq!(found, [("f", 2, 15), ("h", 2, 15)]);
+        assert!(charts[0].rows.iter().all(|row| row.sent == 10 && row.observed == Some(20.0)));
+        // A short watch has points for all that.
+        let short = super::charts("prod", &json!({"seconds": seconds[..5], "deployments": deployments}));
+        assert_eq!((short[0].width, short[0].rows.len()), (1, 5));
+    }
 }
