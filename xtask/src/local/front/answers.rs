@@ -1,5 +1,6 @@
 //! Answers about stacks: inert resources get their real type back, the gate is left out, and `ApiURL` shows the edge.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -33,6 +34,9 @@ pub(super) fn edit(
             if element.name == "OutputValue" {
                 element.text = public(&element.text, &edges);
             }
+            if element.name == "StackStatusReason" {
+                element.text = without_gate(&element.text, &BTreeMap::new());
+            }
         });
     } else {
         let record = front.cloud.ledger.current(key);
@@ -47,12 +51,14 @@ pub(super) fn edit(
                 ))
             })
         };
+        let mut aliases = BTreeMap::new();
         root.visit(&mut |element| {
             if action == "DescribeStackEvents" {
-                element
+                let told = element
                     .children
                     .iter_mut()
-                    .for_each(|event| tell_as_alias(front, key, event, [&pending, &record]));
+                    .filter_map(|event| tell_as_alias(front, key, event, [&pending, &record]));
+                aliases.extend(told);
             }
             element.children.retain(|child| !is_gate(child));
             let logical_id = element.text_at(&["LogicalResourceId"]).to_owned();
@@ -64,6 +70,11 @@ pub(super) fn edit(
                 && !shown.text.is_empty()
             {
                 shown.text = physical;
+            }
+        });
+        root.visit(&mut |element| {
+            if element.name == "ResourceStatusReason" {
+                element.text = without_gate(&element.text, &aliases);
             }
         });
     }
@@ -120,11 +131,28 @@ pub(super) fn of(mut parts: http::response::Parts, root: &Element) -> Response {
     Response::from_parts(parts, Body::from(root.write()))
 }
 
-/// A gate that failed is told as AWS tells a failed deployment: as the failure of the alias that it held.
-fn tell_as_alias(front: &Front, key: &StackKey, event: &mut Element, records: [&Option<Arc<Record>>; 2]) {
+/// A reason without the gate's name: with the alias that failed there, where that is known.
+fn without_gate(reason: &str, aliases: &BTreeMap<String, String>) -> String {
+    let Some(at) = reason.find(GATE) else { return reason.to_owned() };
+    let (head, tail) = reason.split_at(at);
+    let end = tail.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tail.len());
+    let (gate, rest) = tail.split_at(end);
+    let alias = aliases.get(gate).map_or("the deployment", String::as_str);
+    // What AWS could not do is to update the alias.
+    format!("{}{alias}{}", head.replace("failed to create", "failed to update"), without_gate(rest, aliases))
+}
+
+/// A gate that failed is told as AWS tells a failed deployment: as the failure of the alias that it held. Both names.
+fn tell_as_alias(
+    front: &Front,
+    key: &StackKey,
+    event: &mut Element,
+    records: [&Option<Arc<Record>>; 2],
+) -> Option<(String, String)> {
     if !is_gate(event) || !event.text_at(&["ResourceStatus"]).ends_with("_FAILED") {
-        return;
+        return None;
     }
+    let gate = event.text_at(&["LogicalResourceId"]).to_owned();
     let reason = event.text_at(&["ResourceStatusReason"]);
     // The emulator wraps the reason: "WaitCondition received failed message: '…' for uniqueId: rollout".
     let inner = reason
@@ -132,18 +160,17 @@ fn tell_as_alias(front: &Front, key: &StackKey, event: &mut Element, records: [&
         .and_then(|(_, rest)| rest.rsplit_once("' for uniqueId"))
         .map_or(reason, |(inner, _)| inner)
         .to_owned();
-    let Some(shift) = records.into_iter().flatten().find_map(|record| {
+    let shift = records.into_iter().flatten().find_map(|record| {
         failed_shift(&record.lowered.shifts, &inner, &key.1, |function| {
             let name = record.long.pointer(&format!("/Resources/{function}/Properties/FunctionName"))?;
             let named = Resources::default().eval(&front.cloud.emulator, key, record, name).ok()?;
             named.as_str().map(ToOwned::to_owned)
         })
-    }) else {
-        return;
-    };
+    })?;
+    let alias = format!("{}Alias{}", shift.function, shift.alias);
     let texts = [
         ("ResourceStatusReason", inner.clone()),
-        ("LogicalResourceId", format!("{}Alias{}", shift.function, shift.alias)),
+        ("LogicalResourceId", alias.clone()),
         ("ResourceType", "AWS::Lambda::Alias".to_owned()),
         ("ResourceStatus", "UPDATE_FAILED".to_owned()),
     ];
@@ -152,6 +179,7 @@ fn tell_as_alias(front: &Front, key: &StackKey, event: &mut Element, records: [&
             child.text = text;
         }
     }
+    Some((gate, alias))
 }
 
 /// The shift that a reason of the rollout engine is about, which begins with the function's short name; the first one
@@ -231,6 +259,21 @@ mod tests {
         assert_eq!(found("Unnamed-12AB: alarm x is in ALARM"), Some("Unnamed"));
         assert_eq!(found("the engine failed"), Some("CheckinFunction"));
         assert_eq!(failed_shift(&[], "contacts: x", "app-prod", name), None);
+    }
+
+    #[test]
+    fn a_reason_names_the_alias_and_not_the_gate() {
+        let aliases = BTreeMap::from([("CausewayGate12ab".to_owned(), "FAliaslive".to_owned())]);
+        for (reason, expected) in [
+            (
+                "The following resource(s) failed to create: [CausewayGate12ab].",
+                "The following resource(s) failed to update: [FAliaslive].",
+            ),
+            ("failed to create: [CausewayGate99]", "failed to update: [the deployment]"),
+            ("failed to create: [Table]", "failed to create: [Table]"),
+        ] {
+            assert_eq!(without_gate(reason, &aliases), expected);
+        }
     }
 
     #[test]
