@@ -19,7 +19,7 @@ use crate::model::fault::{Fault, Kind};
 use crate::model::line::{Line, Mode, Probe, Status, Step, Weight};
 use crate::model::tally::Tally;
 use crate::model::verdict::Verdict;
-use crate::model::watch::{Asked, Deploying, Watched};
+use crate::model::watch::{Asked, Deploying, Second, Watched};
 use crate::term::{Chart, Out};
 use crate::watch::traffic::Route;
 use crate::watch::{self, News, Plan, Until};
@@ -412,33 +412,37 @@ impl<'a> Teller<'a> {
         state.said = now.saturating_sub(1);
         let mut lines = Vec::new();
         for function in tally.functions() {
-            let prefix = format!("{function} ");
-            let mut by_version = BTreeMap::new();
-            for second in &seconds {
-                for (key, count) in &second.by_version {
-                    if let Some(version) = key.strip_prefix(&prefix) {
-                        *by_version.entry(version.to_owned()).or_default() += count;
-                    }
-                }
+            // A share that changed in between has a line of its own.
+            let share =
+                |second: &&Second| second.intended.get(&function).map_or(0, |share| share.round() as u32);
+            for same in seconds.chunk_by(|a, b| share(a) == share(b)) {
+                let new_weight = same.first().map_or(0, share);
+                lines.push((Some(Line::Probe(self.probe(&function, new_weight, same))), String::new()));
             }
-            let asked = |of: fn(&Asked) -> u32| -> u32 {
-                seconds.iter().filter_map(|second| second.by_function.get(&function)).map(of).sum()
-            };
-            let (sent, errors) = (asked(|asked| asked.sent), asked(|asked| asked.errors));
-            let deploying = tally.so_far().deployments.iter().find(|d| d.function == function);
-            lines.push((
-                Some(Line::Probe(Probe {
-                    env: self.env.clone(),
-                    function,
-                    new_weight: deploying.map_or(0, |deploying| deploying.weight.round() as u32),
-                    sent,
-                    by_version,
-                    errors,
-                })),
-                String::new(),
-            ));
         }
         lines
+    }
+
+    /// What was asked of a function in some seconds.
+    fn probe(&self, function: &str, new_weight: u32, seconds: &[&Second]) -> Probe {
+        let prefix = format!("{function} ");
+        let mut by_version = BTreeMap::new();
+        for (key, count) in seconds.iter().flat_map(|second| &second.by_version) {
+            if let Some(version) = key.strip_prefix(&prefix) {
+                *by_version.entry(version.to_owned()).or_default() += count;
+            }
+        }
+        let asked = |of: fn(&Asked) -> u32| -> u32 {
+            seconds.iter().filter_map(|second| second.by_function.get(function)).map(of).sum()
+        };
+        Probe {
+            env: self.env.clone(),
+            function: function.to_owned(),
+            new_weight,
+            sent: asked(|asked| asked.sent),
+            by_version,
+            errors: asked(|asked| asked.errors),
+        }
     }
 }
 

@@ -208,7 +208,8 @@ impl View<'_> {
             let key = Tally::key(&deploying.function, &deploying.new);
             let prefix = format!("{} ", deploying.function);
             let (mut seen, mut intended) = (Vec::new(), Vec::new());
-            for second in self.tally.seconds() {
+            // The second at work is not over: its share would be of a request or two.
+            for second in self.tally.seconds().filter(|second| f64::from(second.at + 1) <= self.elapsed) {
                 let of = |all: bool| -> u32 {
                     let own = second
                         .by_version

@@ -106,3 +106,34 @@ fn each_verdict_ends_with_its_code_and_what_comes_next() {
         assert!(fault(verdict, &plan, None).is_none());
     }
 }
+
+#[test]
+fn a_share_that_changes_has_a_line_of_its_own() {
+    let out = Out::new(crate::term::Options { json: true, ..crate::term::Options::default() });
+    let teller = Teller { out: &out, env: "prod".to_owned(), state: Mutex::default() };
+    let mut tally = Tally::new("prod", "app", 1.0);
+    let shares = [(0, 10.0), (1, 10.0), (2, 20.0), (3, 20.0), (4, 20.0), (5, 20.0)];
+    for (at, weight) in shares {
+        let deploying = Deploying { function: "f".to_owned(), weight, ..Deploying::default() };
+        tally.deployments(f64::from(at), vec![deploying]);
+        let version = if at == 3 { "2" } else { "1" };
+        let sample = crate::model::watch::Sample {
+            intended: f64::from(at),
+            version: Some(version.to_owned()),
+            ..crate::model::watch::Sample::default()
+        };
+        tally.add("f", &sample);
+    }
+    let mut telling = Telling::default();
+    assert!(teller.traffic(&mut telling, &tally, 4.9).is_empty(), "not yet");
+    let lines = teller.traffic(&mut telling, &tally, 5.5);
+    let told: Vec<(u32, u32, BTreeMap<String, u32>)> = lines
+        .into_iter()
+        .filter_map(|(line, _)| match line {
+            Some(Line::Probe(probe)) => Some((probe.new_weight, probe.sent, probe.by_version)),
+            _ => None,
+        })
+        .collect();
+    let versions = |pairs: &[(&str, u32)]| pairs.iter().map(|(v, n)| ((*v).to_owned(), *n)).collect();
+    assert_eq!(told, [(10, 2, versions(&[("1", 2)])), (20, 2, versions(&[("1", 1), ("2", 1)]))]);
+}
