@@ -1,5 +1,6 @@
-//! Change sets that were made to be looked at. However a command ends, those that it did not execute are removed: they would
-//! stand in the console as if somebody still meant them, and a stack that was never created with them.
+//! Change sets that were made to be looked at. When a command ends, also by Ctrl-C, those that it did not execute are removed:
+//! they would stand in the console as if somebody still meant them, and a stack that was never created with them. Only a
+//! kill and a defect of ours leave them; the next run plans anew beside them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
