@@ -20,7 +20,21 @@ where
     #[expect(clippy::disallowed_methods, reason = "the one place where commands are made")]
     let mut command = Command::new(name);
     command.args(arguments).current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
+    if command.as_std().get_program() == "cargo" {
+        for (name, _) in std::env::vars_os() {
+            if is_cargos_own(&name.to_string_lossy()) {
+                command.env_remove(name);
+            }
+        }
+    }
     command
+}
+
+/// Whether `cargo run` sets a variable for the program it starts, which is us. Build scripts look at some of them (ring's
+/// does): a cargo of ours that had them would compile anew, with all that rests on it, what one without them has built, and
+/// the other way round each time. Source: "Environment variables Cargo sets for crates" in the Cargo book.
+fn is_cargos_own(name: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|own| name.starts_with(own))
 }
 
 /// What a program printed, as text.
@@ -88,6 +102,20 @@ pub(crate) fn describe(command: &Command) -> String {
 mod tests {
     use super::*;
     use crate::model::fault::{Kind, from_error};
+
+    #[test]
+    fn a_cargo_of_ours_does_not_see_what_cargo_set_for_us() {
+        for (name, own) in [("CARGO_PKG_NAME", true), ("CARGO_MANIFEST_DIR", true), ("CARGO_HOME", false)] {
+            assert_eq!(is_cargos_own(name), own, "{name}");
+        }
+        // Tests are started by cargo, too, so the variables are there.
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
+        let removed = |name: &str| {
+            let command = program(name, ["x"], Path::new("."));
+            command.as_std().get_envs().any(|(key, value)| key == "CARGO_PKG_NAME" && value.is_none())
+        };
+        assert!(removed("cargo") && !removed("rustc"));
+    }
 
     #[tokio::test]
     async fn what_goes_to_stderr_is_not_kept() {

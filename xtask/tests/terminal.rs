@@ -21,6 +21,39 @@ fn bootstrap_asks_and_ctrl_c_at_the_question_ends_it() {
 }
 
 #[test]
+fn what_was_only_planned_is_removed_whatever_the_answer_is() {
+    let mut project = Project::new();
+    project.up();
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
+    let planned = || {
+        let state = project.state();
+        let root = state["accounts"]["build"].as_str().unwrap().to_owned();
+        let secret = state["root_secret"].as_str().unwrap().to_owned();
+        let ask = "Action=ListChangeSets&Version=2010-05-15&StackName=causeway-build-base";
+        let (status, body) = project.call(Some((&root, &secret)), "cloudformation", &["--data", ask], "/");
+        assert_eq!(status, "200", "{body}");
+        // One that was executed may still be listed.
+        body.matches("<ExecutionStatus>AVAILABLE<").count()
+    };
+    project.edit(
+        "cfn/build-base.yaml",
+        "            ExpirationInDays: 30\n",
+        "            ExpirationInDays: 31\n",
+    );
+    for (keys, expected) in [("\x03", 130), ("n\r", 0)] {
+        let (code, shown) = project.in_terminal(&["bootstrap"], &[("Deploy this? [y/N]", Then::Type(keys))]);
+        assert_eq!(code, expected, "{shown}");
+        assert!(shown.contains("were only planned: build/causeway-build-base"), "{shown}");
+        assert_eq!(planned(), 0, "{shown}");
+    }
+    let dry = project.run(&["bootstrap", "--dry-run"]);
+    assert_eq!((dry.code, planned()), (0, 0), "{}", dry.error());
+    let done = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(done.result()["changed"], serde_json::json!(["build/causeway-build-base"]), "{}", done.stderr);
+    assert!(!done.stderr.contains("only planned"), "what was executed is not taken back: {}", done.stderr);
+}
+
+#[test]
 fn ctrl_c_in_the_middle_tells_what_was_changed_and_what_goes_on() {
     let mut project = Project::new();
     project.up();

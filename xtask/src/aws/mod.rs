@@ -10,7 +10,7 @@ pub(crate) mod raw;
 pub(crate) mod region;
 pub(crate) mod rollouts;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 mod session;
 mod sts;
 pub(crate) mod teardown;

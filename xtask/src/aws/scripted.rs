@@ -12,11 +12,11 @@ use http_body_util::BodyExt as _;
 use super::Account;
 
 /// One reply: a status and a body.
-pub(super) type Reply = (u16, String);
+pub(crate) type Reply = (u16, String);
 
 /// What a server was asked and what it will say.
 #[derive(Clone, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     replies: Arc<Mutex<VecDeque<(Reply, Headers)>>>,
     asked: Arc<Mutex<Vec<String>>>,
     bodies: Arc<Mutex<Vec<String>>>,
@@ -24,16 +24,16 @@ pub(super) struct Script {
 }
 
 /// Headers of a reply.
-pub(super) type Headers = Vec<(&'static str, String)>;
+pub(crate) type Headers = Vec<(&'static str, String)>;
 
 impl Script {
     /// Starts a server that gives these replies in their order, then 500.
-    pub(super) async fn start(replies: Vec<Reply>) -> (Self, Account) {
+    pub(crate) async fn start(replies: Vec<Reply>) -> (Self, Account) {
         Self::with_headers(replies.into_iter().map(|reply| (reply, Vec::new())).collect()).await
     }
 
     /// The same, with headers in the replies.
-    pub(super) async fn with_headers(replies: Vec<(Reply, Headers)>) -> (Self, Account) {
+    pub(crate) async fn with_headers(replies: Vec<(Reply, Headers)>) -> (Self, Account) {
         let script = Self { replies: Arc::new(Mutex::new(replies.into())), ..Self::default() };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -43,17 +43,17 @@ impl Script {
     }
 
     /// What was asked: the action of a query, else method and path.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The bodies of what was asked.
-    pub(super) fn bodies(&self) -> Vec<String> {
+    pub(crate) fn bodies(&self) -> Vec<String> {
         self.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The headers of each request, by their names in lower case.
-    pub(super) fn sent(&self) -> Vec<BTreeMap<String, String>> {
+    pub(crate) fn sent(&self) -> Vec<BTreeMap<String, String>> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -90,7 +90,7 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
 }
 
 /// An error in the query protocol.
-pub(super) fn error(status: u16, code: &str, message: &str) -> Reply {
+pub(crate) fn error(status: u16, code: &str, message: &str) -> Reply {
     (
         status,
         format!(
@@ -100,6 +100,6 @@ pub(super) fn error(status: u16, code: &str, message: &str) -> Reply {
 }
 
 /// A result in the query protocol.
-pub(super) fn result(action: &str, inner: &str) -> Reply {
+pub(crate) fn result(action: &str, inner: &str) -> Reply {
     (200, format!("<{action}Response><{action}Result>{inner}</{action}Result></{action}Response>"))
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
+use serde_json::{Value, json};
+
 use super::AfterChanges;
 use crate::model::fault::{Fault, Kind};
 
@@ -28,7 +30,7 @@ impl Interrupts {
 
     /// Resolves at Ctrl-C, a termination signal, or when the terminal goes away. What is dropped then ends the processes
     /// it started.
-    pub(super) async fn heard(&self, changes: &Changes) -> anyhow::Error {
+    pub(super) async fn heard(&self) {
         let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
         let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return std::future::pending().await };
         let mut hangup = if ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
@@ -40,7 +42,7 @@ impl Interrupts {
             }
             // A command that ends by itself is told once; a second signal ends it as any other.
             if !self.taken.swap(false, Ordering::Relaxed) {
-                return changes.cut_off();
+                return;
             }
             self.bell.notify_one();
         }
@@ -72,6 +74,8 @@ struct Record {
     begun: Vec<String>,
     /// What is changed.
     done: Vec<String>,
+    /// What was removed and is still there for a while, in words.
+    remains: Vec<String>,
 }
 
 impl Changes {
@@ -91,8 +95,29 @@ impl Changes {
         self.record().begun.retain(|begun| begun != name);
     }
 
+    /// Something that was removed remains for a while, or stays: what, and until when.
+    pub(crate) fn remains(&self, line: String) {
+        self.record().remains.push(line);
+    }
+
+    /// What is changed.
+    pub(crate) fn changed(&self) -> Vec<String> {
+        self.record().done.clone()
+    }
+
+    /// All that remains, in words.
+    pub(crate) fn remaining(&self) -> Vec<String> {
+        self.record().remains.clone()
+    }
+
+    /// A failure of a command that had changed something: what it changed and what remains go with it.
+    pub(crate) fn failed(&self, source: anyhow::Error) -> AfterChanges {
+        let record = self.record();
+        AfterChanges { changed: record.done.clone(), data: record.data(), source }
+    }
+
     /// The end of a command that was interrupted.
-    fn cut_off(&self) -> anyhow::Error {
+    pub(super) fn cut_off(&self) -> anyhow::Error {
         let record = self.record();
         let fault = Fault::new(Kind::Interrupted, "run the command", "");
         let fault = if record.begun.is_empty() {
@@ -102,7 +127,8 @@ impl Changes {
                 .why(format!("it was interrupted while it changed {}", record.begun.join(", ")))
                 .next("what was begun goes on in AWS; run it again to follow it")
         };
-        AfterChanges { changed: record.done.clone(), source: fault.into() }.into()
+        drop(record);
+        self.failed(fault.into()).into()
     }
 
     /// The end of a command that panicked.
@@ -112,11 +138,17 @@ impl Changes {
         let fault = Fault::failed("run the command", "")
             .why(format!("a defect of this tool: {text}"))
             .next("report it with the lines above; running it again goes on from what is there");
-        AfterChanges { changed: self.record().done.clone(), source: fault.into() }.into()
+        self.failed(fault.into()).into()
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    fn data(&self) -> Value {
+        if self.remains.is_empty() { json!({}) } else { json!({"remains": self.remains}) }
     }
 }
 
@@ -153,6 +185,20 @@ mod tests {
         let fault = from_error(&error);
         assert_eq!(fault.why, "it was interrupted while it changed dev/roles");
         assert!(fault.next.contains("goes on in AWS"), "{}", fault.next);
+    }
+
+    #[test]
+    fn what_remains_goes_with_a_failure() {
+        let changes = Changes::default();
+        let data =
+            |error: &anyhow::Error| error.downcast_ref::<AfterChanges>().map(|after| after.data.clone());
+        assert_eq!(data(&changes.cut_off()), Some(json!({})));
+        changes.remains("key build/k: gone on 2026-01-01".to_owned());
+        let expected = Some(json!({"remains": ["key build/k: gone on 2026-01-01"]}));
+        assert_eq!(data(&changes.cut_off()), expected);
+        let error = guarded::<()>(&changes, || panic!("no")).unwrap_err();
+        assert_eq!(data(&error), expected);
+        assert_eq!(data(&changes.failed(anyhow::anyhow!("no")).into()), expected);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{AfterChanges, Context, Outcome};
+use super::{Context, Outcome};
 use crate::aws::cloudformation::{Physical, Stacks};
 use crate::aws::teardown::Teardown;
 use crate::aws::{Account, Accounts};
@@ -99,23 +99,31 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         return Ok(outcome);
     }
     confirm(&context, &config.project, args.confirm_delete.as_deref()).await?;
-    let mut changed = Vec::new();
-    let mut remains = Vec::new();
-    for wave in &order {
-        for found in wave {
-            if let Err(source) = remove(&context, found, &mut changed, &mut remains).await {
-                return Err(AfterChanges { changed, source }.into());
-            }
+    let removal = async {
+        for found in order.iter().flatten() {
+            remove(&context, found).await?;
         }
+        remove_leftovers(&context, &orphans).await
+    };
+    let ended = removal.await;
+    // Also after a failure: what is gone already left something behind all the same.
+    let gone = context.changes.changed();
+    for line in outside(order.iter().flatten().filter(|found| gone.contains(&found.path()))) {
+        context.changes.remains(line);
     }
-    if let Err(source) = remove_leftovers(&context, &orphans, &mut changed, &mut remains).await {
-        return Err(AfterChanges { changed, source }.into());
-    }
-    remains.extend(outside(order.iter().flatten()));
-    for line in &remains {
+    over(&context, ended, json!({}))
+}
+
+/// The end of a removal: what was removed and what remains are told whether it failed or not.
+pub(super) fn over(context: &Context, ended: anyhow::Result<()>, mut data: Value) -> anyhow::Result<Outcome> {
+    for line in context.changes.remaining() {
         context.out.say(format!("  remains: {line}"));
     }
-    let mut outcome = Outcome::of(Verdict::Done).with_data(json!({"removed": changed, "remains": remains}));
+    ended.map_err(|source| context.changes.failed(source))?;
+    let changed = context.changes.changed();
+    data["removed"] = json!(changed);
+    data["remains"] = json!(context.changes.remaining());
+    let mut outcome = Outcome::of(Verdict::Done).with_data(data);
     outcome.changed = changed;
     Ok(outcome)
 }
@@ -299,6 +307,11 @@ impl Found {
 }
 
 impl Found {
+    /// `<account>/<stack>`.
+    fn path(&self) -> String {
+        format!("{}/{}", self.account.name, self.name)
+    }
+
     /// What outlives it and goes after it.
     pub(super) fn leftovers(&self) -> &[Leftover] {
         &self.leftovers
@@ -348,15 +361,10 @@ async fn confirm(context: &Context, project: &str, given: Option<&str>) -> Resul
 }
 
 /// Removes a stack and what outlives it.
-pub(super) async fn remove(
-    context: &Context,
-    found: &Found,
-    changed: &mut Vec<String>,
-    remains: &mut Vec<String>,
-) -> anyhow::Result<()> {
+pub(super) async fn remove(context: &Context, found: &Found) -> anyhow::Result<()> {
     let (stacks, teardown) = (Stacks::new(&found.account), Teardown::new(&found.account));
     context.out.spin(&format!("remove {} in {}", found.name, found.account.name));
-    let name = format!("{}/{}", found.account.name, found.name);
+    let name = found.path();
     context.changes.begin(&name);
     for bucket in &found.buckets {
         teardown.empty_bucket(bucket).await?;
@@ -371,17 +379,11 @@ pub(super) async fn remove(
             .into());
     }
     context.changes.done(&name);
-    changed.push(name);
-    remove_leftovers(context, &found.leftovers, changed, remains).await
+    remove_leftovers(context, &found.leftovers).await
 }
 
 /// Removes what outlives its stack.
-pub(super) async fn remove_leftovers(
-    context: &Context,
-    leftovers: &[Leftover],
-    changed: &mut Vec<String>,
-    remains: &mut Vec<String>,
-) -> anyhow::Result<()> {
+pub(super) async fn remove_leftovers(context: &Context, leftovers: &[Leftover]) -> anyhow::Result<()> {
     for leftover in leftovers {
         let teardown = Teardown::new(&leftover.account);
         let name = format!("{}/{}", leftover.account.name, leftover.id);
@@ -398,7 +400,7 @@ pub(super) async fn remove_leftovers(
                     let until = clock::day(BACKUP_DAYS);
                     let simulated =
                         if leftover.account.loopback { " (on AWS; the local cloud makes none)" } else { "" };
-                    remains.push(format!("the last backup of table {name}, which DynamoDB makes by itself and keeps at no charge: gone on {until}{simulated}"));
+                    context.changes.remains(format!("the last backup of table {name}, which DynamoDB makes by itself and keeps at no charge: gone on {until}{simulated}"));
                 }
             }
             Fate::Follows => {
@@ -407,16 +409,15 @@ pub(super) async fn remove_leftovers(
             }
             Fate::Key => {
                 let until = teardown.schedule_key_deletion(&leftover.id, KEY_DAYS).await?;
-                remains.push(format!("key {name}: disabled now, gone on {until}; `aws kms cancel-key-deletion` takes it back until then"));
+                context.changes.remains(format!("key {name}: disabled now, gone on {until}; `aws kms cancel-key-deletion` takes it back until then"));
             }
             Fate::Stays => {
                 context.changes.unchanged(&name);
-                remains.push(leftover.stays());
+                context.changes.remains(leftover.stays());
                 continue;
             }
         }
         context.changes.done(&name);
-        changed.push(name);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod integration_test;
 pub(crate) mod local;
 pub(crate) mod package;
+mod planned;
 pub(crate) mod prove;
 pub(crate) mod rehearse;
 pub(crate) mod report;
@@ -25,6 +26,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use self::cut_off::{Changes, Interrupts, guarded};
+use self::planned::Planned;
 use crate::aws::OpenOptions;
 use crate::clock::Stopwatch;
 use crate::model::config::{self, Config};
@@ -104,6 +106,8 @@ pub(crate) struct Context {
     pub(crate) profile_prefix: Option<String>,
     /// What has been changed so far.
     pub(crate) changes: Changes,
+    /// The change sets that were made to be looked at.
+    pub(crate) planned: Planned,
     interrupts: Arc<Interrupts>,
 }
 
@@ -153,6 +157,8 @@ impl Outcome {
 pub(crate) struct AfterChanges {
     /// What was changed.
     pub(crate) changed: Vec<String>,
+    /// What was found out until then.
+    pub(crate) data: Value,
     /// The failure.
     pub(crate) source: anyhow::Error,
 }
@@ -195,7 +201,7 @@ where
     let out =
         Out::new(Options { json: common.output == Format::Json, no_color: common.no_color, yes: common.yes });
     let watch = Stopwatch::start();
-    let changes = Changes::default();
+    let (changes, planned) = (Changes::default(), Planned::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => {
@@ -206,12 +212,24 @@ where
                     root: root()?,
                     profile_prefix: common.profile_prefix,
                     changes: changes.clone(),
+                    planned: planned.clone(),
                     interrupts: Arc::clone(&interrupts),
                 };
+                let ended = tokio::select! {
+                    result = work(context) => Some(result),
+                    () = interrupts.heard() => None,
+                };
+                // The work is gone by now, and nothing of it plans any more. A second Ctrl-C does not wait for this.
                 tokio::select! {
-                    result = work(context) => result,
-                    fault = interrupts.heard(&changes) => Err(fault),
+                    () = planned.take_back(&out) => {}
+                    () = interrupts.heard() => {}
                 }
+                ended.unwrap_or_else(|| {
+                    for line in changes.remaining() {
+                        out.say(format!("  remains: {line}"));
+                    }
+                    Err(changes.cut_off())
+                })
             };
             let result = guarded(&changes, || runtime.block_on(whole));
             runtime.shutdown_timeout(LAST_MOMENTS);
@@ -237,12 +255,14 @@ fn finish(out: &Out, command: &str, result: anyhow::Result<Outcome>, seconds: f6
 fn result_line(command: &str, result: anyhow::Result<Outcome>, seconds: f64) -> ResultLine {
     let outcome = result.unwrap_or_else(|error| {
         let fault = from_error(&error);
-        let changed =
-            error.downcast_ref::<AfterChanges>().map(|after| after.changed.clone()).unwrap_or_default();
+        let after = error.downcast_ref::<AfterChanges>();
+        let changed = after.map(|after| after.changed.clone()).unwrap_or_default();
+        let data = after.map_or_else(|| json!({}), |after| after.data.clone());
         Outcome {
             code: Some(fault.kind.exit_code()),
             error: Some(fault.clone()),
             changed,
+            data,
             ..Outcome::of(fault.kind.verdict())
         }
     });
@@ -328,11 +348,15 @@ mod tests {
     #[test]
     fn failures_keep_what_was_changed() {
         let source = anyhow::Error::new(Fault::new(Kind::TimedOut, "wait for the stack", "s"));
-        let error =
-            anyhow::Error::new(AfterChanges { changed: vec!["build/causeway-build-base".into()], source });
+        let error = anyhow::Error::new(AfterChanges {
+            changed: vec!["build/causeway-build-base".into()],
+            data: json!({"remains": ["x"]}),
+            source,
+        });
         let line = result_line("bootstrap", Err(error), 1.26);
         assert_eq!((line.exit_code, line.verdict, line.seconds), (7, "timed-out", 1.3));
         assert_eq!(line.changed, ["build/causeway-build-base"]);
+        assert_eq!(line.data, json!({"remains": ["x"]}));
         assert!(!line.ok);
     }
 

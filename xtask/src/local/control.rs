@@ -52,12 +52,12 @@ impl Control {
         Keys { id: account.to_owned(), secret: self.root_secret.clone(), token: None }
     }
 
-    /// What the engines did after a place in the order.
+    /// What the engines did after a place in the order. `patient`: where there is nothing, a moment is waited for something.
     ///
     /// # Errors
     /// The cloud does not answer.
-    pub(crate) async fn happenings(&self, after: u64) -> anyhow::Result<Vec<Happening>> {
-        let path = format!("happenings?after={after}");
+    pub(crate) async fn happenings(&self, after: u64, patient: bool) -> anyhow::Result<Vec<Happening>> {
+        let path = format!("happenings?after={after}{}", if patient { "&patient" } else { "" });
         let answer = self.control(Method::GET, &path, None).await?;
         serde_json::from_value(answer).context("read what the engines did")
     }

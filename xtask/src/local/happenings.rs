@@ -93,16 +93,12 @@ impl Happenings {
         self.bell.notify_waiters();
     }
 
-    /// Those after a place in the order; waits a moment where there are none yet, but not after 0:
-    /// that asks for the whole list as it is.
-    pub(crate) async fn after(&self, seq: u64) -> Vec<Happening> {
+    /// Those after a place in the order. `patient`: where there are none yet, a moment is waited for one.
+    pub(crate) async fn after(&self, seq: u64, patient: bool) -> Vec<Happening> {
         let found = |list: &[Happening]| list.iter().filter(|h| h.seq > seq).cloned().collect::<Vec<_>>();
         let bell = self.bell.notified();
         let now = found(&self.list());
-        if !now.is_empty() {
-            return now;
-        }
-        if seq == 0 {
+        if !now.is_empty() || !patient {
             return now;
         }
         let _ = tokio::time::timeout(Duration::from_millis(500), bell).await;

@@ -38,7 +38,8 @@ impl Stacks {
         let (status, reason) = self.await_change_set(&id, wanted.stack).await?;
         match status {
             ChangeSetStatus::CreateComplete => {
-                Ok(Some(ChangeSet { changes: self.changes(&id, wanted.stack).await?, id }))
+                let changes = self.changes(&id, wanted.stack).await?;
+                Ok(Some(ChangeSet { id, name: wanted.name.to_owned(), changes }))
             }
             _ => {
                 self.delete_change_set(&id, wanted.stack).await?;
@@ -83,6 +84,33 @@ impl Stacks {
             changes.extend(page.changes().iter().filter_map(|change| change.resource_change()).map(caused));
         }
         Ok(sorted(settle(changes)))
+    }
+
+    /// Takes back what was only planned: a change set by its name or id, and with `is_new` the stack that it would have
+    /// created. CloudFormation keeps an empty one, in REVIEW_IN_PROGRESS. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// It cannot be removed. One that is still being made is waited for, for ever.
+    pub(crate) async fn withdraw(&self, id: &str, stack: &str, is_new: bool) -> anyhow::Result<()> {
+        loop {
+            let answer = self.client.delete_change_set().change_set_name(id).stack_name(stack).send().await;
+            match answer {
+                Ok(_) => break,
+                Err(error) if error.code() == Some("ChangeSetNotFound") => break,
+                Err(error) if error.message().is_some_and(says_no_such_stack) => return Ok(()),
+                Err(error) if error.code() == Some("InvalidChangeSetStatus") => sleep(self.pace).await,
+                Err(error) => return Err(explain(error, "remove the change set of the stack", stack)),
+            }
+        }
+        let in_review = match is_new {
+            true => self.describe(stack).await?.is_some_and(|info| info.status == StackStatus::Review),
+            false => false,
+        };
+        if in_review {
+            let answer = self.client.delete_stack().stack_name(stack).send().await;
+            answer.map_err(|error| explain(error, "remove the stack that was only planned", stack))?;
+        }
+        Ok(())
     }
 
     /// Removes a change set.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::plan::{Filled, change_set, fill};
+use super::plan::{Filled, Standing as Before, change_set, fill};
 use super::{Job, Known};
 use crate::aws::Accounts;
 use crate::aws::cloudformation::{Settled, Stacks};
@@ -210,16 +210,19 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
         return Ok((None, outputs(&job).await?));
     }
     ready(&job.stacks, (&job.plan.account, stack), job.plan.action, emit).await?;
-    let is_new = job.stacks.describe(stack).await?.is_none_or(|info| info.status == StackStatus::Review);
+    let before = match job.stacks.describe(stack).await? {
+        None => Before::Absent,
+        Some(info) if info.status == StackStatus::Review => Before::Planned,
+        Some(_) => Before::There,
+    };
     let ready = match &job.shown {
         Some((shown, with)) if *with == values => Some(shown.clone()),
-        _ => change_set(&job, &values, is_new).await?,
+        _ => change_set(&job, &values, before).await?,
     };
     let Some(ready) = ready else { return Ok((None, outputs(&job).await?)) };
     if let Some(danger) =
         ready.changes.iter().find(|change| change.endangers_data() && !job.plan.changes.contains(change))
     {
-        job.stacks.delete_change_set(&ready.id, stack).await?;
         return Err(Fault::failed("deploy the stack", stack)
             .why(format!(
                 "{} ({}) would be replaced or removed, which the plan did not show",
@@ -228,6 +231,7 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
             .next("run it again: the plan shows it now")
             .into());
     }
+    job.planned.settled(&ready.name);
     let settled = job.stacks.execute(stack, &ready.id, STACK_LIMIT, emit).await?;
     if !settled.status.is_good() {
         return Err(failed("deploy the stack", (&job.plan.account, stack), &settled));

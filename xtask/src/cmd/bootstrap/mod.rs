@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::planned::Planned;
 use super::{AfterChanges, Context, Outcome};
 use crate::aws::Accounts;
 use crate::aws::cloudformation::{ChangeSet, Stacks};
@@ -73,13 +74,7 @@ pub(crate) async fn deploy(
     let mut known = Known::default();
     let mut planned = Vec::new();
     for wave in &waves {
-        match plan::wave(context, config, accounts, wave, &mut known).await {
-            Ok(jobs) => planned.push(jobs),
-            Err(error) => {
-                plan::discard(&planned).await?;
-                return Err(error);
-            }
-        }
+        planned.push(plan::wave(context, config, accounts, wave, &mut known).await?);
     }
     out.rest();
     let shown: Vec<Vec<StackPlan>> =
@@ -90,28 +85,20 @@ pub(crate) async fn deploy(
         return Ok(Outcome::of(Verdict::NothingToDo));
     }
     if args.dry_run {
-        plan::discard(&planned).await?;
         let mut outcome = Outcome::of(Verdict::Changes);
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
-    match out.confirm("Deploy this?").await {
-        Ok(true) => {}
-        Ok(false) => {
-            plan::discard(&planned).await?;
-            return Ok(Outcome::of(Verdict::NothingToDo));
-        }
-        Err(fault) => {
-            plan::discard(&planned).await?;
-            return Err(fault.into());
-        }
+    // What is not executed is removed in any case, when the command ends (`Planned`).
+    if !out.confirm("Deploy this?").await? {
+        return Ok(Outcome::of(Verdict::NothingToDo));
     }
     let mut changed = Vec::new();
     for wave in planned {
         let acted = act::wave(context, config, accounts, wave, &mut known).await;
         changed.extend(acted.changed);
         if let Some(source) = acted.failure {
-            return Err(AfterChanges { changed, source }.into());
+            return Err(AfterChanges { changed, data: json!({}), source }.into());
         }
     }
     let mut outcome = Outcome::of(if changed.is_empty() { Verdict::NothingToDo } else { Verdict::Done });
@@ -135,6 +122,7 @@ impl Known {
 struct Job {
     instance: Instance,
     stacks: Stacks,
+    planned: Planned,
     protected: bool,
     template: String,
     parameters: BTreeMap<String, Parameter>,

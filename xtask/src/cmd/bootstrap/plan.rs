@@ -89,6 +89,7 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
     Ok(Job {
         instance: instance.clone(),
         stacks: Stacks::new(account),
+        planned: context.planned.clone(),
         protected,
         template: text,
         parameters,
@@ -168,7 +169,7 @@ async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<(Job, Option
             job.plan.action = Action::None;
             job.plan.changes.clear();
         } else {
-            match change_set(&job, &values, false).await? {
+            match change_set(&job, &values, Standing::There).await? {
                 Some(change_set) => {
                     job.plan.changes.clone_from(&change_set.changes);
                     job.shown = Some((change_set, values));
@@ -189,10 +190,22 @@ async fn is_same(job: &Job, info: &StackInfo, values: &BTreeMap<String, String>)
     Ok(same && job.stacks.template(&job.plan.stack).await? == job.template)
 }
 
+/// What there is of a stack before its change set is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing.
+    Absent,
+    /// A plan to create it: somebody else's, or one of a run that was killed.
+    Planned,
+    /// The stack.
+    There,
+}
+
+/// Makes a change set. It is removed when the command ends, unless it is executed.
 pub(super) async fn change_set(
     job: &Job,
     values: &BTreeMap<String, String>,
-    is_new: bool,
+    standing: Standing,
 ) -> anyhow::Result<Option<ChangeSet>> {
     let name = format!("causeway-{}", uuid::Uuid::new_v4().simple());
     let wanted = Wanted {
@@ -203,15 +216,11 @@ pub(super) async fn change_set(
         role_arn: None,
         name: &name,
     };
-    job.stacks.create_change_set(&wanted, is_new).await
-}
-
-/// Removes change sets that were only shown.
-pub(super) async fn discard(planned: &[Vec<Job>]) -> anyhow::Result<()> {
-    for job in planned.iter().flatten() {
-        if let Some((change_set, _)) = &job.shown {
-            job.stacks.delete_change_set(&change_set.id, &job.plan.stack).await?;
-        }
+    job.planned.begin(&job.stacks, &job.plan.stack, &name, standing == Standing::Absent);
+    let made = job.stacks.create_change_set(&wanted, standing != Standing::There).await;
+    if standing != Standing::Absent && !matches!(made, Ok(Some(_))) {
+        // It is removed already, and there is no stack beside it that would be ours.
+        job.planned.settled(&name);
     }
-    Ok(())
+    made
 }

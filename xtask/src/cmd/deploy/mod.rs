@@ -209,6 +209,7 @@ async fn deploy(
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
+    // Nothing is written yet: packages and change set come after the question.
     if !out.confirm("Deploy this?").await? {
         return Ok(deployment.outcome(Verdict::NothingToDo, data));
     }
@@ -216,7 +217,7 @@ async fn deploy(
     let acted = act(context, (account, home), &stacks, &mut deployment, &mut changed).await;
     let verdict = match acted {
         Ok(verdict) => verdict,
-        Err(source) => return Err(AfterChanges { changed, source }.into()),
+        Err(source) => return Err(AfterChanges { changed, data: json!({}), source }.into()),
     };
     let url = stacks.describe(stack).await?.and_then(|info| info.outputs.get("ApiURL").cloned());
     data = deployment.data(account, home, uncommitted);
@@ -301,7 +302,8 @@ async fn act(
     let emit = out.emitter();
     out.spin(&format!("deploy {stack}"));
     ready(stacks, (&account.name, stack), deployment.action, &emit).await?;
-    let is_new = stacks.describe(stack).await?.is_none_or(|info| info.status == StackStatus::Review);
+    let before = stacks.describe(stack).await?;
+    let is_new = before.as_ref().is_none_or(|info| info.status == StackStatus::Review);
     let name = format!("causeway-{}", uuid::Uuid::new_v4().simple());
     let wanted = Wanted {
         stack,
@@ -311,7 +313,14 @@ async fn act(
         role_arn: Some(&home.role_arn),
         name: &name,
     };
-    let Some(set) = stacks.create_change_set(&wanted, is_new).await? else { return Ok(Verdict::NothingToDo) };
+    // What is not executed is removed when the command ends.
+    context.planned.begin(stacks, stack, &name, before.is_none());
+    let Some(set) = stacks.create_change_set(&wanted, is_new).await? else {
+        if before.is_some() {
+            context.planned.settled(&name);
+        }
+        return Ok(Verdict::NothingToDo);
+    };
     let dangers: Vec<Change> = set.changes.iter().filter(|change| change.endangers_data()).cloned().collect();
     let shown = |danger: &Change| {
         let mut all = deployment.changes.iter();
@@ -321,13 +330,11 @@ async fn act(
         // Only the change set knows what must be replaced, and no plan could have shown it.
         out.rest();
         out.approval("The change set endangers data, which the plan could not tell:", &dangers);
-        let answer = out.confirm("Deploy this all the same?").await;
-        if !matches!(answer, Ok(true)) {
-            stacks.delete_change_set(&set.id, stack).await?;
-            answer?;
+        if !out.confirm("Deploy this all the same?").await? {
             return Ok(Verdict::NothingToDo);
         }
     }
+    context.planned.settled(&name);
     let settled = stacks.execute(stack, &set.id, STACK_LIMIT, &emit).await?;
     if !settled.status.is_good() {
         return Err(failed("deploy the stack", (&account.name, stack), &settled));

@@ -6,7 +6,7 @@ use super::{Args, owner};
 use crate::aws::Account;
 use crate::aws::cloudformation::Stacks;
 use crate::cmd::destroy::{self, Leftover};
-use crate::cmd::{AfterChanges, Context, Outcome};
+use crate::cmd::{Context, Outcome};
 use crate::model::isolated::OWNER;
 use crate::model::line::Line;
 use crate::model::retained::{Fate, fate};
@@ -77,18 +77,12 @@ async fn ask_and_remove(
     if !context.out.confirm(&question).await? {
         return Ok(Outcome::of(Verdict::NothingToDo).with_data(data));
     }
-    let (mut changed, mut remains) = (Vec::new(), Vec::new());
-    let removed = async {
+    let removal = async {
         if let Some(found) = &found {
-            destroy::remove(context, found, &mut changed, &mut remains).await?;
+            destroy::remove(context, found).await?;
         }
-        destroy::remove_leftovers(context, orphans, &mut changed, &mut remains).await
+        destroy::remove_leftovers(context, orphans).await
     };
-    if let Err(source) = removed.await {
-        return Err(AfterChanges { changed, source }.into());
-    }
-    let data = json!({"stack": stack, "removed": changed, "remains": remains});
-    let mut outcome = Outcome::of(Verdict::Done).with_data(data);
-    outcome.changed = changed;
-    Ok(outcome)
+    let ended = removal.await;
+    destroy::over(context, ended, json!({"stack": stack}))
 }

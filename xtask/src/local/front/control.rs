@@ -22,13 +22,11 @@ pub(super) async fn answer(front: &Front, call: &Call, rest: &str) -> Response {
     }
     match rest {
         "happenings" => {
-            let after = call
-                .parts
-                .uri
-                .query()
-                .and_then(|query| query.strip_prefix("after="))
-                .and_then(|n| n.parse().ok());
-            let found = front.cloud.happenings.after(after.unwrap_or(0)).await;
+            let query = call.parts.uri.query().unwrap_or_default();
+            let mut asked = form_urlencoded::parse(query.as_bytes());
+            let after = asked.find(|(name, _)| name == "after").and_then(|(_, n)| n.parse().ok());
+            let patient = asked.any(|(name, _)| name == "patient");
+            let found = front.cloud.happenings.after(after.unwrap_or(0), patient).await;
             super::json(StatusCode::OK, &serde_json::to_value(found).unwrap_or(Value::Null))
         }
         "minute" => {

@@ -43,7 +43,7 @@ impl Following {
         stack: &str,
     ) -> Self {
         // What happened before belongs to earlier deployments.
-        let before = run.world.control.happenings(0).await.unwrap_or_default();
+        let before = run.world.control.happenings(0, false).await.unwrap_or_default();
         let seen = before.last().map_or(0, |last| last.seq);
         let (done, stop) = watch::channel(false);
         let env = run.world.config.account_named_by_id(account).unwrap_or_default();
@@ -183,13 +183,22 @@ impl Follower {
         seen.tally.deployments(at, now);
     }
 
-    async fn follow(self: Arc<Self>, stop: watch::Receiver<bool>, mut seen: u64) {
+    async fn follow(self: Arc<Self>, mut stop: watch::Receiver<bool>, mut seen: u64) {
         let control = &self.run.world.control;
         let mut traffic: Option<Traffic> = None;
         loop {
             // Looked at first: what comes in afterwards is fetched once more.
-            let last_round = *stop.borrow();
-            let Ok(list) = control.happenings(seen).await else { break };
+            let last_round = *stop.borrow_and_update();
+            let list = if last_round {
+                control.happenings(seen, false).await
+            } else {
+                tokio::select! {
+                    list = control.happenings(seen, true) => list,
+                    // What was on its way is asked for once more.
+                    _ = stop.changed() => continue,
+                }
+            };
+            let Ok(list) = list else { break };
             let nothing_new = list.is_empty();
             for happening in list {
                 seen = happening.seq;

@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(super::super::run(&cloud, &key, &record, &old("1")).await, Ok(()));
         let told: Vec<String> = cloud
             .happenings
-            .after(0)
+            .after(0, false)
             .await
             .into_iter()
             .filter_map(|happening| match happening.what {

@@ -84,7 +84,7 @@ impl World {
 
     /// Minute and share of every weight that was told for a function.
     async fn weights(&self, function: &str) -> Vec<(u32, u32)> {
-        let all = self.cloud.happenings.after(0).await;
+        let all = self.cloud.happenings.after(0, false).await;
         let own = all.into_iter().filter_map(|happening| match happening.what {
             What::Weight { function: of, t_minutes, new_weight, .. } if of == function => {
                 Some((t_minutes, new_weight))
@@ -96,7 +96,7 @@ impl World {
 
     /// How each part of a function's rollout ended, with its reason.
     async fn parts(&self, function: &str) -> Vec<(String, Status, String)> {
-        let all = self.cloud.happenings.after(0).await;
+        let all = self.cloud.happenings.after(0, false).await;
         let own = all.into_iter().filter_map(|happening| match happening.what {
             What::Phase { function: of, sub, status, reason, .. }
                 if of == function && status != Status::Started =>
@@ -191,11 +191,12 @@ async fn every_step_comes_at_its_minute_and_no_sooner() {
     );
     assert_eq!(world.told("d-stub"), ("Succeeded".to_owned(), String::new()));
     // What the hooks checked is told with them.
-    let checked =
-        world.cloud.happenings.after(0).await.into_iter().filter_map(|happening| match happening.what {
+    let checked = world.cloud.happenings.after(0, false).await.into_iter().filter_map(|happening| {
+        match happening.what {
             What::Phase { checks, .. } => checks.first().map(|check| (check.name.clone(), check.outcome)),
             _ => None,
-        });
+        }
+    });
     assert_eq!(checked.collect::<Vec<_>>(), vec![("version".to_owned(), CheckOutcome::Passed); 2]);
 }
 

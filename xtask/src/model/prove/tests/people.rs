@@ -143,7 +143,8 @@ fn the_lists_of_calls_are_those_of_the_code() {
     let text = |policies: &BTreeMap<String, Value>| serde_json::to_string(policies).unwrap();
     let (bootstrap, leaving) = (text(&bootstrap), text(&leaving));
     let stacks = include_str!("../../../aws/cloudformation.rs").split("mod tests").next().unwrap();
-    let stacks = [stacks, include_str!("../../../aws/cloudformation/change_sets.rs")].concat();
+    let changes = include_str!("../../../aws/cloudformation/change_sets.rs");
+    let stacks = [stacks, include_str!("../../../aws/cloudformation/operations.rs"), changes].concat();
     let teardown = include_str!("../../../aws/teardown.rs").split("mod tests").next().unwrap();
     let region = include_str!("../../../aws/region.rs").split("mod tests").next().unwrap();
     let table = [
