@@ -25,6 +25,8 @@ pub(crate) struct Graph {
     /// What is linked in: who takes what, with the features of all of them. What only runs while they are built, such as
     /// macros, is not in it.
     pub(crate) edges: Edges,
+    /// Checksums of Cargo.lock by `name version`.
+    pub(super) checksums: BTreeMap<String, String>,
     /// Licenses by `name version`; none where cargo cannot say.
     pub(crate) licenses: BTreeMap<String, String>,
     /// The folders of the packages that are no registry's; none where cargo cannot say.
@@ -44,8 +46,10 @@ pub(super) struct Taken {
 /// # Errors
 /// A binary that no package of the workspace has, or cargo does not accept the workspace.
 pub(super) async fn ask(root: &Path, names: &[String], setting: &Setting) -> anyhow::Result<Graph> {
+    let lock = root.join("Cargo.lock");
+    let lock = std::fs::read_to_string(&lock).with_context(|| format!("read {}", lock.display()))?;
     let (graph, (licenses, own)) = tokio::join!(taken(root, names, setting), licenses(root, &setting.target));
-    Ok(Graph { licenses, own, ..graph? })
+    Ok(Graph { checksums: checksums(&lock)?, licenses, own, ..graph? })
 }
 
 async fn taken(root: &Path, names: &[String], setting: &Setting) -> anyhow::Result<Graph> {
@@ -176,6 +180,22 @@ fn dependency(row: &str) -> Option<(String, Taken)> {
         dir: dir.map(|(dir, _)| PathBuf::from(format!("/{dir}"))),
     };
     Some((format!("{name} {version}"), taken))
+}
+
+/// Checksums of Cargo.lock by `name version`.
+fn checksums(lock: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let lock: toml::Table = toml::from_str(lock).context("read Cargo.lock")?;
+    let packages = lock.get("package").and_then(toml::Value::as_array);
+    let text = |package: &toml::Value, key: &str| {
+        package.get(key).and_then(toml::Value::as_str).map(ToOwned::to_owned)
+    };
+    let entry = |package: &toml::Value| {
+        Some((
+            format!("{} {}", text(package, "name")?, text(package, "version")?),
+            text(package, "checksum")?,
+        ))
+    };
+    Ok(packages.into_iter().flatten().filter_map(entry).collect())
 }
 
 #[cfg(test)]

@@ -85,15 +85,52 @@ fn question(root: &Path, names: &[String], setting: &Setting) -> Option<String> 
         }
         digest.add(&path.display().to_string(), text.as_bytes());
     }
-    let mut variables: Vec<_> = std::env::vars_os().collect();
-    variables.sort();
-    for (name, value) in variables {
-        let name = name.to_string_lossy();
-        let read = (name.starts_with("CARGO") && name != "CARGO") || name.starts_with("RUST");
-        if read && !SET_BY_CARGO.iter().any(|start| name.starts_with(start)) {
-            digest.add(&name, value.as_encoded_bytes());
+    digest.add_variables();
+    Some(digest.text())
+}
+
+/// Where a compiler lies with all that belongs to it: where it lay when it said the same of itself, by the same name, and
+/// nothing that rustup chooses by has changed.
+pub(super) fn sysroot(root: &Path, compiler: &Path, rustc: &str) -> Option<PathBuf> {
+    let kept: Sysroot = load(&place(root, "sysroot.json"))?;
+    let same = kept.question == chosen(root, compiler, rustc)?
+        && kept.compiler == stamp(&kept.sysroot.join("bin/rustc"))?;
+    same.then_some(kept.sysroot)
+}
+
+/// Keeps where a compiler lies, if it lies there as rustup lays it out.
+pub(super) fn keep_sysroot(root: &Path, compiler: &Path, rustc: &str, sysroot: &Path) {
+    if let (Some(question), Some(there)) = (chosen(root, compiler, rustc), stamp(&sysroot.join("bin/rustc")))
+    {
+        let kept = Sysroot { question, sysroot: sysroot.to_path_buf(), compiler: there };
+        save(&place(root, "sysroot.json"), &kept);
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sysroot {
+    question: String,
+    sysroot: PathBuf,
+    /// The compiler in it.
+    compiler: String,
+}
+
+/// The digest of all that a compiler is chosen by: its name, the variables, the files that rustup reads.
+fn chosen(root: &Path, compiler: &Path, rustc: &str) -> Option<String> {
+    let mut digest = Parts::new();
+    let named = compiler.to_str()?;
+    digest.add("compiler", if named.contains('/') { stamp(compiler) } else { which(named) }?.as_bytes());
+    digest.add("rustc", rustc.as_bytes());
+    let rustup = std::env::var_os("RUSTUP_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let rustup = rustup.or_else(|| std::env::home_dir().map(|home| home.join(".rustup")))?;
+    let toolchains =
+        root.ancestors().flat_map(|dir| ["rust-toolchain", "rust-toolchain.toml"].map(|name| dir.join(name)));
+    for path in toolchains.chain([rustup.join("settings.toml")]) {
+        if let Ok(text) = std::fs::read(&path) {
+            digest.add(&path.display().to_string(), &text);
         }
     }
+    digest.add_variables();
     Some(digest.text())
 }
 
@@ -175,6 +212,19 @@ impl Parts {
     fn add(&mut self, label: &str, bytes: &[u8]) {
         self.0.update(format!("{label} {}\n", bytes.len()));
         self.0.update(bytes);
+    }
+
+    /// The variables that cargo and rustup read.
+    fn add_variables(&mut self) {
+        let mut variables: Vec<_> = std::env::vars_os().collect();
+        variables.sort();
+        for (name, value) in variables {
+            let name = name.to_string_lossy();
+            let read = (name.starts_with("CARGO") && name != "CARGO") || name.starts_with("RUST");
+            if read && !SET_BY_CARGO.iter().any(|start| name.starts_with(start)) {
+                self.add(&name, value.as_encoded_bytes());
+            }
+        }
     }
 
     fn text(self) -> String {
@@ -305,6 +355,28 @@ mod tests {
         asked().await;
         write(&root, "two/Cargo.toml", "[package]\n");
         assert!(graph(&root, &names, &setting()).await.is_err());
+    }
+
+    #[test]
+    fn a_compiler_is_looked_for_again_once_another_may_be_chosen() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        write(&root, "tools/bin/rustc", "one");
+        let tools = root.join("tools");
+        let named = tools.join("bin/rustc");
+        assert_eq!(sysroot(&root, &named, "rustc 1"), None);
+        keep_sysroot(&root, &named, "rustc 1", &tools);
+        assert_eq!(sysroot(&root, &named, "rustc 1"), Some(tools.clone()));
+        assert_eq!(sysroot(&root, &named, "rustc 2"), None, "it says something else");
+        assert_eq!(sysroot(&root, Path::new("sh"), "rustc 1"), None, "another one is named");
+        write(&root, "rust-toolchain.toml", "[toolchain]\nchannel = \"nightly\"\n");
+        assert_eq!(sysroot(&root, &named, "rustc 1"), None, "another one is chosen");
+        std::fs::remove_file(root.join("rust-toolchain.toml")).unwrap();
+        assert_eq!(sysroot(&root, &named, "rustc 1"), Some(tools.clone()));
+        write(&root, "tools/bin/rustc", "another");
+        assert_eq!(sysroot(&root, &named, "rustc 1"), None, "it is not the one that was there");
+        keep_sysroot(&root, &named, "rustc 1", &root.join("elsewhere"));
+        assert_eq!(sysroot(&root, &named, "rustc 1"), None, "what lies otherwise is not kept");
     }
 
     #[test]

@@ -58,8 +58,6 @@ pub(crate) fn inputs(
     graph: &Graph,
     setting: &Setting,
 ) -> anyhow::Result<BTreeMap<String, Inputs>> {
-    let lock = read_file(&root.join("Cargo.lock"))?;
-    let checksums = checksums(&lock)?;
     let manifest: toml::Table =
         toml::from_str(&read_file(&root.join("Cargo.toml"))?).context("read Cargo.toml")?;
     let profile = profile_settings(&manifest, &setting.profile);
@@ -79,7 +77,7 @@ pub(crate) fn inputs(
             let dependency = Dependency {
                 // Features are those of all packages together: that is how they are built.
                 features: graph.together.get(id).map(|taken| taken.features.clone()).unwrap_or_default(),
-                checksum: checksums.get(id).cloned().unwrap_or_default(),
+                checksum: graph.checksums.get(id).cloned().unwrap_or_default(),
             };
             inputs.dependencies.insert(id.clone(), dependency);
             // A package without a checksum is one of the workspace's: its sources are what it is.
@@ -143,22 +141,6 @@ pub(crate) fn crate_version(root: &Path) -> anyhow::Result<String> {
 
 fn read_file(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
-}
-
-/// Checksums of Cargo.lock by `name version`.
-fn checksums(lock: &str) -> anyhow::Result<BTreeMap<String, String>> {
-    let lock: toml::Table = toml::from_str(lock).context("read Cargo.lock")?;
-    let packages = lock.get("package").and_then(toml::Value::as_array);
-    let text = |package: &toml::Value, key: &str| {
-        package.get(key).and_then(toml::Value::as_str).map(ToOwned::to_owned)
-    };
-    let entry = |package: &toml::Value| {
-        Some((
-            format!("{} {}", text(package, "name")?, text(package, "version")?),
-            text(package, "checksum")?,
-        ))
-    };
-    Ok(packages.into_iter().flatten().filter_map(entry).collect())
 }
 
 /// A profile's settings and those it inherits, as text.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::debian::{self, Part};
+use super::remembered;
 use crate::model::fault::{Fault, from_error};
 use crate::model::{cargo_config, linker};
 use crate::shell::{program, read};
@@ -326,8 +327,13 @@ async fn about(compiler: &Path, libraries: Option<&Path>, root: &Path) -> anyhow
         ask.envs(libraries.iter().map(|path| ("LD_LIBRARY_PATH", path)));
         read(ask)
     };
-    let (rustc, sysroot) = tokio::try_join!(ask(&["-vV"]), ask(&["--print", "sysroot"]))?;
-    Ok((rustc, PathBuf::from(sysroot.trim())))
+    let rustc = ask(&["-vV"]).await?;
+    if let Some(sysroot) = remembered::sysroot(root, compiler, &rustc) {
+        return Ok((rustc, sysroot));
+    }
+    let sysroot = PathBuf::from(ask(&["--print", "sysroot"]).await?.trim());
+    remembered::keep_sysroot(root, compiler, &rustc, &sysroot);
+    Ok((rustc, sysroot))
 }
 
 /// Whether a compiler has the standard library of a target.
