@@ -343,6 +343,7 @@ mod tests {
         std::fs::write(&path, "{").unwrap();
         assert!(!is_marked(&asked().await), "a damaged file is no answer");
         mark();
+        write(&root, ".cargo/other.toml", "[build]\njobs = 1\n");
         write(&root, ".cargo/config.toml", "include = [\"other.toml\"]\n");
         assert!(!is_marked(&asked().await), "what takes in other files is not kept");
         // What cannot be kept stops nothing.
