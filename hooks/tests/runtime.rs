@@ -20,11 +20,16 @@ const VERSION: &str = "0.1.0+0123456789ab";
 const PRE: &str = "pre-traffic";
 const POST: &str = "post-traffic";
 
-/// A hook as this build made it; or as it was packaged, where `CAUSEWAY_TEST_HOOKS` names a folder with both.
+/// The folder with the hooks as they are packaged, and with the example that panics, packaged the same way.
+fn packaged() -> Option<PathBuf> {
+    std::env::var_os("CAUSEWAY_TEST_HOOKS").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+/// A hook as this build made it; or as it was packaged, where `CAUSEWAY_TEST_HOOKS` names a folder with them.
 fn hook(name: &str) -> PathBuf {
-    match std::env::var_os("CAUSEWAY_TEST_HOOKS") {
-        Some(packaged) if !packaged.is_empty() => Path::new(&packaged).join(name),
-        _ => Path::new(env!("CARGO_BIN_EXE_pre-traffic")).with_file_name(name),
+    match packaged() {
+        Some(dir) => dir.join(name),
+        None => Path::new(env!("CARGO_BIN_EXE_pre-traffic")).with_file_name(name),
     }
 }
 
@@ -228,7 +233,10 @@ async fn what_a_failing_function_wrote_all_the_same_is_removed() {
 
 /// The example that panics. `cargo test` builds examples, unless it is told to build one target only.
 fn panicking() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_pre-traffic")).with_file_name("examples").join("panicking");
+    let path = match packaged() {
+        Some(dir) => dir.join("panicking"),
+        None => Path::new(env!("CARGO_BIN_EXE_pre-traffic")).with_file_name("examples").join("panicking"),
+    };
     assert!(path.is_file(), "{} is missing: run cargo test -p hooks without --test", path.display());
     path
 }

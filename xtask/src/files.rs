@@ -57,6 +57,8 @@ pub(crate) fn not_written(path: &Path, error: &std::io::Error) -> Fault {
         ErrorKind::PermissionDenied => {
             fault.next("let this user write there (who owns it? ls -ld), and run it again")
         }
+        ErrorKind::FileTooLarge => fault
+            .next("raise the limit for the size of files (ulimit -f), and run it again; nothing is left half-written"),
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
             fault.next("move away what lies in the way, and run it again")
         }
@@ -176,6 +178,7 @@ mod tests {
             (ErrorKind::ReadOnlyFilesystem, "mounted for reading only"),
             (ErrorKind::PermissionDenied, "let this user write there"),
             (ErrorKind::NotADirectory, "lies in the way"),
+            (ErrorKind::FileTooLarge, "ulimit -f"),
             (ErrorKind::Other, "nothing is left half-written"),
         ];
         for (kind, next) in table {

@@ -7,14 +7,6 @@ mod support;
 use serde_json::Value;
 use support::{Ended, Project, script};
 
-/// A clone that packages one hook for this machine, quickly.
-fn project() -> Project {
-    let mut project = Project::clone_of_repository();
-    project.set("CAUSEWAY_PROFILE", "rehearse");
-    project.set("CAUSEWAY_TARGET", "host");
-    project
-}
-
 fn function(ended: &Ended) -> Value {
     assert_eq!(ended.code, 0, "{} {}", ended.error(), ended.stderr);
     let functions = ended.result()["data"]["functions"].as_array().unwrap();
@@ -22,25 +14,10 @@ fn function(ended: &Ended) -> Value {
     functions[0].clone()
 }
 
-/// The tool under another umask.
-fn under(umask: &str, project: &Project, words: &[&str]) -> Ended {
-    let prepared = project.command(words);
-    let mut command = assert_cmd::Command::new("/bin/sh");
-    command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(prepared.get_program());
-    command.args(words).current_dir(project.path());
-    for (key, value) in prepared.get_envs() {
-        match value {
-            Some(value) => command.env(key, value),
-            None => command.env_remove(key),
-        };
-    }
-    project.run_command(&mut command)
-}
-
 #[test]
 fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
     let words = ["package", "--no-upload", "--bin", "pre-traffic"];
-    let (one, mut other) = (project(), project());
+    let (one, mut other) = (Project::that_packages(), Project::that_packages());
     let first = function(&one.run(&words));
     // Another cargo home, with the same registry in it.
     let home = tempfile::tempdir().unwrap();
@@ -65,7 +42,7 @@ fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
     ] {
         other.set(name, value);
     }
-    let ended = under("0077", &other, &words);
+    let ended = other.run_command(&mut other.through("umask 0077; exec \"$0\" \"$@\"", &words));
     let warned: Vec<&str> = ended.of_type("warning").map(|line| line["message"].as_str().unwrap()).collect();
     for word in
         ["RUSTFLAGS", "CARGO_PROFILE_REHEARSE_OPT_LEVEL", "CFLAGS", "RUSTC_WRAPPER", "build.rustflags of"]
@@ -138,7 +115,7 @@ fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
 
 #[test]
 fn what_is_wrong_on_the_command_line_is_named() {
-    let project = project();
+    let project = Project::that_packages();
     let unknown = project.run(&["package", "--no-upload", "--bin", "nothing"]);
     assert_eq!(unknown.code, 2);
     assert!(unknown.error().contains("pre-traffic"), "{}", unknown.error());
@@ -164,7 +141,7 @@ fn what_is_wrong_on_the_command_line_is_named() {
 
 #[test]
 fn a_machine_without_arm64_is_told_the_exact_lines() {
-    let mut project = project();
+    let mut project = Project::that_packages();
     // A compiler without the target, on a machine without apt.
     let bin = project.path().join("target/bin");
     script(
@@ -184,7 +161,7 @@ fn a_machine_without_arm64_is_told_the_exact_lines() {
 
 #[test]
 fn without_a_bucket_nothing_is_built() {
-    let mut project = project();
+    let mut project = Project::that_packages();
     project.set("AWS_ENDPOINT_URL", "https://127.0.0.1:9");
     project.set("AWS_ACCESS_KEY_ID", "111111111111");
     project.set("AWS_SECRET_ACCESS_KEY", "local");

@@ -11,13 +11,6 @@ use std::time::Duration;
 
 use support::{Project, script};
 
-fn project() -> Project {
-    let mut project = Project::clone_of_repository();
-    project.set("CAUSEWAY_PROFILE", "rehearse");
-    project.set("CAUSEWAY_TARGET", "host");
-    project
-}
-
 /// Puts a folder of programs before the others.
 fn programs(project: &mut Project, dir: &Path) {
     project.set("PATH", format!("{}:{}", dir.display(), std::env::var("PATH").unwrap()));
@@ -25,7 +18,7 @@ fn programs(project: &mut Project, dir: &Path) {
 
 #[test]
 fn a_missing_stack_and_a_missing_bucket_are_named_before_anything_is_built() {
-    let mut project = project();
+    let mut project = Project::that_packages();
     project.up();
     let stack = project.run(&["package"]);
     assert_eq!(stack.code, 1, "{}", stack.error());
@@ -43,7 +36,7 @@ fn a_missing_stack_and_a_missing_bucket_are_named_before_anything_is_built() {
 
 #[test]
 fn a_target_folder_that_cannot_be_written_is_named() {
-    let project = project();
+    let project = Project::that_packages();
     // Nobody makes folders there, not even root.
     std::os::unix::fs::symlink("/sys/kernel", project.path().join("target")).unwrap();
     let ended = project.run(&["package", "--no-upload"]);
@@ -79,7 +72,7 @@ fn start(project: &Project) -> Child {
 
 #[test]
 fn a_second_run_waits_for_the_first_and_says_so() {
-    let mut project = project();
+    let mut project = Project::that_packages();
     let bin = project.path().join("target/bin");
     // A cargo that works until it is told to end.
     script(
@@ -114,7 +107,7 @@ fn pause(time: Duration) {
 
 #[test]
 fn what_cargo_says_of_a_missing_library_ends_in_the_lines_that_mend_it() {
-    let mut project = project();
+    let mut project = Project::that_packages();
     let bin = project.path().join("target/bin");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     script(
@@ -134,7 +127,7 @@ fn what_cargo_says_of_a_missing_library_ends_in_the_lines_that_mend_it() {
 
 #[test]
 fn the_doctor_adds_the_target_where_rustup_can() {
-    let mut project = project();
+    let mut project = Project::that_packages();
     let bin = project.path().join("target/bin");
     let library = bin.join("library");
     script(

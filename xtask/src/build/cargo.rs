@@ -36,6 +36,15 @@ pub(crate) async fn setting(root: &Path, target: &str, profile: &str) -> anyhow:
     Ok(Setting { target, profile: profile.to_owned(), rustc: version })
 }
 
+/// Which kind of program of a package is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What is released.
+    Binary,
+    /// What only tests start.
+    Example,
+}
+
 /// Builds binaries of packages, each stamped with its version; their paths by name.
 ///
 /// `way` is how, and the folder for the small programs that it needs. Cargo's own lines go to stderr.
@@ -44,7 +53,7 @@ pub(crate) async fn setting(root: &Path, target: &str, profile: &str) -> anyhow:
 /// Something does not compile, a binary is missing, or Cargo.lock is not up to date.
 pub(crate) async fn build(
     root: &Path,
-    (packages, binaries): (&BTreeSet<&str>, &[Binary]),
+    (packages, kind, binaries): (&BTreeSet<&str>, Kind, &[Binary]),
     setting: &Setting,
     versions: &BTreeMap<String, String>,
     way: (&Way, &Path),
@@ -61,8 +70,9 @@ pub(crate) async fn build(
     for package in packages {
         arguments.extend(["--package", package]);
     }
+    let flag = if kind == Kind::Binary { "--bin" } else { "--example" };
     for binary in binaries {
-        arguments.extend(["--bin", &binary.name]);
+        arguments.extend([flag, &binary.name]);
     }
     let (way, tools) = way;
     if !way.native {
@@ -80,7 +90,7 @@ pub(crate) async fn build(
     for (bin, version) in versions {
         command.env(artifact::version_variable(bin), version);
     }
-    way.lead(&mut command, root, tools).await?;
+    way.lead(&mut command, root, tools)?;
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     if std::io::stderr().is_terminal() {
         // Read by us, cargo would take stderr for a file.
@@ -93,6 +103,10 @@ pub(crate) async fn build(
     let mut lines = BufReader::new(stdout).lines();
     let mut built = BTreeMap::new();
     while let Some(line) = lines.next_line().await.context("read what cargo built")? {
+        // Most of what was built is a library: its line is not even read.
+        if !line.contains("\"executable\":\"") {
+            continue;
+        }
         let Ok(Message::CompilerArtifact(artifact)) = serde_json::from_str(&line) else { continue };
         if let Some(executable) = artifact.executable {
             built.insert(artifact.target.name.clone(), PathBuf::from(executable));
@@ -138,43 +152,6 @@ async fn pass_on(mut from: impl AsyncRead + Unpin) -> String {
 /// A question to cargo. A wrapper of rustc that the caller's environment names has no part in a package, so not here either.
 pub(super) fn asking<'a>(words: impl IntoIterator<Item = &'a str>, root: &Path) -> tokio::process::Command {
     let mut command = program("cargo", words, root);
-    command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
+    super::way::without_wrappers(&mut command, root);
     command
-}
-
-/// Finds which package each binary belongs to, by cargo's own word.
-///
-/// # Errors
-/// A binary that no package of the workspace has.
-pub(crate) async fn binaries(root: &Path, names: &[String]) -> anyhow::Result<Vec<Binary>> {
-    let text = read(asking(["metadata", "--format-version", "1", "--locked", "--no-deps"], root)).await?;
-    let metadata: cargo_metadata::Metadata = serde_json::from_str(&text).context("read cargo's metadata")?;
-    let mut all = Vec::new();
-    for name in names {
-        let package = metadata
-            .packages
-            .iter()
-            .find(|package| package.targets.iter().any(|target| target.is_bin() && target.name == *name));
-        let package = package.ok_or_else(|| {
-            Fault::usage("find the binary", name.as_str())
-                .why("no package of the workspace has it")
-                .next("cfn/app.yaml names packages by CodeUri; the binary's name must be the same")
-        })?;
-        all.push(Binary { name: name.clone(), package: package.name.to_string() });
-    }
-    all.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
-    Ok(all)
-}
-
-/// The licenses of every package that is in reach, by `name version`; none where cargo cannot say.
-pub(crate) async fn licenses(root: &Path, target: &str) -> BTreeMap<String, String> {
-    let words = ["metadata", "--format-version", "1", "--locked", "--filter-platform", target];
-    let Ok(text) = read(asking(words, root)).await else { return BTreeMap::new() };
-    let Ok(metadata) = serde_json::from_str::<cargo_metadata::Metadata>(&text) else {
-        return BTreeMap::new();
-    };
-    let packages = metadata.packages.into_iter();
-    packages
-        .filter_map(|package| Some((format!("{} {}", package.name, package.version), package.license?)))
-        .collect()
 }

@@ -116,7 +116,7 @@ async fn build(
     }
     let mut command = program("cargo", arguments, root);
     if let Some((way, tools)) = way {
-        way.lead(&mut command, root, tools).await?;
+        way.lead(&mut command, root, tools)?;
         // Not by the program before the compiler: it is a shell's, which loses variables such as CARGO_BIN_EXE_pre-traffic.
         match std::env::var_os("RUSTC") {
             Some(rustc) => command.env("RUSTC", rustc),

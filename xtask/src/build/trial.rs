@@ -3,6 +3,7 @@
 //! Source: "Using the Lambda runtime API for custom runtimes". The second poll is held open, as Lambda does: an error
 //! there would end the process.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,50 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::clock::Stopwatch;
 use crate::model::fault::Fault;
+
+/// Takes the program out of a package, as Lambda does.
+///
+/// # Errors
+/// The package is missing or damaged, holds no `bootstrap`, or the program cannot be written.
+pub(crate) fn unpack(zip: &Path, to: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = std::fs::File::open(zip).with_context(|| format!("read {}", zip.display()))?;
+    let mut archive = zip::ZipArchive::new(file).with_context(|| format!("read {}", zip.display()))?;
+    let mut entry =
+        archive.by_name("bootstrap").with_context(|| format!("{} has no bootstrap", zip.display()))?;
+    let written = || format!("unpack {} to {}", zip.display(), to.display());
+    let mut program = std::fs::File::create(to).with_context(written)?;
+    std::io::copy(&mut entry, &mut program).with_context(written)?;
+    program.set_permissions(std::fs::Permissions::from_mode(0o755)).with_context(written)
+}
+
+/// Gives a function the environment that it has on Lambda, and nothing else; AWS is at `endpoint`.
+pub(crate) fn lambdas(command: &mut Command, endpoint: &str) {
+    command.env_clear().env("AWS_ENDPOINT_URL", endpoint).envs([
+        ("AWS_LAMBDA_FUNCTION_NAME", "function"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("TABLE_NAME", "table"),
+    ]);
+}
+
+/// A GET as Lambda hands it to a function behind an HTTP API.
+pub(crate) fn get(path: &str) -> Value {
+    json!({
+        "version": "2.0", "rawPath": path, "rawQueryString": "", "headers": {}, "isBase64Encoded": false,
+        "requestContext": {"stage": "$default", "http": {"method": "GET", "path": path}},
+    })
+}
 
 /// How long a function may take for everything.
 const PATIENCE: Duration = Duration::from_secs(60);

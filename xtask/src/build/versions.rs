@@ -3,17 +3,17 @@
 //! It covers the sources, the dependencies with their features and checksums, the profile, the target and the
 //! compiler. A commit that touches only documents, or only another function's handlers, moves nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::inputs;
+use super::graph::Graph;
+use super::{inputs, remembered};
 use crate::model::artifact;
-use crate::model::bill::{Dependency, Edges, Inputs};
-use crate::model::fault::Fault;
-use crate::shell::read;
+use crate::model::bill::{Dependency, Inputs};
 
 /// What every binary of a build has in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) struct Setting {
 }
 
 /// A binary and the package it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Binary {
     /// The binary's name.
     pub(crate) name: String,
@@ -42,41 +42,28 @@ pub(crate) type Versions = BTreeMap<String, String>;
 ///
 /// # Errors
 /// A file cannot be read, or cargo does not accept the workspace.
-pub(crate) async fn versions(
-    root: &Path,
-    binaries: &[Binary],
-    setting: &Setting,
-) -> anyhow::Result<Versions> {
+pub(crate) async fn versions(root: &Path, names: &[String], setting: &Setting) -> anyhow::Result<Versions> {
     let crate_version = crate_version(root)?;
-    let inputs = inputs(root, binaries, setting).await?;
+    let graph = remembered::graph(root, names, setting).await?;
+    let inputs = inputs(root, &graph, setting)?;
     Ok(inputs.iter().map(|(name, inputs)| (name.clone(), version(inputs, &crate_version))).collect())
 }
 
 /// What binaries that are built together are made of, by name.
 ///
 /// # Errors
-/// As for [`versions`].
-pub(crate) async fn inputs(
+/// A file cannot be read.
+pub(crate) fn inputs(
     root: &Path,
-    binaries: &[Binary],
+    graph: &Graph,
     setting: &Setting,
 ) -> anyhow::Result<BTreeMap<String, Inputs>> {
-    let packages: BTreeSet<&str> = binaries.iter().map(|binary| binary.package.as_str()).collect();
-    let lock = read_file(&root.join("Cargo.lock"))?;
-    let checksums = checksums(&lock)?;
     let manifest: toml::Table =
         toml::from_str(&read_file(&root.join("Cargo.toml"))?).context("read Cargo.toml")?;
     let profile = profile_settings(&manifest, &setting.profile);
     let config = std::fs::read_to_string(root.join(".cargo/config.toml")).unwrap_or_default();
-    // Features are those of all packages together: that is how they are built.
-    let features = tree(root, packages.iter().copied(), setting).await?;
-
-    let mut closures = BTreeMap::new();
-    for package in packages {
-        closures.insert(package, tree(root, std::iter::once(package), setting).await?);
-    }
     let mut all = BTreeMap::new();
-    for binary in binaries {
+    for binary in &graph.binaries {
         let mut inputs = Inputs {
             binary: binary.name.clone(),
             target: setting.target.clone(),
@@ -86,10 +73,11 @@ pub(crate) async fn inputs(
             ..Inputs::default()
         };
         let own = root.join(&binary.package);
-        for (id, taken) in closures.get(binary.package.as_str()).into_iter().flatten() {
+        for (id, taken) in graph.closures.get(&binary.package).into_iter().flatten() {
             let dependency = Dependency {
-                features: features.get(id).map(|taken| taken.features.clone()).unwrap_or_default(),
-                checksum: checksums.get(id).cloned().unwrap_or_default(),
+                // Features are those of all packages together: that is how they are built.
+                features: graph.together.get(id).map(|taken| taken.features.clone()).unwrap_or_default(),
+                checksum: graph.checksums.get(id).cloned().unwrap_or_default(),
             };
             inputs.dependencies.insert(id.clone(), dependency);
             // A package without a checksum is one of the workspace's: its sources are what it is.
@@ -151,106 +139,8 @@ pub(crate) fn crate_version(root: &Path) -> anyhow::Result<String> {
     workspace_version(&manifest)
 }
 
-/// What is linked into binaries that are built together: who takes what, with the features of all of them. What only
-/// runs while they are built, such as macros, is not in it.
-///
-/// # Errors
-/// cargo does not accept the workspace.
-pub(crate) async fn linked(root: &Path, binaries: &[Binary], setting: &Setting) -> anyhow::Result<Edges> {
-    let packages: BTreeSet<&str> = binaries.iter().map(|binary| binary.package.as_str()).collect();
-    let words = ["--edges", "normal,no-proc-macro", "--prefix", "depth", "--format", " {p}"];
-    Ok(edges(&cargo_tree(root, &words, packages.into_iter(), setting).await?))
-}
-
-/// Rows such as `2 serde v1.0.0 (*)`, the number being the depth, as who takes what.
-fn edges(text: &str) -> Edges {
-    let mut all = Edges::new();
-    let mut above: Vec<String> = Vec::new();
-    for row in text.lines() {
-        let Some((depth, rest)) = row.split_once(' ') else { continue };
-        let Ok(depth) = depth.parse::<usize>() else { continue };
-        let Some((id, _)) = dependency(&format!("{}|", rest.trim_end_matches("(*)"))) else { continue };
-        above.truncate(depth);
-        if let Some(parent) = above.last() {
-            all.entry(parent.clone()).or_default().insert(id.clone());
-        }
-        all.entry(id.clone()).or_default();
-        above.push(id);
-    }
-    all
-}
-
 fn read_file(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
-}
-
-/// A package as cargo's tree shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Taken {
-    features: String,
-    /// Its folder, for one that is no registry's.
-    dir: Option<PathBuf>,
-}
-
-/// Dependencies of packages and their features, by `name version`.
-async fn tree<'a>(
-    root: &Path,
-    packages: impl Iterator<Item = &'a str>,
-    setting: &Setting,
-) -> anyhow::Result<BTreeMap<String, Taken>> {
-    let words = ["--edges", "normal,build", "--prefix", "none", "--format", "{p}|{f}"];
-    let text = cargo_tree(root, &words, packages, setting).await?;
-    Ok(text.lines().filter_map(dependency).collect())
-}
-
-async fn cargo_tree<'a>(
-    root: &Path,
-    words: &[&str],
-    packages: impl Iterator<Item = &'a str>,
-    setting: &Setting,
-) -> anyhow::Result<String> {
-    let mut arguments = vec!["tree", "--locked", "--target", &setting.target];
-    arguments.extend(words);
-    for package in packages {
-        arguments.extend(["--package", package]);
-    }
-    read(super::cargo::asking(arguments, root)).await.map_err(|error| {
-        let why = crate::model::fault::from_error(&error).why;
-        Fault::usage("read the dependencies", "Cargo.lock")
-            .why(why)
-            .next("run `cargo check`, and commit Cargo.lock")
-            .into()
-    })
-}
-
-/// `serde v1.0.0 (proc-macro)|derive,std (*)` as `serde 1.0.0` and what is said of it.
-fn dependency(row: &str) -> Option<(String, Taken)> {
-    let (package, features) = row.split_once('|')?;
-    let mut words = package.split_whitespace();
-    let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
-    // `(/some/where/api)`; a folder's name may have blanks.
-    let dir = package.split_once(" (/").and_then(|(_, rest)| rest.rsplit_once(')'));
-    let taken = Taken {
-        features: features.trim_end_matches("(*)").trim().to_owned(),
-        dir: dir.map(|(dir, _)| PathBuf::from(format!("/{dir}"))),
-    };
-    Some((format!("{name} {version}"), taken))
-}
-
-/// Checksums of Cargo.lock by `name version`.
-fn checksums(lock: &str) -> anyhow::Result<BTreeMap<String, String>> {
-    let lock: toml::Table = toml::from_str(lock).context("read Cargo.lock")?;
-    let packages = lock.get("package").and_then(toml::Value::as_array);
-    let text = |package: &toml::Value, key: &str| {
-        package.get(key).and_then(toml::Value::as_str).map(ToOwned::to_owned)
-    };
-    let entry = |package: &toml::Value| {
-        Some((
-            format!("{} {}", text(package, "name")?, text(package, "version")?),
-            text(package, "checksum")?,
-        ))
-    };
-    Ok(packages.into_iter().flatten().filter_map(entry).collect())
 }
 
 /// A profile's settings and those it inherits, as text.
@@ -284,47 +174,6 @@ fn workspace_version(manifest: &toml::Table) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_of_the_tree_are_read() {
-        let table = [
-            ("serde v1.0.228|derive,std", Some(("serde 1.0.228", "derive,std", None))),
-            (
-                "serde_derive v1.0.228 (proc-macro)|default (*)",
-                Some(("serde_derive 1.0.228", "default", None)),
-            ),
-            ("api v0.1.0 (/some/where else/api)|", Some(("api 0.1.0", "", Some("/some/where else/api")))),
-            ("m v0.1.0 (proc-macro) (/x/m)|a (*)", Some(("m 0.1.0", "a", Some("/x/m")))),
-            ("", None),
-        ];
-        for (row, expected) in table {
-            let expected = expected.map(|(id, features, dir)| {
-                (id.to_owned(), Taken { features: features.to_owned(), dir: dir.map(PathBuf::from) })
-            });
-            assert_eq!(dependency(row), expected, "{row}");
-        }
-    }
-
-    #[test]
-    fn depths_tell_who_takes_what() {
-        let found = edges(
-            "0 api v0.1.0 (/x/api)\n1 a v1.0.0\n2 b v1.0.0\n1 c v2.0.0\n2 a v1.0.0 (*)\n\n0 hooks v0.1.0 (/x)\n1 a v1.0.0 (*)\n",
-        );
-        let text: Vec<String> = found
-            .iter()
-            .map(|(id, all)| format!("{id}: {}", all.iter().cloned().collect::<Vec<_>>().join(", ")))
-            .collect();
-        assert_eq!(
-            text,
-            [
-                "a 1.0.0: b 1.0.0",
-                "api 0.1.0: a 1.0.0, c 2.0.0",
-                "b 1.0.0: ",
-                "c 2.0.0: a 1.0.0",
-                "hooks 0.1.0: a 1.0.0"
-            ]
-        );
-    }
 
     #[test]
     fn inherited_settings_count() {

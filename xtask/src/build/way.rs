@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::debian::{self, Part};
+use super::remembered;
 use crate::model::fault::{Fault, from_error};
 use crate::model::{cargo_config, linker};
 use crate::shell::{program, read};
 
 /// What releases are built for: Lambda on arm64.
 pub(crate) const RELEASE: &str = "aarch64-unknown-linux-gnu";
+/// The compiler on the PATH.
+const RUSTC: &str = "rustc";
+/// What else runs on Lambda.
+const OTHER: &str = "x86_64-unknown-linux-gnu";
 
 /// A way to build for a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub(crate) struct Way {
     /// Whether the caller named the linker.
     own_linker: bool,
     compiler: PathBuf,
+    /// Where the compiler lies with all that belongs to it.
+    sysroot: PathBuf,
     /// Debian's compiler finds its own libraries there.
     libraries: Option<PathBuf>,
     environment: Vec<(String, String)>,
@@ -39,8 +46,11 @@ pub(crate) struct Way {
 impl Way {
     /// A way to this machine's own target. The linker is still to be found.
     pub(crate) async fn host(root: &Path) -> anyhow::Result<Self> {
-        let compiler = PathBuf::from(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-        let rustc = read(program(&compiler, ["-vV"], root)).await?;
+        let compiler = own_compiler();
+        let (rustc, sysroot) = about(&compiler, None, root).await?;
+        // What stands on the PATH may be rustup, which looks every time for the compiler that lies there.
+        let direct = sysroot.join("bin/rustc");
+        let compiler = if compiler == Path::new(RUSTC) && direct.is_file() { direct } else { compiler };
         Ok(Self {
             target: host(&rustc)?,
             native: true,
@@ -49,6 +59,7 @@ impl Way {
             linker: String::new(),
             own_linker: false,
             compiler,
+            sysroot,
             libraries: None,
             environment: Vec::new(),
         })
@@ -65,12 +76,14 @@ impl Way {
         home: &Path,
         say: &(dyn Fn(&str) + Sync),
     ) -> anyhow::Result<Self> {
-        let own = Self::host(root).await?;
+        let compiler = own_compiler();
+        let (own, installed) = tokio::join!(Self::host(root), is_installed(&compiler, target, root));
+        let own = own?;
         if own.target == target {
             return Ok(own);
         }
         let mut way = Self { target: target.to_owned(), native: false, ..own };
-        if way.is_installed(root).await {
+        if installed {
             way.library = "the standard library that is installed for it".to_owned();
             return Ok(way);
         }
@@ -98,7 +111,7 @@ impl Way {
         let mut way = Self { target: target.to_owned(), native, ..own };
         let library = if native {
             "this machine is of that kind".to_owned()
-        } else if way.is_installed(root).await {
+        } else if is_installed(&way.compiler, target, root).await {
             format!("{} has its standard library", way.short_rustc())
         } else if target == RELEASE && debian::is_here(root).await {
             "by Debian's packages, unpacked below target/ when they are first needed".to_owned()
@@ -118,12 +131,6 @@ impl Way {
         Ok(format!("{library}; linker: {linker}"))
     }
 
-    async fn is_installed(&self, root: &Path) -> bool {
-        let asked = ["--print", "target-libdir", "--target", &self.target];
-        let dir = read(program(&self.compiler, asked, root)).await;
-        dir.is_ok_and(|dir| has_std(Path::new(dir.trim())))
-    }
-
     fn lacks_library(&self) -> String {
         format!("{} has no standard library for it", self.short_rustc())
     }
@@ -131,9 +138,7 @@ impl Way {
     async fn debian(mut self, dir: &Path, root: &Path) -> anyhow::Result<Self> {
         self.compiler = dir.join("usr/bin/rustc");
         self.libraries = Some(dir.join("usr/lib/x86_64-linux-gnu"));
-        let mut ask = program(&self.compiler, ["-vV"], root);
-        ask.envs(self.libraries.iter().map(|path| ("LD_LIBRARY_PATH", path)));
-        self.rustc = read(ask).await?;
+        (self.rustc, self.sysroot) = about(&self.compiler, self.libraries.as_deref(), root).await?;
         self.library = "Debian's packages, unpacked below target/".to_owned();
         Ok(self)
     }
@@ -207,15 +212,12 @@ impl Way {
     ///
     /// # Errors
     /// The program that stands before the compiler cannot be written.
-    pub(crate) async fn lead(
+    pub(crate) fn lead(
         &self,
         command: &mut tokio::process::Command,
         root: &Path,
         tools: &Path,
     ) -> anyhow::Result<()> {
-        let mut sysroot = program(&self.compiler, ["--print", "sysroot"], root);
-        sysroot.envs(self.libraries.iter().map(|path| ("LD_LIBRARY_PATH", path)));
-        let sysroot = read(sysroot).await?;
         let cargo_home = cargo_home().unwrap_or_else(|| root.join(".cargo"));
         let target_dir = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
             .into_iter()
@@ -226,12 +228,13 @@ impl Way {
             (root.to_path_buf(), "/causeway"),
             (target_dir, "/target"),
             (cargo_home, "/cargo"),
-            (PathBuf::from(sysroot.trim()), "/rust"),
+            (self.sysroot.clone(), "/rust"),
         ];
         let remapped: Vec<(String, &str)> =
             paths.into_iter().map(|(path, short)| (path.display().to_string(), short)).collect();
         let text = linker::rustc(
             &self.compiler.display().to_string(),
+            &self.rustc,
             self.libraries.as_ref().map(|path| path.display().to_string()).as_deref(),
             &remapped,
         );
@@ -241,8 +244,7 @@ impl Way {
                 command.env_remove(name);
             }
         }
-        // Set, these win over every configuration file; empty, they mean none.
-        command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
+        without_wrappers(command, root);
         if let Some(flags) = committed_flags(root, &self.target) {
             command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         }
@@ -296,6 +298,48 @@ pub(crate) struct Named {
     pub(crate) program: PathBuf,
     /// Who names it: a variable or a file.
     pub(crate) by: String,
+}
+
+/// The compiler that the environment names, else the one on the PATH.
+fn own_compiler() -> PathBuf {
+    PathBuf::from(std::env::var_os("RUSTC").unwrap_or_else(|| RUSTC.into()))
+}
+
+/// Keeps wrappers of the compiler out of a cargo command, whoever names them. Set, the variables win over every
+/// configuration file, and empty, they mean none. But then cargo does not keep what it asked the compiler, so they are set
+/// only where a file may name one.
+pub(super) fn without_wrappers(command: &mut tokio::process::Command, root: &Path) {
+    let named = configs(root).any(|(_, text)| text.contains("wrapper") || text.contains("include"));
+    for name in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+        command.env_remove(format!("CARGO_BUILD_{name}"));
+        if named {
+            command.env(name, "")
+        } else {
+            command.env_remove(name)
+        };
+    }
+}
+
+/// What a compiler says of itself, and where it lies; `libraries` is where it finds its own.
+async fn about(compiler: &Path, libraries: Option<&Path>, root: &Path) -> anyhow::Result<(String, PathBuf)> {
+    let ask = |words: &[&str]| {
+        let mut ask = program(compiler, words, root);
+        ask.envs(libraries.iter().map(|path| ("LD_LIBRARY_PATH", path)));
+        read(ask)
+    };
+    let rustc = ask(&["-vV"]).await?;
+    if let Some(sysroot) = remembered::sysroot(root, compiler, &rustc) {
+        return Ok((rustc, sysroot));
+    }
+    let sysroot = PathBuf::from(ask(&["--print", "sysroot"]).await?.trim());
+    remembered::keep_sysroot(root, compiler, &rustc, &sysroot);
+    Ok((rustc, sysroot))
+}
+
+/// Whether a compiler has the standard library of a target.
+async fn is_installed(compiler: &Path, target: &str, root: &Path) -> bool {
+    let dir = read(program(compiler, ["--print", "target-libdir", "--target", target], root)).await;
+    dir.is_ok_and(|dir| has_std(Path::new(dir.trim())))
 }
 
 fn host(rustc: &str) -> anyhow::Result<String> {
@@ -357,7 +401,7 @@ fn cargo_home() -> Option<PathBuf> {
 }
 
 /// The configuration files that cargo reads, the nearest first: path and text.
-fn configs(root: &Path) -> impl Iterator<Item = (PathBuf, String)> + use<> {
+pub(super) fn configs(root: &Path) -> impl Iterator<Item = (PathBuf, String)> + use<> {
     let mut dirs: Vec<PathBuf> = root.ancestors().map(|dir| dir.join(".cargo")).collect();
     dirs.extend(cargo_home());
     // The home may lie above the root: it counts once.
@@ -394,12 +438,48 @@ fn write(path: &Path, text: &str) -> anyhow::Result<PathBuf> {
 /// A fault about a `--target` that Lambda does not run.
 ///
 /// # Errors
-/// A usage fault, for anything but Linux on arm64 or x86-64.
+/// A usage fault, for anything but Linux on arm64 or x86-64 with Lambda's own glibc.
 pub(crate) fn runs_on_lambda(target: &str) -> Result<(), Fault> {
-    if ["aarch64-unknown-linux-", "x86_64-unknown-linux-"].iter().any(|known| target.starts_with(known)) {
+    let known = [RELEASE, OTHER];
+    if known.contains(&target) {
         return Ok(());
     }
+    let why = if known.iter().any(|known| target == known.replace("gnu", "musl")) {
+        "musl is not supported: packages are linked against Lambda's own glibc, 2.34, and held to it"
+            .to_owned()
+    } else if known.iter().any(|known| target.starts_with(&format!("{known}."))) {
+        "the glibc is no part of the name here: it is always Lambda's, 2.34".to_owned()
+    } else {
+        format!("Lambda runs Linux on arm64 and x86-64 only, so there are {RELEASE} and {OTHER}")
+    };
     Err(Fault::usage("build for the target", target)
-        .why("Lambda runs Linux on arm64 and x86-64 only")
-        .next(format!("leave --target out for {RELEASE}, or name host or x86_64-unknown-linux-gnu")))
+        .why(why)
+        .next(format!("leave --target out for {RELEASE}, or name host or {OTHER}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_targets_run_on_lambda_and_the_others_are_told_why_not() {
+        for known in [RELEASE, OTHER] {
+            assert!(runs_on_lambda(known).is_ok(), "{known}");
+        }
+        for (target, why) in [
+            ("aarch64-unknown-linux-musl", "musl is not supported"),
+            ("x86_64-unknown-linux-musl", "musl is not supported"),
+            ("aarch64-unknown-linux-gnu.2.34", "no part of the name"),
+            ("x86_64-unknown-linux-gnux32", "Linux on arm64 and x86-64 only"),
+            ("aarch64-unknown-linux-gnu_ilp32", "Linux on arm64 and x86-64 only"),
+            ("x86_64-pc-windows-msvc", "Linux on arm64 and x86-64 only"),
+            ("", "Linux on arm64 and x86-64 only"),
+        ] {
+            let fault = runs_on_lambda(target).unwrap_err();
+            assert!(
+                fault.why.contains(why) && fault.next.contains("leave --target out"),
+                "{target}: {fault:?}"
+            );
+        }
+    }
 }

@@ -45,6 +45,11 @@ impl Paths {
         cache.join(format!("iam-simulate-{digest}"))
     }
 
+    /// Where the hooks lie that are tested as they are released.
+    pub(crate) fn packaged_hooks(&self) -> PathBuf {
+        self.base.join("packaged-hooks")
+    }
+
     /// The cloud's own directory.
     pub(crate) fn local(&self) -> &Path {
         &self.local

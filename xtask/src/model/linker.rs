@@ -10,9 +10,18 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// The program before `rustc`: adds the remapping of paths to every call.
-pub(crate) fn rustc(compiler: &str, libraries: Option<&str>, remapped: &[(String, &str)]) -> String {
+/// The program before `rustc`: adds the remapping of paths to every call. `version` is what the compiler says of itself: cargo
+/// tells one compiler from another by the time of this file, so another compiler must make another file.
+pub(crate) fn rustc(
+    compiler: &str,
+    version: &str,
+    libraries: Option<&str>,
+    remapped: &[(String, &str)],
+) -> String {
     let mut text = "#!/bin/sh\n".to_owned();
+    for row in version.lines() {
+        text.push_str(&format!("# {row}\n"));
+    }
     if let Some(libraries) = libraries {
         text.push_str(&format!("export LD_LIBRARY_PATH={}\n", quoted(libraries)));
     }
@@ -95,10 +104,15 @@ mod tests {
 
     #[test]
     fn words_stay_words() {
-        let text = rustc("/o'dd/rustc", Some("/lib"), &[("/home/a b".to_owned(), "/causeway")]);
+        let text = rustc(
+            "/o'dd/rustc",
+            "rustc 1\nhost: x\n",
+            Some("/lib"),
+            &[("/home/a b".to_owned(), "/causeway")],
+        );
         assert_eq!(
             text,
-            "#!/bin/sh\nexport LD_LIBRARY_PATH='/lib'\nexec '/o'\\''dd/rustc' \"$@\" '--remap-path-prefix=/home/a b=/causeway'\n"
+            "#!/bin/sh\n# rustc 1\n# host: x\nexport LD_LIBRARY_PATH='/lib'\nexec '/o'\\''dd/rustc' \"$@\" '--remap-path-prefix=/home/a b=/causeway'\n"
         );
         assert!(zig_cc("/zig", ARM).ends_with("exec '/zig' cc -target aarch64-linux-gnu.2.34 \"$@\"\n"));
         assert_eq!(cross_compiler(ARM), "aarch64-linux-gnu-gcc");

@@ -94,6 +94,14 @@ impl Project {
         }
     }
 
+    /// A clone that packages for this machine, quickly.
+    pub(crate) fn that_packages() -> Self {
+        let mut project = Self::clone_of_repository();
+        project.set("CAUSEWAY_PROFILE", "rehearse");
+        project.set("CAUSEWAY_TARGET", "host");
+        project
+    }
+
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
@@ -182,6 +190,20 @@ impl Project {
         command.env("CAUSEWAY_VENV_DIR", workspace().join("target/causeway/venv"));
         command.env("AWS_EC2_METADATA_DISABLED", "true");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// A line of the shell in which `"$0" "$@"` is the tool with these words.
+    pub(crate) fn through(&self, line: &str, words: &[&str]) -> Command {
+        let prepared = self.command(words);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]).arg(prepared.get_program()).args(words).current_dir(self.path());
+        for (key, value) in prepared.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
         command
     }
 

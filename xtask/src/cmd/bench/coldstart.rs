@@ -1,8 +1,6 @@
 //! `bench coldstart`: how soon a packaged function asks for work, and how soon it has answered a read of DynamoDB, beside the
 //! least that a function can be and one as it is commonly written. All in one run on one machine.
 
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -107,7 +105,7 @@ async fn programs(context: &Context, args: &Args, dir: &Path) -> anyhow::Result<
     }
     let zip = root.join(format!("target/causeway/package/{}.zip", args.bin));
     let bootstrap = dir.join("bootstrap");
-    unpack(&zip, &bootstrap)?;
+    trial::unpack(&zip, &bootstrap)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let example = |name: &str, reads| Program {
         name: name.to_owned(),
@@ -116,16 +114,6 @@ async fn programs(context: &Context, args: &Args, dir: &Path) -> anyhow::Result<
     };
     let packaged = Program { name: args.bin.clone(), path: bootstrap, reads: true };
     Ok(vec![example("bare", false), example("naive", true), packaged])
-}
-
-fn unpack(zip: &Path, to: &Path) -> anyhow::Result<()> {
-    let file = std::fs::File::open(zip).with_context(|| format!("read {}", zip.display()))?;
-    let mut archive = zip::ZipArchive::new(file).with_context(|| format!("read {}", zip.display()))?;
-    let mut bytes = Vec::new();
-    let mut entry = archive.by_name("bootstrap").context("find bootstrap in the package")?;
-    entry.read_to_end(&mut bytes).context("unpack the package")?;
-    std::fs::write(to, bytes).context("unpack the package")?;
-    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o755)).context("unpack the package")
 }
 
 /// DynamoDB as far as a first read goes: nothing is there, over TLS, as on AWS.
@@ -160,20 +148,9 @@ impl Stub {
 /// Starts a program, lets it answer one event, and ends it.
 async fn started(own: &Program, stub: &Stub, dir: &Path) -> anyhow::Result<Trial> {
     let mut command = program(&own.path, std::iter::empty::<&str>(), dir);
-    command.env_clear().env("AWS_ENDPOINT_URL", &stub.url).env("SSL_CERT_FILE", &stub.bundle).envs([
-        ("AWS_LAMBDA_FUNCTION_NAME", "function"),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
-        ("AWS_REGION", "eu-central-1"),
-        ("AWS_ACCESS_KEY_ID", "id"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("TABLE_NAME", "table"),
-    ]);
-    let event = json!({"version": "2.0", "rawPath": "/api/locations", "rawQueryString": "", "headers": {},
-        "isBase64Encoded": false,
-        "requestContext": {"stage": "$default", "http": {"method": "GET", "path": "/api/locations"}}});
-    let trial = trial::run(command, event).await?;
+    trial::lambdas(&mut command, &stub.url);
+    command.env("SSL_CERT_FILE", &stub.bundle);
+    let trial = trial::run(command, trial::get("/api/locations")).await?;
     let good = !own.reads || trial.answer["statusCode"] == 200;
     anyhow::ensure!(good, "{} did not read: it answered {}", own.name, trial.answer);
     Ok(trial)

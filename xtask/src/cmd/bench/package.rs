@@ -19,6 +19,10 @@ pub(crate) struct Args {
     /// These functions alone; by default all of them
     #[arg(long, value_name = "NAME")]
     bin: Vec<String>,
+    /// One cargo profile for all three, for instance a quick one; by default ours is `lambda`, as it is released, and the
+    /// others' `release`
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
 }
 
 /// How often the case in which nothing changed is measured; the median counts.
@@ -188,19 +192,20 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Value>
 fn tools(base: &Path, cargo_lambda: &Path, args: &Args) -> anyhow::Result<Vec<Tool>> {
     let own = std::env::current_exe().context("find our own program")?.display().to_string();
     let bins: Vec<String> = args.bin.iter().flat_map(|name| ["--bin".to_owned(), name.clone()]).collect();
-    let tool = |name: &'static str, words: &[&str]| {
-        let words = words.iter().map(ToString::to_string).chain(bins.clone()).collect();
+    let tool = |name: &'static str, profile: &str, words: &[&str]| {
+        let profile = ["--profile".to_owned(), args.profile.clone().unwrap_or_else(|| profile.to_owned())];
+        let words = words.iter().map(ToString::to_string).chain(profile).chain(bins.clone()).collect();
         Tool { name, target_dir: base.join(name), words }
     };
     Ok(vec![
-        tool("cargo", &["cargo", "build", "--release", "--locked", "--package", "api", "--package", "hooks"]),
+        tool("cargo", "release", &["cargo", "build", "--locked", "--package", "api", "--package", "hooks"]),
         tool(
             "cargo-lambda",
+            "release",
             &[
                 &cargo_lambda.display().to_string(),
                 "lambda",
                 "build",
-                "--release",
                 "--locked",
                 "--compiler",
                 "cargo",
@@ -212,7 +217,7 @@ fn tools(base: &Path, cargo_lambda: &Path, args: &Args) -> anyhow::Result<Vec<To
                 "hooks",
             ],
         ),
-        tool("xtask", &[&own, "package", "--no-upload", "--target", "host"]),
+        tool("xtask", "lambda", &[&own, "package", "--no-upload", "--target", "host"]),
     ])
 }
 

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 
-use super::pack::{bills, zips};
+use super::pack::{Zips, bills, zips};
 use super::write::parameters;
 use super::{Args, app_stack, plan};
 use crate::aws::Account;
 use crate::aws::artifacts::Bucket;
-use crate::build::{cargo, git, versions};
+use crate::build::cargo::{self, Kind};
+use crate::build::{git, versions};
 use crate::cmd::Context;
 use crate::model::artifact::{PackageRecord, Upload};
 use crate::model::config::Config;
@@ -55,16 +56,7 @@ pub(crate) async fn build(
     let base = root.join("target/causeway");
     std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
     let _lock = crate::files::lock(&base.join("package.lock"), &|text| context.out.note(text)).await?;
-    let args = Args {
-        no_upload: true,
-        target: how.target,
-        bin: Vec::new(),
-        explain: false,
-        env: None,
-        profile: how.profile,
-        bucket: None,
-        key_arn: None,
-    };
+    let args = Args::plain(how.target, how.profile);
     let app = app_stack(config)?;
     let plan = plan(context, app, &args).await?;
     let stamps: BTreeMap<String, String> = plan
@@ -73,14 +65,16 @@ pub(crate) async fn build(
         .map(|(name, inputs)| (name.clone(), versions::version(inputs, &plan.crate_version)))
         .collect();
     context.out.spin("build");
-    let packages: BTreeSet<&str> = plan.binaries.iter().map(|binary| binary.package.as_str()).collect();
+    let packages: BTreeSet<&str> = plan.graph.binaries.iter().map(|binary| binary.package.as_str()).collect();
     let way = (&plan.way, plan.tools.as_path());
-    let built = cargo::build(root, (&packages, &plan.binaries), &plan.setting, &stamps, way).await?;
+    let built =
+        cargo::build(root, (&packages, Kind::Binary, &plan.graph.binaries), &plan.setting, &stamps, way)
+            .await?;
     context.out.spin("package");
     // What is built for this machine runs on it, whatever its glibc, where the stack is the local cloud's.
     let local = std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| is_loopback(&url));
     let is_held = !(local && args.target.as_deref() == Some("host"));
-    let (architecture, functions, zips) = zips(&plan, is_held, &built, &stamps)?;
+    let Zips { architecture, functions, zips, .. } = zips(root, &plan, is_held, &built, &stamps)?;
     let record = PackageRecord {
         commit: git::commit(root, "HEAD").await,
         rustc: plan.way.short_rustc(),
@@ -89,7 +83,7 @@ pub(crate) async fn build(
         linker: plan.way.linker.clone(),
         functions,
     };
-    let bills = bills(root, &plan, &plan.binaries, &stamps).await?;
+    let bills = bills(&plan, &plan.graph.binaries, &stamps);
     let packaged = Packaged { record: &record, bucket: Some(bucket), architecture };
     let template = package::template(&plan.template, &packaged)
         .map_err(|error| Fault::failed("write the packaged template", app.template.as_str()).why(error))?;

@@ -3,10 +3,12 @@
 mod explain;
 pub(crate) mod isolated;
 mod pack;
+mod started;
 mod twice;
 mod upload;
 mod write;
 
+pub(crate) use started::started;
 pub(crate) use twice::{fetch, one, prove};
 pub(crate) use write::parameters;
 
@@ -17,11 +19,14 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use self::pack::Zips;
 use self::upload::Place;
 use super::{Baseline, Context, Outcome};
+use crate::build::cargo::{self, Kind};
+use crate::build::graph::Graph;
 use crate::build::versions::{self, Binary, Setting};
 use crate::build::way::{self, Way};
-use crate::build::{broken, cargo, git};
+use crate::build::{broken, git, remembered};
 use crate::files::not_written;
 use crate::local::install::{self, Set};
 use crate::local::paths::Paths;
@@ -39,7 +44,8 @@ pub(crate) struct Args {
     /// Only build, zip and write the template; upload nothing
     #[arg(long)]
     no_upload: bool,
-    /// Target triple, or `host` for this machine's own; by default Lambda on arm64, aarch64-unknown-linux-gnu
+    /// aarch64-unknown-linux-gnu for Lambda on arm64 (the default), x86_64-unknown-linux-gnu for Lambda on x86-64, or `host`
+    /// for this machine; musl is not supported
     #[arg(long, env = "CAUSEWAY_TARGET", value_name = "TRIPLE")]
     target: Option<String>,
     /// Package this function alone; the template is left as it is
@@ -62,13 +68,29 @@ pub(crate) struct Args {
     key_arn: Option<String>,
 }
 
+impl Args {
+    /// All functions for a target with a profile, nothing uploaded.
+    fn plain(target: Option<String>, profile: String) -> Self {
+        Self {
+            no_upload: true,
+            target,
+            bin: Vec::new(),
+            explain: false,
+            env: None,
+            profile,
+            bucket: None,
+            key_arn: None,
+        }
+    }
+}
+
 /// What is going to be built, how, and what of.
 struct Plan {
     way: Way,
     setting: Setting,
-    /// Every binary that the template names: features are those of all of them.
-    binaries: Vec<Binary>,
     inputs: BTreeMap<String, Inputs>,
+    /// Who takes what.
+    graph: Graph,
     /// The small programs that the way needs.
     tools: PathBuf,
     crate_version: String,
@@ -95,6 +117,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let _lock = crate::files::lock(&base.join("package.lock"), &wait).await?;
     let plan = plan(&context, app, &args).await?;
     let wanted: Vec<Binary> = plan
+        .graph
         .binaries
         .iter()
         .filter(|binary| args.bin.is_empty() || args.bin.contains(&binary.name))
@@ -122,15 +145,20 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         place.open().find().await?;
     }
     context.out.spin("build");
-    let packages: BTreeSet<&str> = plan.binaries.iter().map(|binary| binary.package.as_str()).collect();
-    let built =
-        cargo::build(root, (&packages, &wanted), &plan.setting, &stamps, (&plan.way, &plan.tools)).await?;
+    let packages: BTreeSet<&str> = plan.graph.binaries.iter().map(|binary| binary.package.as_str()).collect();
+    let way = (&plan.way, plan.tools.as_path());
+    let (built, commit, bills) = tokio::join!(
+        cargo::build(root, (&packages, Kind::Binary, &wanted), &plan.setting, &stamps, way),
+        commit(root),
+        // Written while cargo is at work.
+        async { pack::bills(&plan, &wanted, &stamps) },
+    );
+    let built = built?;
 
     context.out.spin("package");
     // What is built for this very machine runs on it, whatever its glibc; on Lambda it may not.
     let stays = args.target.as_deref() == Some("host") && place.as_ref().is_none_or(Place::is_local);
-    let (architecture, functions, zips) = pack::zips(&plan, !stays, &built, &stamps)?;
-    let commit = commit(root).await;
+    let Zips { architecture, functions, zips, made } = pack::zips(root, &plan, !stays, &built, &stamps)?;
     let mut record = PackageRecord {
         commit: commit.clone(),
         rustc: plan.way.short_rustc(),
@@ -142,7 +170,6 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     let dir = base.join("package");
     let before = write::before(&context, &dir);
     write::say_other_tools(&context, before.as_ref(), &record);
-    let bills = pack::bills(root, &plan, &wanted, &stamps).await?;
     let mut bytes = 0;
     if let Some(place) = &place {
         bytes = upload::upload(&context, place, &mut record, &zips, &bills).await?;
@@ -168,6 +195,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         files.push(write::some(&context, before.as_ref(), &record)?);
     }
     write::write_all(&dir, files)?;
+    remembered::keep_zips(root, &made);
 
     if std::env::var_os("CODEBUILD_BUILD_ID").is_some() {
         write::tool(root)?;
@@ -221,7 +249,6 @@ async fn plan(context: &Context, app: &Stack, args: &Args) -> anyhow::Result<Pla
             .next(format!("one of: {}", names.into_iter().collect::<Vec<_>>().join(", ")))
             .into());
     }
-    let binaries = cargo::binaries(root, &names.into_iter().collect::<Vec<_>>()).await?;
     let tools = root.join("target/causeway/tools");
     let way = find_way(context, args.target.as_deref().unwrap_or(way::RELEASE), &tools).await?;
     context.out.note(format!(
@@ -236,9 +263,12 @@ async fn plan(context: &Context, app: &Stack, args: &Args) -> anyhow::Result<Pla
     }
     let setting =
         Setting { target: way.target.clone(), profile: args.profile.clone(), rustc: way.rustc.clone() };
-    let inputs = versions::inputs(root, &binaries, &setting).await?;
+    // Features are those of every binary that the template names.
+    let names: Vec<String> = names.into_iter().collect();
+    let graph = remembered::graph(root, &names, &setting).await?;
+    let inputs = versions::inputs(root, &graph, &setting)?;
     let crate_version = versions::crate_version(root)?;
-    Ok(Plan { way, setting, binaries, inputs, tools, crate_version, template })
+    Ok(Plan { way, setting, inputs, graph, tools, crate_version, template })
 }
 
 /// The way to a target with a linker on it.
@@ -304,8 +334,7 @@ pub(crate) async fn versions_of(root: &Path, setting: &Setting) -> anyhow::Resul
         .context("read the template")?;
     let places = package::code_uris(&source).map_err(anyhow::Error::msg)?;
     let names: BTreeSet<String> = places.into_iter().map(|place| place.function).collect();
-    let binaries = cargo::binaries(root, &names.into_iter().collect::<Vec<_>>()).await?;
-    versions::versions(root, &binaries, setting).await
+    versions::versions(root, &names.into_iter().collect::<Vec<_>>(), setting).await
 }
 
 /// The commit: CodeBuild names it, else git does.

@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::Plan;
-use crate::build::versions::{self, Binary};
-use crate::build::{bootstrap_zip, broken, cargo};
+use crate::build::remembered::{self, Made};
+use crate::build::versions::Binary;
+use crate::build::{bootstrap_zip, broken};
 use crate::model::artifact::{PackagedFunction, Upload, bill_key, package_key};
 use crate::model::bill::Bill;
 use crate::model::fault::Fault;
@@ -19,66 +20,102 @@ const MAX_ZIP: u64 = 50 * 1024 * 1024;
 /// Lambda's limit for a package once it is unpacked.
 const MAX_UNPACKED: u64 = 250 * 1024 * 1024;
 
-pub(super) type Zips = (&'static str, Vec<PackagedFunction>, BTreeMap<String, Vec<u8>>);
+/// What was built, as packages.
+pub(super) struct Zips {
+    /// The architecture that the binaries are for, in Lambda's word.
+    pub(super) architecture: &'static str,
+    pub(super) functions: Vec<PackagedFunction>,
+    pub(super) zips: BTreeMap<String, Vec<u8>>,
+    /// Which zip was made of what.
+    pub(super) made: BTreeMap<String, Made>,
+}
 
-/// Zips what was built, after it was held to Lambda's limits, and to the floor where it is going to run on Lambda.
+/// Zips what was built, after it was held to Lambda's limits, and to the floor where it is going to run on Lambda. What was
+/// held and zipped before is taken as it lies there.
 ///
 /// # Errors
 /// A binary is for another machine, asks for what Lambda does not have, or is too large.
 pub(super) fn zips(
+    root: &Path,
     plan: &Plan,
     is_held: bool,
     built: &BTreeMap<String, PathBuf>,
     stamps: &BTreeMap<String, String>,
 ) -> anyhow::Result<Zips> {
-    let mut functions = Vec::new();
-    let mut zips = BTreeMap::new();
-    let mut architecture = "arm64";
-    for (name, path) in built {
-        let binary = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-        let refuse = |refused: Refused| {
-            Fault::failed("package the function", name.as_str()).why(refused.why).next(refused.next)
-        };
-        let asks = floor::read(&binary).map_err(refuse)?;
-        if is_held {
-            floor::hold(&asks, &plan.setting.target).map_err(refuse)?;
+    let before = remembered::zips(root);
+    let target = &plan.setting.target;
+    let rules = format!("for {target}, {}, {:?}", if is_held { "held" } else { "not held" }, broken::mode());
+    let one = |name: &str, path: &Path| {
+        let read = || format!("read {}", path.display());
+        // Before it is read and zipped: one that is too large would take its time.
+        check_size(name, 0, std::fs::metadata(path).with_context(read)?.len())?;
+        let binary = std::fs::read(path).with_context(read)?;
+        let of = remembered::of(&binary, &rules);
+        let known = before.get(name).filter(|made| Some(&made.of) == of.as_ref());
+        if let Some(there) = known.and_then(|made| there(root, name, made)) {
+            return Ok(there);
         }
-        architecture = asks.architecture;
-        broken::check(name, &binary, broken::mode())?;
-        let unpacked = binary.len() as u64;
-        let zip = bootstrap_zip(binary)?;
-        check_size(name, zip.len() as u64, unpacked)?;
+        let (architecture, zip) = made(name, binary, is_held.then_some(target.as_str()))?;
         let sha256 = hex::encode(Sha256::digest(&zip));
-        let key = package_key(name, &sha256);
-        functions.push(PackagedFunction {
+        let architecture = architecture.to_owned();
+        anyhow::Ok((zip, Made { of: of.unwrap_or_default(), sha256, architecture }))
+    };
+    // Each on a thread of its own: compressing is all there is to do.
+    let one = &one;
+    let done: Vec<_> = std::thread::scope(|scope| {
+        let begun: Vec<_> =
+            built.iter().map(|(name, path)| (name, scope.spawn(move || one(name, path)))).collect();
+        begun.into_iter().map(|(name, thread)| (name, thread.join())).collect()
+    });
+    let mut all =
+        Zips { architecture: "arm64", functions: Vec::new(), zips: BTreeMap::new(), made: BTreeMap::new() };
+    for (name, one) in done {
+        let (zip, made) = one.map_err(|_| anyhow::anyhow!("the packaging of {name} panicked"))??;
+        all.architecture = if made.architecture == "arm64" { "arm64" } else { "x86_64" };
+        let key = package_key(name, &made.sha256);
+        all.functions.push(PackagedFunction {
             name: name.clone(),
             bytes: zip.len() as u64,
             bill: bill_key(&key),
             key,
-            sha256,
+            sha256: made.sha256.clone(),
             version: stamps.get(name).cloned().unwrap_or_default(),
             upload: Upload::None,
         });
-        zips.insert(name.clone(), zip);
+        all.zips.insert(name.clone(), zip);
+        if !made.of.is_empty() {
+            all.made.insert(name.clone(), made);
+        }
     }
-    Ok((architecture, functions, zips))
+    Ok(all)
+}
+
+/// The zip that was made of the very same binary, where it still lies there as it was.
+fn there(root: &Path, name: &str, made: &Made) -> Option<(Vec<u8>, Made)> {
+    let zip = std::fs::read(root.join(format!("target/causeway/package/{name}.zip"))).ok()?;
+    (hex::encode(Sha256::digest(&zip)) == made.sha256).then(|| (zip, made.clone()))
+}
+
+/// A binary as a zip, and the architecture that it is for; `target` where it is held to Lambda's floor.
+fn made(name: &str, binary: Vec<u8>, target: Option<&str>) -> anyhow::Result<(&'static str, Vec<u8>)> {
+    let refuse =
+        |refused: Refused| Fault::failed("package the function", name).why(refused.why).next(refused.next);
+    let asks = floor::read(&binary).map_err(refuse)?;
+    if let Some(target) = target {
+        floor::hold(&asks, target).map_err(refuse)?;
+    }
+    broken::check(name, &binary, broken::mode())?;
+    let zip = bootstrap_zip(binary)?;
+    check_size(name, zip.len() as u64, 0)?;
+    Ok((asks.architecture, zip))
 }
 
 /// The bill of materials of each function.
-///
-/// # Errors
-/// cargo does not accept the workspace.
-pub(super) async fn bills(
-    root: &Path,
+pub(super) fn bills(
     plan: &Plan,
     wanted: &[Binary],
     stamps: &BTreeMap<String, String>,
-) -> anyhow::Result<BTreeMap<String, String>> {
-    let (edges, licenses) = tokio::join!(
-        versions::linked(root, &plan.binaries, &plan.setting),
-        cargo::licenses(root, &plan.setting.target)
-    );
-    let edges = edges?;
+) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for binary in wanted {
         let Some(inputs) = plan.inputs.get(&binary.name) else { continue };
@@ -86,13 +123,13 @@ pub(super) async fn bills(
             inputs,
             version: stamps.get(&binary.name).map_or("", String::as_str),
             root: &format!("{} {}", binary.package, plan.crate_version),
-            edges: &edges,
-            licenses: &licenses,
+            edges: &plan.graph.edges,
+            licenses: &plan.graph.licenses,
             linker: &plan.way.linker,
         };
         all.insert(binary.name.clone(), bill.text());
     }
-    Ok(all)
+    all
 }
 
 fn check_size(name: &str, zip: u64, unpacked: u64) -> anyhow::Result<()> {

@@ -2,7 +2,6 @@
 //! all of them, as they are released: built twice, in two directories and under two environments, cargo homes and (where
 //! faketime is there) clocks, they are the same bytes for arm64, small enough, and they answer.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -195,10 +194,8 @@ async fn other_clock(context: &Context) -> &'static str {
 /// Runs a package, under qemu where this machine is another one, and gives it one event.
 async fn answers(context: &Context, dir: &Path, emulator: Option<&Path>, name: &str) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("make a folder for the function")?;
-    let zip = std::fs::read(dir.join("target/causeway/package").join(format!("{name}.zip")))
-        .with_context(|| format!("read the package of {name}"))?;
     let bootstrap = folder.path().join("bootstrap");
-    unpack(&zip, &bootstrap)?;
+    trial::unpack(&dir.join(format!("target/causeway/package/{name}.zip")), &bootstrap)?;
     let (mut command, how) = match emulator {
         Some(emulator) => {
             let mut command = program(emulator.join("usr/bin/qemu-aarch64-static"), ["-L"], folder.path());
@@ -207,25 +204,11 @@ async fn answers(context: &Context, dir: &Path, emulator: Option<&Path>, name: &
         }
         None => (program(&bootstrap, [] as [&str; 0], folder.path()), "on this machine"),
     };
-    command.env_clear();
-    let environment = BTreeMap::from([
-        ("AWS_LAMBDA_FUNCTION_NAME", "function"),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
-        ("AWS_REGION", "eu-central-1"),
-        ("AWS_ACCESS_KEY_ID", "id"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("TABLE_NAME", "table"),
-        // Nobody is there: what a hook would have to report stays unsaid, and it says so.
-        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
-    ]);
-    command.envs(environment);
-    let event = json!({
-        "version": "2.0", "rawPath": "/api/version", "rawQueryString": "", "headers": {},
-        "isBase64Encoded": false,
-        "requestContext": {"stage": "$default", "http": {"method": "GET", "path": "/api/version"}},
-        "DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1",
-    });
+    // Nobody is there: what a hook would have to report stays unsaid, and it says so.
+    trial::lambdas(&mut command, "http://127.0.0.1:9");
+    let mut event = trial::get("/api/version");
+    event["DeploymentId"] = json!("d-1");
+    event["LifecycleEventHookExecutionId"] = json!("e-1");
     let trial = trial::run(command, event).await?;
     let said = trial.answer.get("statusCode").or_else(|| trial.answer.get("errorType"));
     let said = said.map(ToString::to_string).unwrap_or_default();
@@ -240,13 +223,4 @@ async fn answers(context: &Context, dir: &Path, emulator: Option<&Path>, name: &
         trial.answer
     );
     Ok(())
-}
-
-fn unpack(zip: &[u8], to: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(zip)).context("open the package")?;
-    let mut entry = archive.by_name("bootstrap").context("find bootstrap in the package")?;
-    let mut file = std::fs::File::create(to).context("unpack the package")?;
-    std::io::copy(&mut entry, &mut file).context("unpack the package")?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o755)).context("unpack the package")
 }

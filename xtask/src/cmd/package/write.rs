@@ -117,7 +117,8 @@ pub(super) fn tool(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes every file under a temporary name first, then renames them, `package.json` last.
+/// Writes every file under a temporary name first, then renames them, `package.json` last. What is there already, to the
+/// byte, stays.
 ///
 /// # Errors
 /// The disk is full, or the folder may not be written: the last packages are as they were then.
@@ -127,6 +128,9 @@ pub(super) fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Re
     let mut ready: Vec<(tempfile::NamedTempFile, PathBuf)> = Vec::new();
     for (name, content) in files {
         let path = dir.join(name);
+        if std::fs::read(&path).is_ok_and(|there| there == content) {
+            continue;
+        }
         let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|error| not_written(dir, &error))?;
         // A full disk may show only once all of it is really written.
         file.write_all(&content)
