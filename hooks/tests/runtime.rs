@@ -7,7 +7,7 @@ mod runtime;
 mod server;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,11 +25,18 @@ fn packaged() -> Option<PathBuf> {
     std::env::var_os("CAUSEWAY_TEST_HOOKS").filter(|dir| !dir.is_empty()).map(PathBuf::from)
 }
 
+/// A hook of this build. Not read while it is compiled: a package's build leads rustc through a shell, and a shell knows no
+/// variable with a hyphen.
+fn built() -> PathBuf {
+    // Cargo names it to its tests while they run, too.
+    PathBuf::from(std::env::var_os("CARGO_BIN_EXE_pre-traffic").unwrap())
+}
+
 /// A hook as this build made it; or as it was packaged, where `CAUSEWAY_TEST_HOOKS` names a folder with them.
 fn hook(name: &str) -> PathBuf {
     match packaged() {
         Some(dir) => dir.join(name),
-        None => Path::new(env!("CARGO_BIN_EXE_pre-traffic")).with_file_name(name),
+        None => built().with_file_name(name),
     }
 }
 
@@ -235,7 +242,7 @@ async fn what_a_failing_function_wrote_all_the_same_is_removed() {
 fn panicking() -> PathBuf {
     let path = match packaged() {
         Some(dir) => dir.join("panicking"),
-        None => Path::new(env!("CARGO_BIN_EXE_pre-traffic")).with_file_name("examples").join("panicking"),
+        None => built().with_file_name("examples").join("panicking"),
     };
     assert!(path.is_file(), "{} is missing: run cargo test -p hooks without --test", path.display());
     path

@@ -168,5 +168,5 @@ fn without_a_bucket_nothing_is_built() {
     project.set("AWS_MAX_ATTEMPTS", "1");
     let ended = project.run(&["package"]);
     assert_ne!(ended.code, 0);
-    assert!(!project.path().join("target/rehearse").exists(), "the place is looked for before the build");
+    assert!(!project.path().join("target/packaged").exists(), "the place is looked for before the build");
 }

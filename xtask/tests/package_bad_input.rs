@@ -31,7 +31,7 @@ fn a_missing_stack_and_a_missing_bucket_are_named_before_anything_is_built() {
     for word in ["s3://nobody-made-this", "there is no bucket of that name", "CAUSEWAY_ARTIFACT_BUCKET"] {
         assert!(bucket.error().contains(word), "{word}: {}", bucket.error());
     }
-    assert!(!project.path().join("target/rehearse").exists(), "nothing was built");
+    assert!(!project.path().join("target/packaged").exists(), "nothing was built");
 }
 
 #[test]

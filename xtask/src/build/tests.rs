@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::way::Way;
+use super::way::{Way, target_dir};
 use crate::clock::Stopwatch;
 use crate::model::fault::Fault;
 use crate::model::test_report::Suite;
@@ -25,6 +25,9 @@ pub(crate) struct Llvm {
 
 /// How many test programs run at once.
 const AT_ONCE: usize = 4;
+
+/// The programs that tests start, by the variables that cargo names them with.
+type Binaries = BTreeMap<String, PathBuf>;
 
 /// A test program.
 #[derive(Debug, Clone)]
@@ -78,8 +81,8 @@ pub(crate) async fn llvm(root: &Path) -> Result<Llvm, String> {
 
 /// Builds and runs the unit tests of packages. Every program is run, also after a failure.
 ///
-/// `way`: the way by which a package of the same profile is built, and the folder for its programs. Built by another, each would
-/// undo what the other compiled: a crate with C code is built anew for other flags, and whatever uses it as well.
+/// `way`: the way by which a package of the same profile is built, and the folder for its programs; what both use is compiled
+/// once.
 ///
 /// # Errors
 /// Something does not compile, or a program cannot be started.
@@ -91,8 +94,8 @@ pub(crate) async fn run(
     way: Option<(&Way, &Path)>,
 ) -> anyhow::Result<Ran> {
     let scratch = tempfile::tempdir().context("make a folder for the profiles")?;
-    let built = build(root, packages, profile, llvm.is_some(), way).await?;
-    let suites = all(&built, scratch.path()).await?;
+    let (built, binaries) = build(root, packages, profile, llvm.is_some(), way).await?;
+    let suites = all(&built, &binaries, scratch.path()).await?;
     let lcov = match llvm {
         Some(llvm) => Some(export(root, llvm, &built, scratch.path()).await),
         None => None,
@@ -106,7 +109,7 @@ async fn build(
     profile: Option<&str>,
     instrument: bool,
     way: Option<(&Way, &Path)>,
-) -> anyhow::Result<Vec<Built>> {
+) -> anyhow::Result<(Vec<Built>, Binaries)> {
     let mut arguments = vec!["test", "--locked", "--no-run", "--message-format", "json-render-diagnostics"];
     for package in packages {
         arguments.extend(["--package", package]);
@@ -117,16 +120,12 @@ async fn build(
     let mut command = program("cargo", arguments, root);
     if let Some((way, tools)) = way {
         way.lead(&mut command, root, tools)?;
-        // Not by the program before the compiler: it is a shell's, which loses variables such as CARGO_BIN_EXE_pre-traffic.
-        match std::env::var_os("RUSTC") {
-            Some(rustc) => command.env("RUSTC", rustc),
-            None => command.env_remove("RUSTC"),
-        };
     }
     if instrument {
         // Apart from other builds: these flags would compile everything anew each time.
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        command.env("CARGO_TARGET_DIR", target.join("coverage")).env("RUSTFLAGS", "-C instrument-coverage");
+        command
+            .env("CARGO_TARGET_DIR", target_dir(root).join("coverage"))
+            .env("RUSTFLAGS", "-C instrument-coverage");
     }
     let output = hear(command).await.context("start cargo")?;
     if !output.status.success() {
@@ -136,10 +135,16 @@ async fn build(
             .into());
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut built = Vec::new();
+    let (mut built, mut binaries) = (Vec::new(), BTreeMap::new());
     for line in text.lines() {
         let Ok(Message::CompilerArtifact(artifact)) = serde_json::from_str(line) else { continue };
-        let (Some(executable), true) = (artifact.executable, artifact.profile.test) else { continue };
+        let Some(executable) = artifact.executable else { continue };
+        if !artifact.profile.test {
+            if artifact.target.is_bin() {
+                binaries.insert(format!("CARGO_BIN_EXE_{}", artifact.target.name), executable.into());
+            }
+            continue;
+        }
         let dir = PathBuf::from(&artifact.manifest_path)
             .parent()
             .map_or_else(|| root.to_path_buf(), Path::to_path_buf);
@@ -152,19 +157,19 @@ async fn build(
         built.push(Built { suite, executable: executable.into(), dir });
     }
     built.sort_by(|a, b| (&a.suite, &a.executable).cmp(&(&b.suite, &b.executable)));
-    Ok(built)
+    Ok((built, binaries))
 }
 
 /// Runs the programs, some at once: most of their time they wait. The results are in the programs' order; what a program
 /// printed is shown when it has ended.
-async fn all(built: &[Built], scratch: &Path) -> anyhow::Result<Vec<Suite>> {
+async fn all(built: &[Built], binaries: &Binaries, scratch: &Path) -> anyhow::Result<Vec<Suite>> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
     for (number, test) in built.iter().cloned().enumerate() {
-        let (places, scratch) = (Arc::clone(&places), scratch.to_path_buf());
+        let (places, scratch, binaries) = (Arc::clone(&places), scratch.to_path_buf(), binaries.clone());
         running.spawn(async move {
             let _place = places.acquire_owned().await.context("wait for other tests")?;
-            one(&test, &scratch).await.map(|(suite, printed)| (number, suite, printed))
+            one(&test, &binaries, &scratch).await.map(|(suite, printed)| (number, suite, printed))
         });
     }
     let mut suites = BTreeMap::new();
@@ -178,10 +183,13 @@ async fn all(built: &[Built], scratch: &Path) -> anyhow::Result<Vec<Suite>> {
     Ok(suites.into_values().collect())
 }
 
-async fn one(test: &Built, scratch: &Path) -> anyhow::Result<(Suite, Vec<u8>)> {
+async fn one(test: &Built, binaries: &Binaries, scratch: &Path) -> anyhow::Result<(Suite, Vec<u8>)> {
     let watch = Stopwatch::start();
     let mut command = program(&test.executable, std::iter::empty::<&str>(), &test.dir);
-    command.env("CARGO_MANIFEST_DIR", &test.dir).env("LLVM_PROFILE_FILE", scratch.join("%p-%m.profraw"));
+    command
+        .envs(binaries)
+        .env("CARGO_MANIFEST_DIR", &test.dir)
+        .env("LLVM_PROFILE_FILE", scratch.join("%p-%m.profraw"));
     let output = hear(command).await.with_context(|| format!("start {}", test.executable.display()))?;
     let millis = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
     let said = String::from_utf8_lossy(&output.stdout);

@@ -20,6 +20,18 @@ const RUSTC: &str = "rustc";
 /// What else runs on Lambda.
 const OTHER: &str = "x86_64-unknown-linux-gnu";
 
+/// The folder below a target directory for what is built on such a way. Cargo takes a crate that was compiled with its true
+/// paths for the same as one without: where both lay together, bytes would depend on who compiled first.
+pub(crate) const APART: &str = "packaged";
+
+/// Cargo's target directory for a workspace, as the caller has it.
+pub(crate) fn target_dir(root: &Path) -> PathBuf {
+    ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
+        .into_iter()
+        .find_map(std::env::var_os)
+        .map_or_else(|| root.join("target"), |dir| root.join(dir))
+}
+
 /// A way to build for a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Way {
@@ -219,10 +231,8 @@ impl Way {
         tools: &Path,
     ) -> anyhow::Result<()> {
         let cargo_home = cargo_home().unwrap_or_else(|| root.join(".cargo"));
-        let target_dir = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
-            .into_iter()
-            .find_map(std::env::var_os)
-            .map_or_else(|| root.join("target"), |dir| root.join(dir));
+        let target_dir = target_dir(root).join(APART);
+        command.env("CARGO_TARGET_DIR", &target_dir);
         // The last one that fits is taken.
         let paths = [
             (root.to_path_buf(), "/causeway"),

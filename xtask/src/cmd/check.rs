@@ -103,13 +103,14 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     checks.command("clippy-break-prod", cargo(&[&all[..], &broken, &denied].concat())).await;
     let _ = fetched.await;
     checks.gates().await;
-    checks.command("tests-break-prod", cargo(&[FUNCTIONS, &broken, &["--lib"]].concat())).await;
+    let of_functions = functions(&checks.context, &[&broken[..], &["--lib"]].concat()).await;
+    checks.part("tests-break-prod", of_functions).await;
     checks.arm64().await;
     // Tests that take minutes each are left to --full.
     let longer: &[&str] = if args.full { &["--", "--include-ignored"] } else { &[] };
-    let functions = [FUNCTIONS, &["--no-fail-fast"], longer].concat();
+    let of_functions = functions(&checks.context, &[&["--no-fail-fast"], longer].concat()).await;
     let tool = [&["test", "--package", "xtask", "--locked", "--no-fail-fast"], longer].concat();
-    checks.tests([("tests-functions", cargo(&functions)), ("tests", cargo(&tool))]).await;
+    checks.tests([("tests-functions", of_functions), ("tests", Ok(cargo(&tool)))]).await;
     checks.rehearsals(args.full).await;
     if args.full {
         checks.contract().await;
@@ -121,8 +122,17 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
 }
 
 /// Tests of what is released, as a rehearsal builds them: what they compile is there when the first one is made.
-const FUNCTIONS: &[&str] =
-    &["test", "--profile", "rehearse", "--package", "api", "--package", "hooks", "--locked"];
+///
+/// # Errors
+/// There is no way to build for this machine.
+async fn functions(context: &Context, more: &[&str]) -> anyhow::Result<Command> {
+    let words = ["test", "--profile", "rehearse", "--package", "api", "--package", "hooks", "--locked"];
+    let tools = context.root.join("target/causeway/tools");
+    let way = super::package::find_way(context, "host", &tools).await?;
+    let mut command = program("cargo", [&words[..], more].concat(), &context.root);
+    way.lead(&mut command, &context.root, &tools)?;
+    Ok(command)
+}
 
 /// Fetches what later parts need. What cannot be had is said by the part that needs it.
 async fn fetch(context: Context) {
@@ -260,7 +270,7 @@ impl Checks {
     }
 
     /// Tests, with a local cloud beside them: the store is tested against its DynamoDB.
-    async fn tests(&mut self, commands: [(&str, Command); 2]) {
+    async fn tests(&mut self, commands: [(&str, anyhow::Result<Command>); 2]) {
         let context = self.context.clone();
         let paths = Paths::of(&context.root).with_local(&context.root.join(rehearsals::CLOUD));
         let say = |text: &str| context.out.note(text);
@@ -272,12 +282,15 @@ impl Checks {
             Ok(cloud) => cloud,
             Err(error) => return self.part("tests", Err(error)).await,
         };
-        for (name, mut command) in commands {
-            command.env("CAUSEWAY_TEST_DYNAMODB", cloud.state().endpoint());
-            command.env("CAUSEWAY_TEST_DYNAMODB_SECRET", &cloud.state().root_secret);
-            command.env("SSL_CERT_FILE", paths.bundle());
-            command.env("CAUSEWAY_VENV_DIR", paths.venv());
-            self.part(name, Ok(command)).await;
+        for (name, command) in commands {
+            let command = command.map(|mut command| {
+                command.env("CAUSEWAY_TEST_DYNAMODB", cloud.state().endpoint());
+                command.env("CAUSEWAY_TEST_DYNAMODB_SECRET", &cloud.state().root_secret);
+                command.env("SSL_CERT_FILE", paths.bundle());
+                command.env("CAUSEWAY_VENV_DIR", paths.venv());
+                command
+            });
+            self.part(name, command).await;
         }
         cloud.release().await;
     }

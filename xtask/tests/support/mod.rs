@@ -81,8 +81,8 @@ impl Project {
     /// Lends its own target directory the crates of the registry that rehearsals have built, as far as they have: whether
     /// they fit is for cargo to say.
     pub(crate) fn lend_builds(&self) {
-        let from = workspace().join("target/causeway/rehearsal/target/rehearse");
-        let to = self.path().join("target/rehearse");
+        let from = workspace().join("target/causeway/rehearsal/target/packaged/rehearse");
+        let to = self.path().join("target/packaged/rehearse");
         std::fs::create_dir_all(to.join("deps")).unwrap();
         // A fingerprint is there when its crate is, so they come first. What cargo writes anew in place is copied.
         let parts = [from.join(".fingerprint"), from.join("build")];

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::hundredths;
 use crate::build::trial::{self, Trial};
+use crate::build::way::target_dir;
 use crate::cmd::Context;
 use crate::local::paths::Paths;
 use crate::local::tls;
@@ -106,7 +107,7 @@ async fn programs(context: &Context, args: &Args, dir: &Path) -> anyhow::Result<
     let zip = root.join(format!("target/causeway/package/{}.zip", args.bin));
     let bootstrap = dir.join("bootstrap");
     trial::unpack(&zip, &bootstrap)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = target_dir(root);
     let example = |name: &str, reads| Program {
         name: name.to_owned(),
         path: target.join("lambda/examples").join(name),

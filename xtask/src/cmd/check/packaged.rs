@@ -5,7 +5,6 @@ use tokio::process::Command;
 
 use super::Context;
 use crate::local::paths::Paths;
-use crate::shell::program;
 
 /// The hooks, by the names of their zips.
 const HOOKS: [&str; 2] = ["pre-traffic", "post-traffic"];
@@ -19,8 +18,7 @@ const PANICKING: [&str; 1] = ["panicking"];
 pub(super) async fn tests(context: &Context) -> anyhow::Result<Command> {
     let dir = Paths::of(&context.root).packaged_hooks();
     crate::cmd::package::started(context, "hooks", (&HOOKS, &PANICKING), &dir).await?;
-    let mut command = program("cargo", super::FUNCTIONS, &context.root);
-    command.args(["--test", "runtime"]);
+    let mut command = super::functions(context, &["--test", "runtime"]).await?;
     command.env("CAUSEWAY_TEST_HOOKS", dir);
     Ok(command)
 }

@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::Run;
 
 /// The folders of the cargo profiles that a rehearsal builds with: the tool's, and the functions'.
-const BUILT_WITH: [&str; 2] = ["debug", "rehearse"];
+const BUILT_WITH: [&str; 2] = ["debug", "packaged/rehearse"];
 
 /// What cargo keeps of units, in the order in which it is taken over: a fingerprint is written when its unit is complete.
 const FINGERPRINTS: &str = ".fingerprint";
@@ -60,7 +60,8 @@ fn seed(from: &Path, to: &Path, profile: &str, checkout: &Path) -> anyhow::Resul
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(0);
     }
-    std::fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
+    let above = place.parent().unwrap_or(to);
+    std::fs::create_dir_all(above).with_context(|| format!("create {}", above.display()))?;
     let part = tempfile::tempdir_in(to).context("make a folder for what is taken over")?;
     let taken = take(&from, part.path(), checkout)?;
     // It appears whole or not at all. Cargo makes it for itself where another run was quicker.
