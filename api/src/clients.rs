@@ -7,6 +7,7 @@
 //! Nor is `aws-config` used: its chain of profiles, SSO, STS and metadata services cannot meet a function, which has
 //! its region and credentials in the environment, and would be a seventh of its package.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -49,4 +50,36 @@ pub fn sdk_config() -> SdkConfig {
         config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
     }
     config.build()
+}
+
+/// Something that is being made.
+pub type Soon<T> = Arc<LazyLock<T, Box<dyn FnOnce() -> T + Send>>>;
+
+/// Makes something on a thread of its own, so that a function asks for work at once: reading the certificates takes as long
+/// as everything else before. Whoever needs it earlier waits for it.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn soon<T: Send + Sync + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Soon<T> {
+    let made: Soon<T> = Arc::new(LazyLock::new(Box::new(make)));
+    let making = Arc::clone(&made);
+    tokio::task::spawn_blocking(move || {
+        LazyLock::force(&making);
+    });
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_made_soon_is_made_once_and_waited_for() {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let made = soon(|| MADE.fetch_add(1, Ordering::SeqCst) + 1);
+        assert_eq!((**made, **made), (1, 1));
+        assert_eq!(MADE.load(Ordering::SeqCst), 1);
+    }
 }

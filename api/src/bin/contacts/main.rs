@@ -9,8 +9,8 @@ mod tests;
 mod visits;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
+use api::clients::{sdk_config, soon};
 use api::serve::Identity;
 use api::settings::Settings;
 use api::store::DynamoStore;
@@ -38,11 +38,11 @@ async fn main() -> ExitCode {
 
 async fn start() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let client = aws_sdk_dynamodb::Client::new(&api::clients::sdk_config());
-    let store = Arc::new(DynamoStore::new(client, settings.table_name.clone()));
+    let table = settings.table_name.clone();
+    let store = soon(|| DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk_config()), table));
     api::serve::run(IDENTITY, &settings, move |request, context| {
         let store = store.clone();
-        async move { routes::handle(&request, store.as_ref(), &context).await }
+        async move { routes::handle(&request, &**store, &context).await }
     })
     .await
 }
