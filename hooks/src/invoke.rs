@@ -80,6 +80,8 @@ fn read(output: &InvokeOutput, target: &Target) -> Result<Answer, String> {
     if let Some(kind) = output.function_error() {
         // The type tells a crash from a timeout; the message may tell anything.
         let error_type = payload["errorType"].as_str().unwrap_or("unknown");
+        // Rust's runtime sends a type's whole name; what a box holds makes it no clearer.
+        let error_type = error_type.split('<').next().unwrap_or_default();
         return Err(format!("the function failed: {} {}", word(kind), word(error_type)));
     }
     if let (Some(wanted), Some(answered)) = (target.number.as_deref(), output.executed_version())
@@ -173,6 +175,10 @@ mod tests {
         );
         let output = InvokeOutput::builder().function_error("Unhandled").build();
         assert_eq!(read(&output, &target()), Err("the function failed: Unhandled unknown".to_owned()));
+        let payload = r#"{"errorType":"alloc::boxed::Box<dyn core::error::Error + core::marker::Send>"}"#;
+        let output = InvokeOutput::builder().function_error("Unhandled").payload(Blob::new(payload)).build();
+        let shown = "the function failed: Unhandled alloc::boxed::Box";
+        assert_eq!(read(&output, &target()), Err(shown.to_owned()));
     }
 
     #[test]

@@ -5,7 +5,6 @@ mod package;
 mod rollout;
 
 use super::{Context, Outcome};
-use crate::model::line::tenths;
 use crate::model::verdict::Verdict;
 
 /// The parts of `bench`.
@@ -34,5 +33,5 @@ pub(crate) async fn run(context: Context, command: Command) -> anyhow::Result<Ou
 }
 
 fn hundredths(value: f64) -> f64 {
-    tenths(value * 10.0) / 10.0
+    (value * 100.0).round() / 100.0
 }

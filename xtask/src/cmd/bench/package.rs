@@ -153,12 +153,13 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Value>
     context.out.say(format!("  {:<18} {:<14} {:>9} {:>6}", "case", "tool", "seconds", "ratio"));
     for row in &rows {
         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let number = |key: &str| row[key].as_f64().unwrap_or_default();
         context.out.say(format!(
-            "  {:<18} {:<14} {:>9} {:>6}",
+            "  {:<18} {:<14} {:>9.2} {:>6.2}",
             text("case"),
             text("tool"),
-            row["seconds"].to_string(),
-            row["ratio"].to_string()
+            number("seconds"),
+            number("ratio")
         ));
     }
     for row in &sizes {
