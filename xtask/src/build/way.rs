@@ -492,4 +492,21 @@ mod tests {
             );
         }
     }
+
+    #[tokio::test]
+    async fn what_is_built_on_a_way_lies_apart_from_other_builds() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let way = Way::host(root).await.unwrap();
+        let mut command = program("cargo", ["build"], root);
+        way.lead(&mut command, root, &root.join("tools")).unwrap();
+        let set = |wanted: &str| {
+            let mut all = command.as_std().get_envs();
+            all.find(|(name, _)| *name == wanted).and_then(|(_, value)| value).map(PathBuf::from)
+        };
+        let apart = target_dir(root).join(APART);
+        assert_eq!(set("CARGO_TARGET_DIR"), Some(apart.clone()));
+        let before_rustc = std::fs::read_to_string(set("RUSTC").unwrap()).unwrap();
+        assert!(before_rustc.contains(&format!("{}=/target", apart.display())), "{before_rustc}");
+    }
 }
