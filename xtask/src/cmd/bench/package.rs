@@ -138,7 +138,6 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Value>
     // What was aimed at: a package of nothing new costs little more than finding out that nothing is new.
     let limit = unchanged[0] * 1.3 + 0.1;
     let ours = unchanged[unchanged.len() - 1];
-    let uploads = uploads(context, &source, &base).await?;
     let mut sizes = Vec::new();
     for name in functions(&source)? {
         let size = |path: PathBuf| std::fs::metadata(path).map(|metadata| metadata.len()).ok();
@@ -150,6 +149,8 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Value>
                 .push(json!({"function": name, "bytes": ours, "cargo_lambda_bytes": theirs, "ratio": ratio}));
         }
     }
+    // Only now: what is uploaded is packaged anew, with the profile of a release.
+    let uploads = uploads(context, &source, &base).await?;
     context.out.say(format!("  {:<18} {:<14} {:>9} {:>6}", "case", "tool", "seconds", "ratio"));
     for row in &rows {
         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
