@@ -1,4 +1,4 @@
-//! `prove`: evaluates the access matrix on the policies as the templates would deploy them. Offline, in under two seconds.
+//! `prove`: evaluates the access matrix on the policies as the templates would deploy them. Offline, in a few seconds.
 
 #[cfg(test)]
 mod held;
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{Context, Outcome};
 use crate::build::git;
+use crate::local::expand::Expander;
 use crate::local::paths::Paths;
 use crate::local::second_opinion;
 use crate::model::config::{self, Config};
@@ -53,17 +54,18 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         Some(revision) => Some(revision_files(&context, &files, revision).await?),
         None => None,
     };
+    let say = |text: &str| context.out.note(text);
+    let expander = Expander::kept(&Paths::of(&context.root), &say).await?;
     context.out.spin("prove");
     let mut changed = Vec::new();
     let answers = if args.second_opinion {
-        let cases = prove::with(&files, &config, |proof| proof.cases());
+        let cases = prove::with(&files, &config, &*expander, |proof| proof.cases());
         let cases = cases.map_err(|problem| unreadable(&problem))?;
-        let say = |text: &str| context.out.note(text);
         Some(second_opinion::ask(&Paths::of(&context.root), &cases, &say).await?)
     } else {
         None
     };
-    let made = prove::with(&files, &config, |proof| -> anyhow::Result<_> {
+    let made = prove::with(&files, &config, &*expander, |proof| -> anyhow::Result<_> {
         let mut report = proof.report();
         if args.mutate {
             let mut mutation = proof.mutate();
@@ -72,7 +74,7 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         }
         if let Some((older_config, older_files)) = &older {
             let revision = args.diff.as_deref().unwrap_or_default();
-            let shifts = prove::with(older_files, older_config, |older| match older.unread() {
+            let shifts = prove::with(older_files, older_config, &*expander, |older| match older.unread() {
                 unread if unread.is_empty() => Ok(proof.compare(older)),
                 unread => Err(unread_at(revision, &unread)),
             });

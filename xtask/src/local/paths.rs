@@ -45,6 +45,11 @@ impl Paths {
         cache.join(format!("iam-simulate-{digest}"))
     }
 
+    /// Where expanded templates are kept.
+    pub(crate) fn expanded(&self) -> PathBuf {
+        self.base.join("expanded")
+    }
+
     /// Where the hooks lie that are tested as they are released.
     pub(crate) fn packaged_hooks(&self) -> PathBuf {
         self.base.join("packaged-hooks")

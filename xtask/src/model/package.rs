@@ -72,6 +72,32 @@ pub(crate) fn packaged_by(code_uri: &str) -> Option<&str> {
     code_uri.split_once(FOLDER)?.1.strip_suffix(".zip")
 }
 
+/// The bucket that stands in a template for code that is not packaged yet.
+pub(crate) const UNPACKAGED: &str = "not-packaged-yet";
+
+/// Leads every local path to code or to a definition into a bucket, in a template in long form: SAM expands no other. The
+/// path is the key, so whoever looks finds it again.
+pub(crate) fn lead_into_bucket(template: &mut serde_json::Value) {
+    use serde_json::Value;
+    match template {
+        Value::Array(items) => items.iter_mut().for_each(lead_into_bucket),
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                match value {
+                    Value::String(path)
+                        if ["CodeUri", "ContentUri", "DefinitionUri"].contains(&key.as_str())
+                            && !path.starts_with("s3://") =>
+                    {
+                        *path = format!("s3://{UNPACKAGED}/{path}");
+                    }
+                    other => lead_into_bucket(other),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The template's text with the packages' places and the architecture in it; comments and order stay.
 ///
 /// # Errors

@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 
 use super::Context;
 use crate::clock::Stopwatch;
+use crate::local::expand::Expander;
 use crate::local::install::{self, Set, Venv};
 use crate::local::paths::Paths;
 use crate::model::fault::Fault;
 use crate::model::gates::{self, Judged, Passes, checkov, deny, parliament, secrets};
-use crate::model::prove::{self, IdentityPolicy};
+use crate::model::prove::{self, IdentityPolicy, Problem};
 use crate::shell::{self, describe, program};
 
 /// The gates, in the order in which they are begun.
@@ -52,6 +53,8 @@ struct Tools {
     gates: Venv,
     passes: Passes,
     templates: BTreeMap<String, String>,
+    /// The plain templates as each stack gets them, by the names of their files.
+    expansions: BTreeMap<String, Value>,
     policies: Vec<(String, IdentityPolicy)>,
 }
 
@@ -75,11 +78,11 @@ pub(super) async fn begin(context: &Context) -> anyhow::Result<JoinSet<Gate>> {
     let work = context.root.join("target/causeway/gates");
     let _ = std::fs::remove_dir_all(&work);
     let passes = Passes::known().map_err(|error| Fault::usage("read", "xtask/data/gates.toml").why(error))?;
-    let policies = policies(context, &files)?;
+    let (policies, expansions) = deployed(context, &files).await?;
     let templates: BTreeMap<String, String> =
         files.into_iter().filter(|(name, _)| name.ends_with(".yaml")).collect();
     anyhow::ensure!(!templates.is_empty(), "there are no templates below cfn/");
-    let tools = Tools { root: context.root.clone(), work, checks, gates, passes, templates, policies };
+    let tools = Tools { root: context.root.clone(), work, checks, gates, passes, templates, expansions, policies };
     let tools = std::sync::Arc::new(tools);
     let mut all = JoinSet::new();
     for name in NAMES {
@@ -93,13 +96,28 @@ pub(super) async fn begin(context: &Context) -> anyhow::Result<JoinSet<Gate>> {
     Ok(all)
 }
 
-/// The policies of identities as the templates would deploy them, each with the name of its file.
-fn policies(context: &Context, files: &prove::Files) -> anyhow::Result<Vec<(String, IdentityPolicy)>> {
+/// What the templates would deploy: the policies of identities, each with the name of its file, and the plain templates.
+///
+/// # Errors
+/// What cannot be read, or a circle of resources that wait for each other; each with its file and line.
+async fn deployed(
+    context: &Context,
+    files: &prove::Files,
+) -> anyhow::Result<(Vec<(String, IdentityPolicy)>, BTreeMap<String, Value>)> {
     let config = context.config()?;
-    let policies = prove::with(files, &config, |proof| proof.identity_policies())
-        .map_err(|problem| Fault::failed("read the policies", "cfn").why(problem))?;
+    let say = |text: &str| context.out.note(text);
+    let expander = Expander::kept(&Paths::of(&context.root), &say).await?;
+    let unreadable = |problem: Problem| Fault::failed("read what the templates deploy", "cfn").why(problem);
+    let (policies, expansions, unread) = prove::with(files, &config, &*expander, |proof| {
+        (proof.identity_policies(), proof.expansions(), proof.unread())
+    })
+    .map_err(unreadable)?;
+    if let Some(problem) = unread.into_iter().next() {
+        return Err(unreadable(problem).into());
+    }
     let named = policies.into_iter().enumerate();
-    Ok(named.map(|(number, policy)| (format!("{number:03}-{}.json", policy.of), policy)).collect())
+    let named = named.map(|(number, policy)| (format!("{number:03}-{}.json", policy.of), policy)).collect();
+    Ok((named, expansions))
 }
 
 impl Tools {
@@ -114,13 +132,30 @@ impl Tools {
         }
     }
 
-    /// cfn-lint over every template, findings of any level counted.
+    /// cfn-lint over every template, findings of any level counted, and over what AWS's transforms make of each for every
+    /// set of parameters: it looks for circles there alone (cfn-lint 2501). In what is made errors alone count, since nobody
+    /// wrote a parameter that is no longer used.
     async fn cfn_lint(&self) -> anyhow::Result<Judged> {
+        let dir = self.work.join("expanded");
+        for (name, template) in &self.expansions {
+            write(&dir.join(name), &serde_json::to_string_pretty(template).context("write a template")?)?;
+        }
+        let words = ["--format", "json", "--ignore-checks", "W", "I", "--non-zero-exit-code", "error", "--"];
+        let mut command = program(self.checks.program("cfn-lint"), words, &dir);
+        command.args(self.expansions.keys());
+        let said = output(command).await?;
+        let made = gates::lint(&said.stdout, self.expansions.len())
+            .map_err(|error| unreadable("cfn-lint", &error, &said))?;
+
         let words = ["--format", "json", "--non-zero-exit-code", "informational", "--"];
         let mut command = program(self.checks.program("cfn-lint"), words, &self.root);
         command.args(self.templates.keys().map(|name| format!("cfn/{name}")));
         let said = output(command).await?;
-        gates::lint(&said.stdout, self.templates.len()).map_err(|error| unreadable("cfn-lint", &error, &said))
+        let mut judged = gates::lint(&said.stdout, self.templates.len())
+            .map_err(|error| unreadable("cfn-lint", &error, &said))?;
+        judged.data["expansions"] = made.data["templates"].clone();
+        judged.complaints.extend(made.complaints);
+        Ok(judged)
     }
 
     /// checkov over every template, with its waivers and without.

@@ -16,6 +16,7 @@ use crate::aws::cloudformation::Stacks;
 use crate::aws::raw::Raw;
 use crate::aws::{Accounts, LocalWorld, OpenOptions, assume_role};
 use crate::cmd::bootstrap;
+use crate::local::expand::Expander;
 use crate::local::paths::Paths;
 use crate::local::resident::{self, Keep};
 use crate::model::calls::{Call, inline_policy, new_bucket, new_role, takes_away};
@@ -51,7 +52,7 @@ struct Paper {
 /// The cloud does not start, the rights do not do, or a call has no answer.
 pub(super) async fn run(context: &Context) -> anyhow::Result<Judged> {
     let config = context.config()?;
-    let paper = paper(context, &config)?;
+    let paper = paper(context, &config).await?;
     let paths = Paths::of(&context.root).with_local(&context.root.join(CLOUD));
     let say = |text: &str| context.out.note(text);
     // A run that was cut off may have left one behind; its stacks would be there already.
@@ -67,11 +68,13 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Judged> {
     result
 }
 
-fn paper(context: &Context, config: &Config) -> anyhow::Result<Paper> {
+async fn paper(context: &Context, config: &Config) -> anyhow::Result<Paper> {
     let files = crate::cmd::prove::read(&context.root.join("cfn"))?;
     let unreadable = |problem: Problem| Fault::failed("read the policies", "cfn").why(problem);
+    let say = |text: &str| context.out.note(text);
+    let expander = Expander::kept(&Paths::of(&context.root), &say).await?;
     let (asks, things, (rights, problems)) =
-        prove::with(&files, config, |proof| (proof.asks(), proof.things(), proof.bootstrap_policies()))
+        prove::with(&files, config, &*expander, |proof| (proof.asks(), proof.things(), proof.bootstrap_policies()))
             .map_err(unreadable)?;
     match problems.into_iter().next() {
         Some(problem) => Err(unreadable(problem).into()),

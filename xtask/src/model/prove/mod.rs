@@ -2,11 +2,11 @@
 //!
 //! The templates are deployed on paper: parameters filled from `cfn/stacks.toml`, intrinsic functions evaluated, the
 //! names that CloudFormation would make up made up. The policies found there are asked every row of
-//! `cfn/access-matrix.toml` and every call that CloudFormation's handlers make.
+//! `cfn/access-matrix.toml` and every call that CloudFormation's handlers make. What a template says is what AWS's own
+//! transforms make of it (see [`Expand`]).
 
 mod ask;
 mod compare;
-mod expand;
 mod identity;
 mod matrix;
 mod mutate;
@@ -35,7 +35,11 @@ pub(crate) use rows::Checked;
 pub(crate) use world::partition;
 
 use crate::model::config::Config;
+use crate::model::template::Expand;
 use world::World;
+
+/// The parameter that turns off hooks.
+const HOOKS: &str = "Hooks";
 
 /// What was read: texts of the files below `cfn/`, by name.
 pub(crate) type Files = BTreeMap<String, String>;
@@ -124,13 +128,14 @@ pub(crate) struct Proof<'a, 'g> {
 pub(crate) fn with<T>(
     files: &Files,
     config: &Config,
+    expand: &dyn Expand,
     work: impl FnOnce(&Proof<'_, '_>) -> T,
 ) -> Result<T, Problem> {
     let text = files.get("access-matrix.toml");
     let text = text.ok_or_else(|| Problem::new(matrix::FILE, 1, "the file is missing"))?;
     let matrix = matrix::parse(text)?;
     let types = types::known().map_err(|error| Problem::new("xtask/data/resource-types.toml", 1, error))?;
-    let ground = world::Ground::new(config, &matrix, types, files);
+    let ground = world::Ground::new(config, &matrix, types, files, expand);
     let worlds = ask::Worlds::build(&ground);
     let (asked, mut problems) = rows::requests(&worlds);
     problems.extend(worlds.problems());
@@ -163,13 +168,30 @@ impl Proof<'_, '_> {
         Report { checked, rows, targets, sufficiency, problems, ..Report::default() }
     }
 
-    /// The ids and types of what is made of a stack's template, under whatever condition.
-    #[cfg(test)]
-    pub(crate) fn resources(&self, stack: &str) -> Vec<(String, String)> {
-        let world = World::build(self.worlds.ground, &matrix::Variant::default(), None, true);
-        let found = world.stacks.iter().find(|one| one.of == stack);
-        let all = found.into_iter().flat_map(|stack| stack.resources.values());
-        all.map(|resource| (resource.id.clone(), resource.kind.clone())).collect()
+    /// The plain template of every stack, by a name that is a file's: each as configured, the app's also as developers deploy
+    /// it, and each environment's without hooks where its template has that switch.
+    pub(crate) fn expansions(&self) -> BTreeMap<String, Value> {
+        let ground = self.worlds.ground;
+        let mut all = BTreeMap::new();
+        let mut add = |world: &World, ending: &str| {
+            for stack in &world.stacks {
+                let name = format!("{}@{}{ending}.json", stack.name(), stack.account);
+                all.insert(name, stack.plain.clone());
+            }
+        };
+        add(&World::build(ground, &matrix::Variant::default(), None, false), "");
+        let mut without = matrix::Variant::default();
+        let off = BTreeMap::from([(HOOKS.to_owned(), "false".to_owned())]);
+        for stack in &ground.config.stacks {
+            let template = ground.templates.get(&stack.template);
+            if template.is_some_and(|template| template.root.at(&["Parameters", HOOKS]).is_some()) {
+                without.parameters.insert(stack.name.clone(), off.clone());
+            }
+        }
+        if !without.parameters.is_empty() {
+            add(&World::build(ground, &without, None, false), "-without-hooks");
+        }
+        all
     }
 
     /// Whether a whole template is missing: every other complaint would only say that what is in it is not there.

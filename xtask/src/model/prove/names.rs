@@ -3,13 +3,12 @@
 //! Source: CloudFormation user guide, "Name type", and "Return values" of each resource type.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::stack::{Resource, Stack};
 use super::types::{Generated, Types};
-use crate::model::template::{Resolve, Scope, text_of};
+use crate::model::template::{Pseudo, Resolve, Scope, text_of};
 
 /// The random end of every made name; [`generalized`] finds it again.
 pub(crate) const RANDOM: &str = "1A2B3C4D5E6F";
@@ -59,26 +58,16 @@ impl<'a> Names<'a> {
         if !whole {
             return Ok(None);
         }
-        self.eval(resource, at)
+        self.eval(at)
     }
 
     /// A value of a resource, evaluated.
     ///
     /// # Errors
     /// Something in it is not known.
-    pub(crate) fn eval(&self, resource: &Resource, value: &Value) -> Result<Option<Value>, String> {
-        let parameters = self.parameters(resource);
-        let scope: Scope<'_> = self.stack.scope(&parameters, self);
+    pub(crate) fn eval(&self, value: &Value) -> Result<Option<Value>, String> {
+        let scope: Scope<'_> = self.stack.scope(self);
         scope.eval(value).map_err(|error| error.to_string())
-    }
-
-    /// The parameters, with the item of the loop that made the resource.
-    fn parameters(&self, resource: &Resource) -> BTreeMap<String, Value> {
-        let mut all = self.stack.parameters.clone();
-        if let Some((name, item)) = &resource.item {
-            all.insert(name.clone(), Value::from(item.clone()));
-        }
-        all
     }
 
     /// The physical name: the one that the template gives, else a made one.
@@ -152,15 +141,29 @@ impl<'a> Names<'a> {
             "path" => Ok(vec![
                 self.property(resource, "Path")?.map_or_else(|| "/".to_owned(), |path| text_of(&path)),
             ]),
+            "function" => Ok(vec![self.function(resource)?]),
             _ => self.property_values(resource, name),
         }
+    }
+
+    /// The ARN that a resource's `FunctionName` leads to: it may hold a name, or the ARN of a function, version or alias.
+    ///
+    /// Source: AWS Lambda API reference, "AddPermission", `FunctionName`.
+    fn function(&self, resource: &Resource) -> Result<String, String> {
+        let given = self.property(resource, "FunctionName")?.map(|value| text_of(&value));
+        let name = given.ok_or_else(|| format!("{} names no function", resource.id))?;
+        if name.starts_with("arn:") {
+            return Ok(name);
+        }
+        let Pseudo { partition, region, account_id, .. } = &self.stack.pseudo;
+        Ok(format!("arn:{partition}:lambda:{region}:{account_id}:function:{name}"))
     }
 
     fn property_values(&self, resource: &Resource, name: &str) -> Result<Vec<String>, String> {
         let missing = || format!("{} has no property `{name}`", resource.id);
         if let Some(deep) = name.strip_prefix("..") {
             let found = find(&resource.properties, deep).ok_or_else(missing)?;
-            let value = self.eval(resource, found)?.ok_or_else(missing)?;
+            let value = self.eval(found)?.ok_or_else(missing)?;
             return Ok(texts(&value));
         }
         if let Some((property, attribute)) = name.split_once('>') {

@@ -16,6 +16,7 @@ use super::stack::{Resource, Stack};
 use super::types::{Need, Type, call};
 use super::world::{Ground, World};
 use crate::model::iam::{Catalogue, Effect, Request, Verdict, decide};
+use crate::model::package::UNPACKAGED;
 use crate::model::template::text_of;
 
 /// One call that a handler makes for a resource.
@@ -254,18 +255,22 @@ impl One<'_> {
             "{artifact-key}" => fill(self.ground, self.world, env, &format!("{{{}.Arn}}", artifacts.key), "")
                 .map(|arn| vec![arn]),
             "{package}" => {
-                let code = self
-                    .names
-                    .property(self.resource, "CodeUri")?
-                    .map(|code| text_of(&code))
-                    .unwrap_or_default();
-                if let Some(place) = code.strip_prefix("s3://") {
-                    return Ok(vec![format!("arn:{}:s3:::{place}", self.world.setting.partition)]);
+                let text = |property: &str| {
+                    let value = self.names.property(self.resource, property)?;
+                    Ok::<_, String>(value.map(|value| text_of(&value)).unwrap_or_default())
+                };
+                let (bucket, key) = (text("Code.S3Bucket")?, text("Code.S3Key")?);
+                if bucket.is_empty() {
+                    // Code that stands in the template, or in a registry of images.
+                    return Ok(Vec::new());
                 }
-                let file = code.rsplit('/').next().unwrap_or_default();
+                if bucket != UNPACKAGED {
+                    return Ok(vec![format!("arn:{}:s3:::{bucket}/{key}", self.world.setting.partition)]);
+                }
+                let file = key.rsplit('/').next().unwrap_or_default();
                 let function = file
                     .strip_suffix(".zip")
-                    .ok_or_else(|| format!("its code `{code}` is no package of ours"))?;
+                    .ok_or_else(|| format!("its code `{key}` is no package of ours"))?;
                 let key = artifacts.package.replace("{function}", function);
                 let bucket = self.bucket().unwrap_or(&artifacts.bucket);
                 let bucket = fill(self.ground, self.world, env, &format!("{{{bucket}.Arn}}"), "")?;

@@ -18,7 +18,7 @@ pub(super) const MADE: &str = "permission";
 pub(super) fn policies(world: &mut World, ground: &Ground<'_>, index: usize) {
     let Some(stack) = world.stacks.get(index) else { return };
     let names = Names::new(stack, ground.types);
-    let scope = stack.scope(&stack.parameters, &names);
+    let scope = stack.scope(&names);
     let mut found = Found { ground, stack, index, names: &names, scope, out: Out::default() };
     for resource in stack.resources.values() {
         found.resource(resource);
@@ -134,9 +134,15 @@ impl Found<'_> {
         let arn = self.have(resource, arn);
         let mut inline = Vec::new();
         let mut characters = 0;
-        let policies: Vec<Node> = match self.stack.node(resource).and_then(|node| node.get("Policies")) {
-            Some(node) => node.items().to_vec(),
-            None => Vec::new(),
+        let policies: Vec<Node> = match self.stack.node(resource) {
+            Some(node) => node.get("Policies").map(|node| node.items().to_vec()).unwrap_or_default(),
+            None => {
+                for document in self.made_documents(resource) {
+                    characters += size(&document);
+                    self.statements(resource, &document, Kind::Identity, &mut inline);
+                }
+                Vec::new()
+            }
         };
         for policy in &policies {
             match peel(&self.scope, policy) {
@@ -200,10 +206,28 @@ impl Found<'_> {
         let value = self.names.property(resource, property);
         let document = self.have(resource, value).unwrap_or(Value::Null);
         let mut statements = Vec::new();
-        for (number, value) in document["Statement"].as_array().into_iter().flatten().enumerate() {
-            self.statement(resource, value, resource.line, number, kind, true, &mut statements);
-        }
+        self.statements(resource, &document, kind, &mut statements);
         (statements, document)
+    }
+
+    /// The inline policies of a role that SAM makes.
+    fn made_documents(&mut self, resource: &Resource) -> Vec<Value> {
+        let value = self.names.property(resource, "Policies");
+        let policies = self.have(resource, value).unwrap_or(Value::Null);
+        let policies = policies.as_array().into_iter().flatten();
+        policies.filter_map(|policy| policy.get("PolicyDocument").cloned()).collect()
+    }
+
+    /// The statements of a document that stands in no file.
+    fn statements(&mut self, resource: &Resource, document: &Value, kind: Kind, into: &mut Vec<Statement>) {
+        let all = match &document["Statement"] {
+            Value::Array(all) => all.clone(),
+            Value::Null => Vec::new(),
+            one => vec![one.clone()],
+        };
+        for (number, value) in all.iter().enumerate() {
+            self.statement(resource, value, resource.line, number, kind, true, into);
+        }
     }
 
     fn written(
@@ -295,7 +319,10 @@ impl Found<'_> {
     /// Source: AWS Lambda, "Viewing resource-based IAM policies in Lambda".
     fn permission(&mut self, resource: &Resource) {
         let get = |found: &mut Self, property: &str| found.list(resource, property).pop();
-        let (Some(on), Some(principal)) = (get(self, "FunctionName"), get(self, "Principal")) else { return };
+        let on = self.names.fill(resource, "{function}");
+        let (Some(on), Some(principal)) = (self.have(resource, on).pop(), get(self, "Principal")) else {
+            return;
+        };
         let action = get(self, "Action").unwrap_or_else(|| "lambda:InvokeFunction".to_owned());
         let kind = if principal.contains('.') { "Service" } else { "AWS" };
         let mut statement = serde_json::json!({

@@ -1,4 +1,4 @@
-//! A stack deployed on paper: its template with parameters filled, loops unrolled, serverless resources expanded.
+//! A stack deployed on paper: its template expanded by AWS's transforms for its actual parameters, and looked at for circles.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -6,10 +6,12 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::Problem;
-use super::expand::expand;
 use super::names::Names;
-use super::types::Types;
-use crate::model::template::{self, Node, NodeValue, Pseudo, Scope};
+use super::world::Ground;
+use crate::model::package;
+use crate::model::template::{
+    self, ExpandError, Node, NodeValue, Pseudo, Scope, Unexpanded, circles, circular, expanded, has_transform,
+};
 
 /// A template that was read.
 #[derive(Debug)]
@@ -47,28 +49,10 @@ pub(crate) struct Resource {
     pub(crate) kind: String,
     /// The line it begins on.
     pub(crate) line: usize,
-    /// The condition it hangs on.
-    pub(crate) condition: Option<String>,
     /// Its properties in long form, not evaluated.
     pub(crate) properties: Value,
-    /// What a loop calls its item, where a loop made it.
-    pub(crate) item: Option<(String, String)>,
     /// Whether it stands in the template itself, so that its parts have lines.
     pub(crate) written: bool,
-}
-
-impl Resource {
-    /// A resource that SAM makes.
-    pub(crate) fn made(
-        id: &str,
-        kind: &str,
-        line: usize,
-        condition: Option<String>,
-        properties: Value,
-    ) -> Self {
-        let (id, kind) = (id.to_owned(), kind.to_owned());
-        Self { id, kind, line, condition, properties, item: None, written: false }
-    }
 }
 
 /// A stack deployed on paper.
@@ -80,6 +64,8 @@ pub(crate) struct Stack {
     pub(crate) account: String,
     /// The template.
     pub(crate) template: Rc<Template>,
+    /// The plain template that AWS's transforms make of it.
+    pub(crate) plain: Value,
     /// The pseudo parameters: account, region, its name in AWS.
     pub(crate) pseudo: Pseudo,
     /// The parameters' values.
@@ -99,77 +85,107 @@ impl Stack {
         template: &Rc<Template>,
         pseudo: Pseudo,
         given: &BTreeMap<String, String>,
-        types: &Types,
+        ground: &Ground<'_>,
         everything: bool,
         problems: &mut Vec<Problem>,
     ) -> Self {
-        let mut stack = Self {
-            of: of.to_owned(),
-            account: account.to_owned(),
-            template: Rc::clone(template),
-            pseudo,
-            parameters: Scope::parameters_of(&template.json, given),
-            resources: BTreeMap::new(),
-            outputs: BTreeMap::new(),
-        };
         let mut complain =
             |line: usize, message: String| problems.push(Problem::new(&template.file, line, message));
-        for (name, declared) in template.root.get("Parameters").map(Node::entries).unwrap_or_default() {
-            if !stack.parameters.contains_key(&name.name) {
+        let parameters = Scope::parameters_of(&template.json, given);
+        for (name, _) in template.root.get("Parameters").map(Node::entries).unwrap_or_default() {
+            if !parameters.contains_key(&name.name) {
                 complain(
                     name.line,
                     format!("parameter {} has no default and cfn/stacks.toml gives no value", name.name),
                 );
             }
-            let _ = declared;
         }
-        let written = stack.written(everything, &mut complain);
-        let globals = template.json.get("Globals").cloned().unwrap_or(Value::Null);
-        match expand(written, &globals) {
-            Ok(all) => {
-                stack.resources = all.into_iter().map(|resource| (resource.id.clone(), resource)).collect()
-            }
-            Err((line, message)) => complain(line, message),
+        let plain = plain(template, given, &pseudo, ground, everything).unwrap_or_else(|error| {
+            complain(line_of(&error, &template.root), error.to_string());
+            // What is written is looked at all the same.
+            template.json.clone()
+        });
+        let mut stack = Self {
+            of: of.to_owned(),
+            account: account.to_owned(),
+            template: Rc::clone(template),
+            plain,
+            pseudo,
+            parameters,
+            resources: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        };
+        stack.resources = stack.found(everything, &mut complain);
+        if !everything {
+            stack.look_for_circles(&mut complain);
         }
-        stack.outputs = stack.evaluate_outputs(types, &mut complain);
+        stack.outputs = stack.evaluate_outputs(ground, &mut complain);
         stack
     }
 
-    /// The resources as the template writes them, loops unrolled, those left out whose condition does not hold.
-    fn written(&self, everything: bool, complain: &mut dyn FnMut(usize, String)) -> Vec<Resource> {
+    /// The resources of the plain template, those left out whose condition does not hold.
+    fn found(
+        &self,
+        everything: bool,
+        complain: &mut dyn FnMut(usize, String),
+    ) -> BTreeMap<String, Resource> {
         let nothing = |_: &str, _: Option<&str>| None;
-        let scope = self.scope(&self.parameters, &nothing);
-        let mut all = Vec::new();
-        for (key, node) in self.template.root.get("Resources").map(Node::entries).unwrap_or_default() {
-            if let Some(name) = key.name.strip_prefix("Fn::ForEach::") {
-                match unroll(node, &scope) {
-                    Ok(mut made) => all.append(&mut made),
-                    Err((line, error)) => complain(line, format!("loop {name}: {error}")),
-                }
-            } else {
-                match resource(&key.name, key.line, node) {
-                    Some(found) => all.push(found),
-                    None => complain(key.line, format!("resource {} has no type", key.name)),
-                }
+        let scope = self.scope(&nothing);
+        let mut all = BTreeMap::new();
+        for (id, definition) in self.plain.get("Resources").and_then(Value::as_object).into_iter().flatten() {
+            let (line, source) = source(&self.template.root, id);
+            let Some(kind) = definition.get("Type").and_then(Value::as_str) else {
+                complain(line, format!("resource {id} has no type"));
+                continue;
+            };
+            let condition = definition.get("Condition").and_then(Value::as_str);
+            let exists = match condition {
+                Some(condition) if !everything => scope.condition(condition).unwrap_or_else(|error| {
+                    complain(line, format!("condition of {id}: {error}"));
+                    false
+                }),
+                _ => true,
+            };
+            if !exists {
+                continue;
             }
+            let mut properties = definition.get("Properties").cloned().unwrap_or(Value::Null);
+            if let (Some(policy), Some(properties)) = (definition.get("UpdatePolicy"), properties.as_object_mut()) {
+                properties.insert("UpdatePolicy".to_owned(), policy.clone());
+            }
+            let resource = Resource {
+                id: id.clone(),
+                kind: kind.to_owned(),
+                line,
+                properties,
+                written: source.is_some_and(|source| source.get("Type").and_then(Node::as_str) == Some(kind)),
+            };
+            all.insert(id.clone(), resource);
         }
-        all.retain(|resource| match &resource.condition {
-            Some(condition) if !everything => scope.condition(condition).unwrap_or_else(|error| {
-                complain(resource.line, format!("condition of {}: {error}", resource.id));
-                false
-            }),
-            _ => true,
-        });
         all
+    }
+
+    fn look_for_circles(&self, complain: &mut dyn FnMut(usize, String)) {
+        let nothing = |_: &str, _: Option<&str>| None;
+        let scope = self.scope(&nothing);
+        for circle in circles(&self.plain, &|name| scope.condition(name).ok()) {
+            let lines = circle.iter().filter_map(|id| self.resources.get(id)).map(|resource| resource.line);
+            let line = lines.min().unwrap_or(1);
+            let message = format!(
+                "{}: CloudFormation refuses that; take out one of the references (those of an UpdatePolicy count)",
+                circular(&circle)
+            );
+            complain(line, message);
+        }
     }
 
     fn evaluate_outputs(
         &self,
-        types: &Types,
+        ground: &Ground<'_>,
         complain: &mut dyn FnMut(usize, String),
     ) -> BTreeMap<String, String> {
-        let names = Names::new(self, types);
-        let scope = self.scope(&self.parameters, &names);
+        let names = Names::new(self, ground.types);
+        let scope = self.scope(&names);
         let mut outputs = BTreeMap::new();
         for (key, node) in self.template.root.get("Outputs").map(Node::entries).unwrap_or_default() {
             let condition = node.get("Condition").and_then(Node::as_str);
@@ -188,12 +204,8 @@ impl Stack {
     }
 
     /// What values of this stack are evaluated with.
-    pub(crate) fn scope<'a>(
-        &'a self,
-        parameters: &'a BTreeMap<String, Value>,
-        resources: &'a dyn template::Resolve,
-    ) -> Scope<'a> {
-        Scope { template: &self.template.json, parameters, pseudo: &self.pseudo, resources }
+    pub(crate) fn scope<'a>(&'a self, resources: &'a dyn template::Resolve) -> Scope<'a> {
+        Scope { template: &self.plain, parameters: &self.parameters, pseudo: &self.pseudo, resources }
     }
 
     /// The properties of a resource with their lines, where the template writes them.
@@ -214,41 +226,70 @@ impl Stack {
     }
 }
 
-fn resource(id: &str, line: usize, node: &Node) -> Option<Resource> {
-    Some(Resource {
-        id: id.to_owned(),
-        kind: node.get("Type").and_then(Node::as_str)?.to_owned(),
-        line,
-        condition: node.get("Condition").and_then(Node::as_str).map(ToOwned::to_owned),
-        properties: node.get("Properties").map_or(Value::Null, Node::to_json),
-        item: None,
-        written: true,
-    })
-}
-
-/// `Fn::ForEach` over resources. Source: CloudFormation user guide, "Fn::ForEach".
-fn unroll(node: &Node, scope: &Scope<'_>) -> Result<Vec<Resource>, (usize, String)> {
-    let [identifier, collection, body] = node.items() else {
-        return Err((node.line, "it wants an identifier, a collection and a body".to_owned()));
-    };
-    let identifier = identifier.as_str().ok_or((node.line, "the identifier must be text".to_owned()))?;
-    let items = scope.eval(&collection.to_json()).map_err(|error| (collection.line, error.to_string()))?;
-    let items = items.and_then(|items| items.as_array().cloned());
-    let items = items.ok_or((collection.line, "the collection must be a list".to_owned()))?;
-    let mut all = Vec::new();
-    for item in items {
-        let item = template::text_of(&item);
-        for (key, node) in body.entries() {
-            // `&{X}` drops what is neither letter nor digit, `${X}` leaves the item as it is.
-            let plain: String = item.chars().filter(char::is_ascii_alphanumeric).collect();
-            let id = key.name.replace(&format!("&{{{identifier}}}"), &plain);
-            let id = id.replace(&format!("${{{identifier}}}"), &item);
-            let found = resource(&id, key.line, node).ok_or((key.line, format!("{id} has no type")))?;
-            let item = Some((identifier.to_owned(), item.clone()));
-            all.push(Resource { item, written: false, ..found });
+/// The plain template: what AWS's transforms make of it, code that is not packaged yet led into a bucket. With `everything`
+/// nothing hangs on a condition, since a transform may leave out of a resource what only its condition would fill.
+fn plain(
+    template: &Template,
+    given: &BTreeMap<String, String>,
+    pseudo: &Pseudo,
+    ground: &Ground<'_>,
+    everything: bool,
+) -> Result<Value, ExpandError> {
+    if !has_transform(&template.json) {
+        return Ok(template.json.clone());
+    }
+    let mut json = template.json.clone();
+    package::lead_into_bucket(&mut json);
+    if everything {
+        for section in ["Resources", "Outputs"] {
+            json.get_mut(section).into_iter().for_each(unconditional);
         }
     }
-    Ok(all)
+    let read = |location: &str| match ground.files.get(location.trim_start_matches("./")) {
+        Some(text) => Ok(text.clone()),
+        None => Err("cfn/ has no such file, and nothing is fetched here".to_owned()),
+    };
+    expanded(ground.expand, &read, Unexpanded { template: &json, parameters: given, pseudo })
+}
+
+/// Takes the condition off every definition of a section, also off those that a loop makes.
+fn unconditional(section: &mut Value) {
+    for (name, definition) in section.as_object_mut().into_iter().flatten() {
+        if name.starts_with("Fn::ForEach::") {
+            definition.get_mut(2).into_iter().for_each(unconditional);
+        } else if let Some(definition) = definition.as_object_mut() {
+            definition.shift_remove("Condition");
+        }
+    }
+}
+
+/// Where a resource of the plain template comes from: the line, and what is written there under the same id.
+fn source<'n>(root: &'n Node, id: &str) -> (usize, Option<&'n Node>) {
+    let all = root.get("Resources").map(Node::entries).unwrap_or_default();
+    if let Some((key, node)) = all.iter().find(|(key, _)| key.name == id) {
+        return (key.line, Some(node));
+    }
+    // What SAM makes begins with the id of what it is made of, what a loop makes with the beginning of a key of its body.
+    let mut best = (0, 1);
+    for (key, node) in all {
+        let body = key.name.starts_with("Fn::ForEach::").then(|| node.items().get(2)).flatten();
+        let bodies = body.map(Node::entries).unwrap_or_default();
+        let names = bodies.iter().map(|(key, _)| (key.name.as_str(), key.line));
+        for (name, line) in names.chain([(key.name.as_str(), key.line)]) {
+            let fixed = name.split(['$', '&']).next().unwrap_or_default();
+            if !fixed.is_empty() && id.starts_with(fixed) && fixed.len() > best.0 {
+                best = (fixed.len(), line);
+            }
+        }
+    }
+    (best.1, None)
+}
+
+/// The line of what a transform refused: the resource that it names, else the transform.
+fn line_of(error: &ExpandError, root: &Node) -> usize {
+    let resource = error.logical_id().map(|id| source(root, id).0).filter(|line| *line > 1);
+    let transform = root.entries().iter().find(|(key, _)| key.name == "Transform").map(|(key, _)| key.line);
+    resource.or(transform).unwrap_or(1)
 }
 
 /// A node with `Fn::If` around it decided; `None` where it is `AWS::NoValue`.

@@ -13,7 +13,7 @@ use super::{Files, Problem};
 use crate::model::config::{Config, DeployedBy, Instance, Parameter};
 use crate::model::iam::{Effect, Guard, Kind, Limit, Place, Setting, Statement};
 use crate::model::plan;
-use crate::model::template::{Node, NodeValue, Pseudo};
+use crate::model::template::{Expand, Node, NodeValue, Pseudo};
 
 /// CloudFormation's limit for a template in a request ("CloudFormation quotas").
 const MAX_TEMPLATE: usize = 51_200;
@@ -79,6 +79,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) types: &'a Types,
     /// The files below `cfn/`.
     pub(crate) files: &'a Files,
+    /// Whoever runs AWS's transforms.
+    pub(crate) expand: &'a dyn Expand,
     /// The templates that parse, by name.
     pub(crate) templates: BTreeMap<String, Rc<Template>>,
     /// The templates that do not.
@@ -91,7 +93,13 @@ pub(crate) struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// Reads every template that the configuration names.
-    pub(crate) fn new(config: &'a Config, matrix: &'a Matrix, types: &'a Types, files: &'a Files) -> Self {
+    pub(crate) fn new(
+        config: &'a Config,
+        matrix: &'a Matrix,
+        types: &'a Types,
+        files: &'a Files,
+        expand: &'a dyn Expand,
+    ) -> Self {
         let mut templates = BTreeMap::new();
         let mut broken = Vec::new();
         let places = Places::new(files.get("stacks.toml").map(String::as_str).unwrap_or_default());
@@ -121,7 +129,7 @@ impl<'a> Ground<'a> {
                 Err(problem) => broken.push(problem),
             }
         }
-        Self { config, matrix, types, files, templates, broken, places, next: Cell::new(0) }
+        Self { config, matrix, types, files, expand, templates, broken, places, next: Cell::new(0) }
     }
 
     /// The line of a byte of the matrix.
@@ -345,7 +353,7 @@ impl Builder<'_> {
             template,
             pseudo,
             &given,
-            self.ground.types,
+            self.ground,
             self.everything,
             &mut world.problems,
         );

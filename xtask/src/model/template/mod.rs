@@ -1,12 +1,16 @@
-//! CloudFormation templates: read with positions, short forms made long, intrinsic functions evaluated,
-//! and single scalars replaced in the source text.
+//! CloudFormation templates: read with positions, short forms made long, transforms applied, intrinsic functions evaluated,
+//! circles found, and single scalars replaced in the source text.
 
 mod edit;
 mod eval;
+mod expansion;
+mod graph;
 mod node;
 mod parse;
 
 pub(crate) use edit::{Edit, apply};
 pub(crate) use eval::{Pseudo, Resolve, Scope, text_of};
+pub(crate) use expansion::{Expand, ExpandError, Unexpanded, expanded, has_transform};
+pub(crate) use graph::{circles, circular};
 pub(crate) use node::{Node, NodeValue};
 pub(crate) use parse::{TemplateError, parse};

@@ -1,9 +1,10 @@
 //! What a change newly allows, wherever it is written; and the list of differences with the other evaluator.
 
+use crate::local::expand::shared;
 use super::*;
 
 fn shifts(old: &Files, new: &Files) -> Vec<compare::Shift> {
-    with(new, &config_of(new), |new| with(old, &config_of(old), |old| new.compare(old)).unwrap()).unwrap()
+    with(new, &config_of(new), &**shared(), |new| with(old, &config_of(old), &**shared(), |old| new.compare(old)).unwrap()).unwrap()
 }
 
 #[test]
@@ -102,12 +103,12 @@ fn what_the_organization_changes_for_everybody_is_told_once() {
 #[test]
 fn what_cannot_be_read_in_the_other_version_is_known() {
     let broken = edited("pipeline.yaml", "Resource: !Ref ConnectionArn", "Resource: !Ref ConectionArn");
-    let unread = with(&broken, &config_of(&broken), |proof| proof.unread()).unwrap();
+    let unread = with(&broken, &config_of(&broken), &**shared(), |proof| proof.unread()).unwrap();
     assert_eq!(unread.len(), 1, "{unread:?}");
     assert!(unread[0].file == "cfn/pipeline.yaml" && unread[0].line > 1);
     // A row of a newer matrix that names what is not there yet is no such thing.
     let newer = edited("access-matrix.toml", "\"target-roles.ActionRole\"", "\"target-roles.NewRole\"");
-    assert_eq!(with(&newer, &config_of(&newer), |proof| proof.unread()).unwrap(), []);
+    assert_eq!(with(&newer, &config_of(&newer), &**shared(), |proof| proof.unread()).unwrap(), []);
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn a_difference_that_is_not_listed_and_one_that_is_gone_are_named_row_by_row() {
         files["access-matrix.toml"][..files["access-matrix.toml"].find(text).unwrap()].matches('\n').count()
             + 1
     };
-    with(&files, &config_of(&files), |proof| {
+    with(&files, &config_of(&files), &**shared(), |proof| {
         let word = |one: &ask::Asked<'_>| if one.verdict().unwrap().allowed() { "allow" } else { "deny" };
         let mut answers: Vec<String> = proof.asked.iter().map(|one| word(one).to_owned()).collect();
         let compare = |data: &str, answers: &[String]| {

@@ -1,5 +1,6 @@
 //! What AWS would refuse to store, and rights whose lack stops the first day: each is found and named.
 
+use crate::local::expand::shared;
 use super::*;
 
 /// A copy with a text set before another one, which must be there.
@@ -103,7 +104,7 @@ fn a_service_control_policy_that_is_no_json_or_says_nothing_is_refused_with_its_
     let one = serde_json::json!({"Version": "2012-10-17", "Statement": policy["Statement"][0]});
     let mut files = files.clone();
     files.insert("scp-names.json".to_owned(), one.to_string());
-    with(&files, &config_of(&files), |proof| {
+    with(&files, &config_of(&files), &**shared(), |proof| {
         assert_eq!(proof.worlds.get("scp", "").unwrap().scps[0].len(), 1);
     })
     .unwrap();
@@ -113,7 +114,7 @@ fn a_service_control_policy_that_is_no_json_or_says_nothing_is_refused_with_its_
 fn a_template_that_does_not_parse_is_the_only_complaint() {
     let files = edited("build-base.yaml", "Resources:\n", "Resources: [\n");
     let (report, mutation) =
-        with(&files, &config_of(&files), |proof| (proof.report(), proof.mutate())).unwrap();
+        with(&files, &config_of(&files), &**shared(), |proof| (proof.report(), proof.mutate())).unwrap();
     let all = complaints(&report);
     let line = line_of(&files, "build-base.yaml", "    Type: AWS::KMS::Key");
     assert_eq!(all.len(), 1, "{all:?}");
@@ -154,7 +155,7 @@ fn a_row_for_a_target_that_is_not_there_and_a_deployment_by_nobody_have_their_li
 fn without_isolated_stacks_the_rows_about_them_are_not_asked_and_nothing_fails() {
     let files = edited("stacks.toml", "IsolatedStacks = true", "IsolatedStacks = false");
     let (report, mutation) =
-        with(&files, &config_of(&files), |proof| (proof.report(), proof.mutate())).unwrap();
+        with(&files, &config_of(&files), &**shared(), |proof| (proof.report(), proof.mutate())).unwrap();
     assert_eq!(complaints(&report), Vec::<String>::new());
     let failed: Vec<&rows::Checked> = report.checked.iter().filter(|one| !one.holds).collect();
     assert!(failed.is_empty(), "{failed:#?}");

@@ -9,6 +9,7 @@ mod templates;
 use std::collections::BTreeSet;
 
 use super::*;
+pub(super) use crate::local::expand::shared;
 use crate::model::config;
 
 /// The files of the checkout below `cfn/`.
@@ -30,7 +31,7 @@ pub(super) fn config_of(files: &Files) -> Config {
 }
 
 pub(super) fn report(files: &Files) -> Report {
-    with(files, &config_of(files), |proof| proof.report()).unwrap()
+    with(files, &config_of(files), &**shared(), |proof| proof.report()).unwrap()
 }
 
 /// A copy with one text replaced, which must be there.
@@ -88,7 +89,7 @@ fn the_whole_access_matrix_is_there() {
 #[test]
 fn nearly_every_mutant_is_caught_and_the_others_have_a_reason() {
     let files = files();
-    let mutation = with(&files, &config_of(&files), |proof| proof.mutate()).unwrap();
+    let mutation = with(&files, &config_of(&files), &**shared(), |proof| proof.mutate()).unwrap();
     assert!(mutation.problems.is_empty(), "{:?}", mutation.problems);
     let unexplained: Vec<&str> = mutation
         .survivors()
@@ -219,7 +220,7 @@ fn what_is_wrong_is_reported_with_file_and_line() {
         (
             edited("app.yaml", "Type: HttpApi\n", "Type: Api\n"),
             "cfn/app.yaml",
-            "what SAM makes of a Api event is not in our table",
+            "Transform AWS::Serverless-2016-10-31 failed with",
             "  CheckinFunction:\n",
         ),
         (
@@ -354,7 +355,9 @@ fn a_change_is_told_in_words() {
         "                  - codebuild:DeleteProject\n",
     );
     let shifts =
-        with(&new, &config_of(&new), |new| with(&old, &config_of(&old), |old| new.compare(old)).unwrap())
+        with(&new, &config_of(&new), &**shared(), |new| {
+            with(&old, &config_of(&old), &**shared(), |old| new.compare(old)).unwrap()
+        })
             .unwrap();
     let sentences: Vec<String> = shifts.iter().map(compare::Shift::sentence).collect();
     assert_eq!(sentences.len(), 2, "{sentences:#?}");
@@ -366,7 +369,9 @@ fn a_change_is_told_in_words() {
     assert!(sentences[1].contains("may no longer codebuild:StopBuild"), "{}", sentences[1]);
     assert!(sentences[1].contains("PipelineRole.RunProjects"), "{}", sentences[1]);
     let same =
-        with(&old, &config_of(&old), |new| with(&old, &config_of(&old), |old| new.compare(old)).unwrap())
+        with(&old, &config_of(&old), &**shared(), |new| {
+            with(&old, &config_of(&old), &**shared(), |old| new.compare(old)).unwrap()
+        })
             .unwrap();
     assert_eq!(same, []);
 }
@@ -376,7 +381,9 @@ fn a_wide_change_is_told_in_few_words() {
     let new = edited("target-roles.yaml", "Action: cloudformation:ValidateTemplate", "Action: '*'");
     let old = files();
     let shifts =
-        with(&new, &config_of(&new), |new| with(&old, &config_of(&old), |old| new.compare(old)).unwrap())
+        with(&new, &config_of(&new), &**shared(), |new| {
+            with(&old, &config_of(&old), &**shared(), |old| new.compare(old)).unwrap()
+        })
             .unwrap();
     assert!(
         shifts
@@ -389,7 +396,7 @@ fn a_wide_change_is_told_in_few_words() {
 #[test]
 fn the_other_evaluator_is_given_every_key_and_every_policy() {
     let files = files();
-    let cases = with(&files, &config_of(&files), |proof| proof.cases()).unwrap();
+    let cases = with(&files, &config_of(&files), &**shared(), |proof| proof.cases()).unwrap();
     let first = &cases["cases"][0];
     assert_eq!(
         first["principal"],
@@ -401,6 +408,6 @@ fn the_other_evaluator_is_given_every_key_and_every_policy() {
     );
     let number = usize::try_from(first["resourcePolicy"].as_u64().unwrap()).unwrap();
     assert_eq!(cases["policies"][number]["Version"], "2012-10-17");
-    let short = with(&files, &config_of(&files), |proof| proof.opinion(&["allow".to_owned()])).unwrap();
+    let short = with(&files, &config_of(&files), &**shared(), |proof| proof.opinion(&["allow".to_owned()])).unwrap();
     assert!(short.unwrap_err().contains("1 answers"));
 }

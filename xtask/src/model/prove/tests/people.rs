@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::local::expand::shared;
 use super::super::world::World;
 use super::super::*;
 use super::{config_of, files};
@@ -37,7 +38,7 @@ fn refused(world: &World, account: &str, policy: &Value, wanted: &Wanted) -> Opt
 fn people_may_do_what_they_do_and_their_policies_fit() {
     let files = files();
     let config = config_of(&files);
-    with(&files, &config, |proof| {
+    with(&files, &config, &**shared(), |proof| {
         let world = everything(proof);
         let sets: [(_, rights::Calls); 2] = [
             (proof.bootstrap_policies(), rights::bootstrap_calls),
@@ -77,7 +78,7 @@ fn people_may_do_what_they_do_and_their_policies_fit() {
 #[test]
 fn leaving_allows_every_delete_handler_of_a_stack_without_a_role() {
     let files = files();
-    with(&files, &config_of(&files), |proof| {
+    with(&files, &config_of(&files), &**shared(), |proof| {
         let (world, ground) = (everything(proof), proof.worlds.ground);
         let (policies, _) = proof.leaving_policies();
         let mut asked = 0;
@@ -138,7 +139,7 @@ fn the_lists_of_calls_are_those_of_the_code() {
     };
     let files = files();
     let both =
-        with(&files, &config_of(&files), |proof| (proof.bootstrap_policies().0, proof.leaving_policies().0));
+        with(&files, &config_of(&files), &**shared(), |proof| (proof.bootstrap_policies().0, proof.leaving_policies().0));
     let (bootstrap, leaving) = both.unwrap();
     let text = |policies: &BTreeMap<String, Value>| serde_json::to_string(policies).unwrap();
     let (bootstrap, leaving) = (text(&bootstrap), text(&leaving));

@@ -13,7 +13,7 @@ fn with_world<T>(work: impl FnOnce(&Ground<'_>, &World) -> T) -> T {
     let files = files();
     let config = config_of(&files);
     let matrix = matrix::parse(&files["access-matrix.toml"]).unwrap();
-    let ground = Ground::new(&config, &matrix, types::known().unwrap(), &files);
+    let ground = Ground::new(&config, &matrix, types::known().unwrap(), &files, &**super::shared());
     let world = World::build(&ground, &matrix::Variant::default(), None, false);
     work(&ground, &world)
 }
@@ -121,7 +121,7 @@ fn codedeploy_can_call_the_hooks() {
     files.insert("stacks.toml".to_owned(), long);
     let matrix = matrix::parse(&files["access-matrix.toml"]).unwrap();
     let config = crate::model::config::parse(&files["stacks.toml"]).unwrap();
-    let ground = Ground::new(&config, &matrix, types::known().unwrap(), &files);
+    let ground = Ground::new(&config, &matrix, types::known().unwrap(), &files, &**super::shared());
     let world = World::build(&ground, &matrix::Variant::default(), None, false);
     let mut hooks = 0;
     for stack in world.stacks.iter().filter(|stack| stack.of == "app") {

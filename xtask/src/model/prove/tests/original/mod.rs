@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::local::expand::shared;
 use super::super::{Files, with};
 use super::{config_of, files};
 
@@ -27,7 +28,7 @@ fn original() -> Files {
 /// letter behind their number were added to the matrix; whether a denial comes from a statement is not asked here.
 fn met(kind: char) -> Vec<u32> {
     let files = original();
-    let report = with(&files, &config_of(&files), |proof| proof.report()).unwrap();
+    let report = with(&files, &config_of(&files), &**shared(), |proof| proof.report()).unwrap();
     let number = |id: &str| id.strip_prefix(kind).and_then(|rest| rest.parse::<u32>().ok());
     let mut met = BTreeSet::new();
     let mut missed = BTreeSet::new();
