@@ -1,19 +1,24 @@
 //! The whole hook against a scripted Lambda and a scripted CodeDeploy.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/clock.rs"]
+mod clock;
 #[path = "support/script.rs"]
 mod script;
 #[path = "../../api/tests/support/server.rs"]
 mod server;
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::response::Response;
+use clock::{hold, soon};
 use hooks::check::{Check, GET, Step, healthy, right_version};
 use hooks::runner::Outcome;
 use hooks::settings::Phase;
 use script::{ARN, Answers, Script, VERSION, event, http, reason, seconds, variables};
 use serde_json::{Value, json};
+use tokio::time::{Instant, advance};
 
 /// Two checks that every good function passes.
 const CHECKS: &[Check] = &[
@@ -29,8 +34,11 @@ const CHECKS: &[Check] = &[
     },
 ];
 
-/// The time left for an invocation that is to run out of it.
+/// The time left for an invocation that is to run out of it, on a held clock.
 const SHORT: Duration = Duration::from_millis(2_400);
+
+/// Of [`SHORT`], what the checks have: a third is kept for the report.
+const CHECKED: Duration = Duration::from_millis(1_600);
 
 /// A good function.
 fn good(event: &Value) -> Option<Response> {
@@ -130,20 +138,48 @@ async fn a_bad_version_is_reported_with_its_reason() {
     }
 }
 
-#[tokio::test]
+/// Until so many requests have arrived.
+async fn until_asked(script: &Script, count: usize) {
+    while script.seen.lock().unwrap().len() < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Checks whose own limits are out of reach: only the hook's deadline ends them.
+const PATIENT: &[Check] = &[
+    Check {
+        name: "health",
+        steps: &[Step { path: "/api/health", within: seconds(3_600), ..GET }],
+        sweep: None,
+    },
+    Check { name: "version", steps: &[Step { path: "/api/version", ..GET }], sweep: None },
+];
+
+#[tokio::test(start_paused = true)]
 async fn a_hung_function_is_reported_before_the_deadline() {
-    let (script, begin) = (Script::new(|_| None), Instant::now());
-    let summary = script.run(CHECKS, SHORT).await.unwrap();
+    let (script, clock) = (Script::new(|_| None), hold());
+    let hook = script.hook(Phase::PreTraffic, &variables(), PATIENT).await;
+    let begin = Instant::now();
+    let handled = tokio::spawn(async move { hook.handle(&event(), SHORT).await });
+    soon("the first question", until_asked(&script, 1)).await;
+    advance(CHECKED - Duration::from_millis(1)).await;
+    assert!(!handled.is_finished() && script.told().is_empty(), "the checks have all of their time");
+    advance(Duration::from_millis(1)).await;
+    let summary = soon("the report", handled).await.unwrap().unwrap();
     assert_eq!(
         (reason(&summary).as_str(), script.told()),
         ("the hook ran out of time", vec!["Failed".to_owned()])
     );
     assert_eq!(summary.checks[1].outcome, Outcome::NotRun);
     assert!(begin.elapsed() < SHORT, "{:?}", begin.elapsed());
+    drop(clock);
+}
 
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_reported_with_its_limit() {
     const SLOW: &[Check] =
         &[Check { name: "slow", steps: &[Step { within: Duration::from_millis(100), ..GET }], sweep: None }];
-    let summary = Script::new(|_| None).run(SLOW, seconds(10)).await.unwrap();
+    let summary = Script::new(|_| None).run(SLOW, seconds(600)).await.unwrap();
     assert_eq!(reason(&summary), "no answer within 100 ms");
 }
 
@@ -163,24 +199,41 @@ async fn a_panic_in_a_check_is_reported() {
     assert_eq!(summary.checks[1].outcome, Outcome::Passed, "the other check ran all the same");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_check_that_never_yields_is_reported() {
+    static STUCK_FAST: AtomicBool = AtomicBool::new(false);
+    static RELEASED: AtomicBool = AtomicBool::new(false);
     fn stuck(_: &Value, _: &hooks::check::Expected) -> Result<(), String> {
-        let begin = Instant::now();
-        while begin.elapsed() < SHORT + seconds(1) {
-            std::hint::spin_loop();
+        STUCK_FAST.store(true, Ordering::Release);
+        while !RELEASED.load(Ordering::Acquire) {
+            std::thread::yield_now();
         }
         Ok(())
     }
-    const STUCK: &[Check] =
-        &[Check { name: "stuck", steps: &[Step { path: "/api/version", rule: stuck, ..GET }], sweep: None }];
-    let (script, begin) = (Script::new(good), Instant::now());
-    let summary = script.run(STUCK, SHORT).await.unwrap();
+    const STUCK: &[Check] = &[Check {
+        name: "stuck",
+        steps: &[Step { path: "/api/version", rule: stuck, within: seconds(3_600), ..GET }],
+        sweep: None,
+    }];
+    let (script, clock) = (Script::new(good), hold());
+    let hook = script.hook(Phase::PreTraffic, &variables(), STUCK).await;
+    let begin = Instant::now();
+    let handled = tokio::spawn(async move { hook.handle(&event(), SHORT).await });
+    let entered = async {
+        while !STUCK_FAST.load(Ordering::Acquire) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the check's rule", entered).await;
+    advance(CHECKED).await;
+    let summary = soon("the report", handled).await.unwrap().unwrap();
+    RELEASED.store(true, Ordering::Release);
     assert_eq!(
         (reason(&summary).as_str(), script.told()),
         ("the hook ran out of time", vec!["Failed".to_owned()])
     );
     assert!(begin.elapsed() < SHORT, "{:?}", begin.elapsed());
+    drop(clock);
 }
 
 #[tokio::test]
@@ -227,11 +280,18 @@ async fn a_report_that_never_arrives_fails_the_invocation() {
     assert_eq!((error.to_string().as_str(), script.told().len()), (expected, 5));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_report_that_is_never_answered_fails_the_invocation() {
     let silence = std::iter::repeat_with(|| None).take(9).collect();
-    let (script, begin) = (reporting(silence), Instant::now());
-    let error = script.run(CHECKS, seconds(3)).await.unwrap_err();
+    let (script, clock) = (reporting(silence), hold());
+    let hook = script.hook(Phase::PreTraffic, &variables(), CHECKS).await;
+    let begin = Instant::now();
+    let handled = tokio::spawn(async move { hook.handle(&event(), seconds(3)).await });
+    // The checks are done and the first report is out: from here on nothing but time passes.
+    soon("the first report", until_asked(&script, 3)).await;
+    assert_eq!(script.told(), ["Succeeded"]);
+    drop(clock);
+    let error = handled.await.unwrap().unwrap_err();
     assert_eq!(error.code, "Timeout");
     assert!(begin.elapsed() < seconds(3), "{:?}", begin.elapsed());
 }
