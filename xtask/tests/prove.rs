@@ -61,7 +61,7 @@ fn a_build_role_that_may_do_everything_with_pipelines_fails_at_that_line() {
 #[test]
 fn a_log_delivery_taken_away_is_insufficient_and_fails_no_further_rows() {
     let project = Project::new();
-    project.edit("cfn/target-roles.yaml", "              - logs:CreateLogDelivery\n", "");
+    project.edit("cfn/target-roles.yaml", "                  - logs:CreateLogDelivery\n", "");
     let ended = project.run(&["prove"]);
     assert_eq!(ended.code, 1);
     let missing = data(&ended)["missing"].as_array().unwrap();
@@ -91,7 +91,52 @@ fn the_policies_of_bootstrap_are_written_one_an_account() {
             assert!(policy["Statement"].as_array().unwrap().len() > 3, "{of} {account}");
         }
     }
-    assert_eq!(ended.result()["changed"].as_array().unwrap().len(), 6);
+    for name in ["scp-names.json", "scp-release.json", "scp-artifacts.json"] {
+        let text = std::fs::read_to_string(project.path().join("policies").join(name)).unwrap();
+        assert!(text.len() <= 5_120 && !text.contains(['\n', ' ']), "{name}: {}", text.len());
+    }
+    assert_eq!(ended.result()["changed"].as_array().unwrap().len(), 9);
+}
+
+#[test]
+fn a_project_of_another_name_proves_and_has_policies_of_its_own() {
+    for name in ["acme", "project-of-twenty-ch"] {
+        let project = Project::new();
+        project.edit("cfn/stacks.toml", "project = \"causeway\"", &format!("project = \"{name}\""));
+        let ended = project.run(&["prove", "--bootstrap-policies", "policies"]);
+        assert_eq!((ended.code, number(&ended, "failed")), (0, 0), "{name}: {}", ended.error());
+        let text = std::fs::read_to_string(project.path().join("policies/scp-release.json")).unwrap();
+        assert!(text.contains(&format!("arn:*:codepipeline:*:*:{name}/*")), "{text}");
+        assert!(!text.contains("causeway") && !text.contains("{project}"), "{text}");
+    }
+}
+
+#[test]
+fn without_the_right_to_set_an_acl_the_source_of_its_row_is_named() {
+    let project = Project::new();
+    project.edit("cfn/pipeline.yaml", "                  - s3:PutObjectAcl\n", "");
+    let ended = project.run(&["prove"]);
+    assert_eq!(ended.code, 1);
+    for word in
+        ["row A5f", "s3:PutObjectAcl", "source: aws-cdk issues 13557", "codepipeline-access-denied-errors"]
+    {
+        assert!(ended.error().contains(word), "{word}: {}", ended.error());
+    }
+}
+
+#[test]
+fn isolated_stacks_in_a_protected_account_are_refused_with_file_and_line() {
+    let project = Project::new();
+    project.edit("cfn/stacks.toml", "Approval = true ", "IsolatedStacks = true # ");
+    let text = std::fs::read_to_string(project.path().join("cfn/stacks.toml")).unwrap();
+    let line = text[..text.find("IsolatedStacks = true # ").unwrap()].matches('\n').count() + 1;
+    for command in [&["prove"][..], &["bootstrap", "--dry-run"]] {
+        let ended = project.run(command);
+        assert_ne!(ended.code, 0);
+        let said = ended.error();
+        assert!(said.contains("cfn/stacks.toml") && said.contains(&format!("line {line}")), "{said}");
+        assert!(said.contains("prod is protected"), "{said}");
+    }
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub(crate) struct Args {
     /// With --diff: fail where something is newly allowed
     #[arg(long, requires = "diff")]
     fail_on_widening: bool,
-    /// Write the rights of whoever runs bootstrap, and of whoever leaves with destroy, one policy file an account
+    /// Write the rights of whoever runs bootstrap, and of whoever leaves with destroy, one policy file an account, and the
+    /// organization's policies for this project
     #[arg(long, value_name = "DIR")]
     bootstrap_policies: Option<PathBuf>,
     /// Ask iam-simulate, another evaluator, the same (installs it into the user's cache from npm; needs node)
@@ -87,17 +88,17 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
             report.problems.append(&mut opinion.problems);
             report.opinion = Some(opinion);
         }
-        let policies = args
-            .bootstrap_policies
-            .is_some()
-            .then(|| [("bootstrap", proof.bootstrap_policies()), ("destroy", proof.leaving_policies())]);
+        let policies = args.bootstrap_policies.is_some().then(|| {
+            let people = [("bootstrap", proof.bootstrap_policies()), ("destroy", proof.leaving_policies())];
+            (people, proof.organization_policies())
+        });
         Ok((report, policies))
     });
     let (mut report, policies) = match made {
         Ok(made) => made?,
         Err(problem) => (Report { problems: vec![problem], ..Report::default() }, None),
     };
-    if let (Some(dir), Some(policies)) = (&args.bootstrap_policies, policies) {
+    if let (Some(dir), Some((policies, organization))) = (&args.bootstrap_policies, policies) {
         let dir = context.root.join(dir);
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         for (what, (policies, mut problems)) in policies {
@@ -109,6 +110,13 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
                     .with_context(|| format!("write {}", path.display()))?;
                 changed.push(path.display().to_string());
             }
+        }
+        // Without white space: "If you save the policy using an SDK operation or the AWS CLI, then the policy is saved exactly
+        // as you provided", and white space counts ("Quotas for AWS Organizations").
+        for (name, policy) in organization {
+            let path = dir.join(name);
+            std::fs::write(&path, policy.to_string()).with_context(|| format!("write {}", path.display()))?;
+            changed.push(path.display().to_string());
         }
         report.problems.sort();
         report.problems.dedup();
@@ -161,8 +169,9 @@ fn next(report: &Report) -> &'static str {
 fn failures(report: &Report) -> Vec<String> {
     let mut all: Vec<String> = report.problems.iter().map(Problem::to_string).collect();
     all.extend(report.checked.iter().filter(|one| !one.holds).map(|one| {
+        let source = one.source.as_ref().map_or_else(String::new, |source| format!("; source: {source}"));
         format!(
-            "row {} ({}): {} {} on {}: expected {}, came {}: {}",
+            "row {} ({}): {} {} on {}: expected {}, came {}: {}{source}",
             one.id,
             one.says,
             one.who,

@@ -23,13 +23,24 @@ pub(crate) const EXPIRES: &str = "causeway:expires";
 /// The tag that says whose stack it is.
 pub(crate) const OWNER: &str = "causeway:owner";
 
-/// The parameters that make an application stack an isolated one: no hooks, all traffic at once, and the ceiling that
-/// reaches isolated stacks alone.
-pub(crate) const PARAMETERS: [(&str, &str); 3] =
-    [("Hooks", "false"), ("DeploymentPreference", "AllAtOnce"), ("Boundary", "isolated-boundary")];
+/// The parameters that make an application stack an isolated one: no hooks, a plain alias that CodeDeploy leaves alone, and
+/// the ceiling that reaches isolated stacks alone. With that ceiling the template makes no access log either.
+pub(crate) const PARAMETERS: [(&str, &str); 4] = [
+    ("Hooks", "false"),
+    ("CodeDeploy", "false"),
+    ("DeploymentPreference", "AllAtOnce"),
+    ("Boundary", "isolated-boundary"),
+];
+
+/// What no rule of the shared account can prevent, for whoever deploys an isolated stack there.
+///
+/// Source: "How API Gateway resources, actions and condition keys are used for management APIs": neither what is below an
+/// HTTP API nor `/tags` has a condition key for the API's tags.
+pub(crate) const REACH: &str = "whoever deploys isolated stacks can change every HTTP API of this account, the pipeline's \
+                                among them; an account of its own for isolated stacks prevents that";
 
 /// The parameter of a bootstrap stack that says whether developers may have stacks in its account.
-const SWITCH: &str = "IsolatedStacks";
+pub(crate) const SWITCH: &str = "IsolatedStacks";
 
 /// The stack's name in AWS. `template` is the app's: its functions are named after their stack.
 ///

@@ -49,8 +49,9 @@ pub(super) fn render(report: &Report, all: bool, paint: Paint) -> String {
 fn failed(one: &Checked, paint: Paint) -> String {
     let with: Vec<String> = one.with.iter().map(|(key, value)| format!("{key} = {value}")).collect();
     let with = if with.is_empty() { String::new() } else { format!(" with {}", with.join(", ")) };
+    let source = one.source.as_ref().map_or_else(String::new, |source| format!("\n      source: {source}"));
     format!(
-        "  {} {:<6} {}\n      expected {}, came {}: {} {} on {}{with}\n      {}",
+        "  {} {:<6} {}\n      expected {}, came {}: {} {} on {}{with}\n      {}{source}",
         paint.bad("✗"),
         one.id,
         paint.bad(&one.says),

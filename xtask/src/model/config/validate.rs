@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::parse::{ParseError, at};
-use super::{BUILD, Config, DeployedBy, Parameter};
+use super::{BUILD, Config, DeployedBy, Parameter, Stack};
+use crate::model::isolated::SWITCH;
 
 /// The longest project name. A bucket name has at most 63 characters, and
 /// `<project>-<region>-artifacts-<account id>` takes up to 38 besides the project ("Bucket naming rules"); a hook
@@ -84,12 +85,39 @@ pub(super) fn check(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError
                 None => &stack.parameters[key],
             };
             let accounts = over.as_ref().map_or(stack.accounts.as_slice(), std::slice::from_ref);
+            if let Some(account) = isolated_in_protected(config, stack, key, value, over.as_deref(), accounts)
+            {
+                return complain(span, format!("parameter {key}: {account} is protected: {NOT_THERE}"));
+            }
             if let Err(message) = parameter(config, stack.deployed_by, value, accounts) {
                 return complain(span, format!("parameter {key}: {message}"));
             }
         }
     }
     Ok(())
+}
+
+/// What stands between developers' stacks and an account that is protected.
+const NOT_THERE: &str = "developers' isolated stacks reach every HTTP API of their account, so take this out, or take \
+                         `protected` off the account";
+
+/// The protected account that a parameter would open to isolated stacks, where it does.
+fn isolated_in_protected<'a>(
+    config: &Config,
+    stack: &Stack,
+    key: &str,
+    value: &Parameter,
+    over: Option<&str>,
+    accounts: &'a [String],
+) -> Option<&'a str> {
+    if key != SWITCH || *value != Parameter::Literal("true".to_owned()) {
+        return None;
+    }
+    // A value for all accounts does not reach those that have one of their own.
+    let own = |account: &String| stack.overrides.get(account).is_some_and(|own| own.contains_key(key));
+    let protected = |account: &String| config.accounts.get(account).is_some_and(|account| account.protected);
+    let found = accounts.iter().find(|account| protected(account) && (over.is_some() || !own(account)));
+    found.map(String::as_str)
 }
 
 fn accounts(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError> {
@@ -228,6 +256,30 @@ mod tests {
         for bad in ["", "eu", "eu-central", "EU-central-1", "eu-central-1a", "eu central 1", "a-b-c-d-1"] {
             assert!(!is_region(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn isolated_stacks_in_a_protected_account_are_refused_at_their_line() {
+        let text = include_str!("../../../../cfn/stacks.toml");
+        let line = |text: &str, at: &str| text[..text.find(at).unwrap()].matches('\n').count() + 1;
+        let own = text.replace(
+            "[stacks.overrides.prod]\nApproval",
+            "[stacks.overrides.prod]\nIsolatedStacks = true\nApproval",
+        );
+        let error = parse(&own).unwrap_err();
+        assert_eq!(error.line, line(&own, "IsolatedStacks = true\nApproval"), "{error}");
+        assert!(error.message.contains("prod is protected"), "{error}");
+        // For all accounts: the protected one is among them, unless it says otherwise.
+        let all = text.replace(
+            "EnvironmentName = \"{env}\"\nBuildAccountId",
+            "EnvironmentName = \"{env}\"\nIsolatedStacks = true\nBuildAccountId",
+        );
+        let error = parse(&all).unwrap_err();
+        assert_eq!(error.line, line(&all, "IsolatedStacks = true\nBuildAccountId"), "{error}");
+        let but = all.replace("Approval = true", "IsolatedStacks = false\nApproval = true");
+        assert!(parse(&but).is_ok());
+        // Without protection it is for whoever writes the file.
+        assert!(parse(&own.replace(", protected = true", "")).is_ok());
     }
 
     #[test]

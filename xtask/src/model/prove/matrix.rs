@@ -139,6 +139,9 @@ pub(crate) struct Row {
     pub(crate) id: Spanned<String>,
     /// The row in words.
     pub(crate) says: String,
+    /// Who says that AWS wants it so, where the row does not follow from the design: a page or an issue.
+    #[serde(default)]
+    pub(crate) source: Option<String>,
     /// What must come out.
     pub(crate) expect: Expect,
     /// Whether a deny must come from a statement.

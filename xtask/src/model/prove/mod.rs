@@ -266,6 +266,18 @@ impl Proof<'_, '_> {
         self.policies(rights::leaving_calls)
     }
 
+    /// The organization's policies for this project, by the names of their files. One that cannot be read is a problem of the
+    /// report already, and is left out.
+    pub(crate) fn organization_policies(&self) -> BTreeMap<String, Value> {
+        let ground = self.worlds.ground;
+        let named = ground.matrix.variants.values().flat_map(|variant| &variant.scps);
+        let read = named.filter_map(|name| {
+            let text = world::organization_policy(ground.files.get(name.get_ref())?, &ground.config.project);
+            Some((name.get_ref().clone(), serde_json::from_str(&text).ok()?))
+        });
+        read.collect()
+    }
+
     fn policies(&self, calls: rights::Calls) -> (BTreeMap<String, Value>, Vec<Problem>) {
         let ground = self.worlds.ground;
         let world = World::build(ground, &matrix::Variant::default(), None, true);

@@ -16,13 +16,14 @@ use super::world::{Ground, World};
 use crate::model::config::DeployedBy;
 
 /// What `bootstrap` calls itself on each of its stacks (`aws/cloudformation.rs`).
-const STACK_CALLS: [&str; 15] = [
+const STACK_CALLS: [&str; 16] = [
     "cloudformation:ContinueUpdateRollback",
     "cloudformation:CreateChangeSet",
     "cloudformation:CreateStack",
     "cloudformation:DeleteChangeSet",
     "cloudformation:DeleteStack",
     "cloudformation:DescribeChangeSet",
+    "cloudformation:DescribeEvents",
     "cloudformation:DescribeStackEvents",
     "cloudformation:DescribeStacks",
     "cloudformation:ExecuteChangeSet",

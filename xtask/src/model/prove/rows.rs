@@ -18,6 +18,9 @@ pub(crate) struct Checked {
     pub(crate) id: String,
     /// The row in words.
     pub(crate) says: String,
+    /// Who says that AWS wants it so, where the row names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
     /// The name of the target account it was asked for; of requests that are the same for all of them, the first.
     pub(crate) target: String,
     /// Who asked.
@@ -271,6 +274,7 @@ fn checked(row: &Row, one: &Asked<'_>, verdict: &Verdict) -> Checked {
     Checked {
         id: row.id.get_ref().clone(),
         says: row.says.clone(),
+        source: row.source.clone(),
         target: one.env.clone(),
         who: one.asker.label.clone(),
         action: one.request.action.clone(),

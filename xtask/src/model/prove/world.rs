@@ -373,7 +373,8 @@ impl Builder<'_> {
                 ));
                 continue;
             };
-            let (root, all) = match scp(text) {
+            let text = organization_policy(text, &self.config.project);
+            let (root, all) = match scp(&text) {
                 Ok(read) => read,
                 Err((line, message)) => {
                     world.problems.push(Problem::new(&file, line, message));
@@ -446,6 +447,11 @@ impl Builder<'_> {
         }
         world.deployed = deployed;
     }
+}
+
+/// A service control policy for a project: the files name the project by a placeholder.
+pub(super) fn organization_policy(text: &str, project: &str) -> String {
+    text.replace("{project}", project)
 }
 
 /// A service control policy and its statements; else the line and the complaint.

@@ -53,9 +53,9 @@ fn a_wider_boundary_is_told() {
 #[test]
 fn a_statement_gone_from_the_organization_is_told_with_its_setting() {
     let mut fewer = files();
-    let mut policy: Value = serde_json::from_str(&fewer["scp-names.json"]).unwrap();
+    let mut policy: Value = serde_json::from_str(&fewer["scp-release.json"]).unwrap();
     policy["Statement"].as_array_mut().unwrap().retain(|one| one["Sid"] != "OnlyApproversApprove");
-    fewer.insert("scp-names.json".to_owned(), policy.to_string());
+    fewer.insert("scp-release.json".to_owned(), policy.to_string());
     let all = shifts(&files(), &fewer);
     let one = all.iter().find(|one| one.who == "build-admin (build)").unwrap();
     assert!(one.widened && one.setting == "scp", "{one:?}");

@@ -26,7 +26,7 @@ fn a_policy_over_its_limit_is_named_with_its_resource() {
     let table = [
         (
             "target-roles.yaml",
-            "          - Sid: AccessLogDelivery",
+            "          - Sid: DescribeLogGroups",
             long(6_200, "", on),
             "a managed policy",
             "  CommonExecutionPolicy:",
@@ -69,11 +69,11 @@ fn a_policy_over_its_limit_is_named_with_its_resource() {
         assert_eq!((found.file.as_str(), found.line), (format!("cfn/{file}").as_str(), line), "{found}");
     }
     let sid = format!("\"{}\"", "A".repeat(5_200));
-    let report = report(&edited("scp-names.json", "\"OnlyApproversApprove\"", &sid));
+    let report = report(&edited("scp-release.json", "\"OnlyApproversApprove\"", &sid));
     assert!(
         complaints(&report)
             .iter()
-            .any(|one| one.starts_with("cfn/scp-names.json:1: a service control policy has")),
+            .any(|one| one.starts_with("cfn/scp-release.json:1: a service control policy has")),
         "{:?}",
         complaints(&report)
     );

@@ -2,6 +2,7 @@
 
 mod changes;
 mod limits;
+mod organization;
 mod original;
 mod people;
 mod templates;
@@ -18,6 +19,8 @@ pub(super) fn files() -> Files {
         ("stacks.toml", include_str!("../../../../../cfn/stacks.toml")),
         ("access-matrix.toml", include_str!("../../../../../cfn/access-matrix.toml")),
         ("scp-names.json", include_str!("../../../../../cfn/scp-names.json")),
+        ("scp-release.json", include_str!("../../../../../cfn/scp-release.json")),
+        ("scp-artifacts.json", include_str!("../../../../../cfn/scp-artifacts.json")),
         ("build-base.yaml", include_str!("../../../../../cfn/build-base.yaml")),
         ("target-roles.yaml", include_str!("../../../../../cfn/target-roles.yaml")),
         ("pipeline.yaml", include_str!("../../../../../cfn/pipeline.yaml")),
@@ -137,7 +140,7 @@ fn a_build_role_that_may_approve_fails_with_that_line() {
 
 #[test]
 fn a_missing_log_delivery_is_insufficient() {
-    let files = edited("target-roles.yaml", "              - logs:CreateLogDelivery\n", "");
+    let files = edited("target-roles.yaml", "                  - logs:CreateLogDelivery\n", "");
     let report = report(&files);
     let missing =
         report.sufficiency.missing.iter().find(|one| one.action == "logs:CreateLogDelivery").unwrap();
