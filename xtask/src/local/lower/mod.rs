@@ -58,7 +58,8 @@ pub(crate) fn lower(original: &Value, parameters: &BTreeMap<String, String>, tar
     let mut template = original.clone();
     let globals =
         original.get("Globals").and_then(|globals| globals.get("Function")).cloned().unwrap_or(Value::Null);
-    let shifts = take_shifts(&mut template, &globals);
+    let mut shifts = take_shifts(&mut template, &globals);
+    shifts.retain(|shift| is_enabled(&shift.preference, original, parameters));
     functions(&mut template, target);
     let types = stand_in::replace(&mut template, &shifts);
     unknown_keys::drop(&mut template);
@@ -88,6 +89,18 @@ fn take_shifts(template: &mut Value, globals: &Value) -> Vec<Shift> {
         }
     }
     shifts
+}
+
+/// Whether a preference is in force. SAM takes a parameter there, whose actual value counts; without one it is.
+fn is_enabled(preference: &Value, template: &Value, parameters: &BTreeMap<String, String>) -> bool {
+    let enabled = preference.get("Enabled").unwrap_or(&Value::Null);
+    let named = enabled.get("Ref").and_then(Value::as_str);
+    let default = |name: &str| template.pointer(&format!("/Parameters/{name}/Default")).cloned();
+    let actual = match named {
+        Some(name) => parameters.get(name).map(|text| Value::from(text.as_str())).or_else(|| default(name)),
+        None => Some(enabled.clone()),
+    };
+    !actual.is_some_and(|value| value == false || value == "false" || value == "False")
 }
 
 /// A function's own settings over those of `Globals`, as SAM merges maps.
@@ -247,6 +260,23 @@ mod tests {
           }
         }
         "#);
+    }
+
+    #[test]
+    fn a_preference_that_a_parameter_turns_off_leaves_a_plain_alias() {
+        let text = APP.replace("DeploymentPreference: {Type", "DeploymentPreference: {Enabled: !Ref P, Type");
+        assert_ne!(text, APP);
+        let with = |default: &str, given: Option<&str>| {
+            let head = format!("Parameters:\n  P: {{Type: String, Default: '{default}'}}\n");
+            let template = template::parse(&format!("{head}{text}")).unwrap().to_json();
+            let given = given.map(|value| ("P".to_owned(), value.to_owned())).into_iter().collect();
+            let lowered = lower(&template, &given, &target());
+            (lowered.shifts.len(), lowered.gate.is_some())
+        };
+        assert_eq!(with("true", None), (1, true));
+        assert_eq!(with("true", Some("false")), (0, false));
+        assert_eq!(with("false", None), (0, false));
+        assert_eq!(with("false", Some("true")), (1, true));
     }
 
     #[test]
