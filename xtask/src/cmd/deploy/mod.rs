@@ -191,8 +191,7 @@ async fn deploy(
     let mut deployment =
         plan(&stacks, info.as_ref(), (stack, &account.name), isolated, parameters, tags).await?;
     out.rest();
-    let shared = package::app_stack(config)?.accounts.contains(&account.name);
-    if shared {
+    if config.is_released_to(&account.name) {
         out.line(&Line::Warning { message: isolated::REACH.to_owned() });
     }
     out.line(&Line::Plan { waves: vec![vec![deployment.shown(account, info.as_ref())]] });

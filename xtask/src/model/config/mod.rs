@@ -134,6 +134,17 @@ pub(crate) struct Instance {
 }
 
 impl Config {
+    /// Whether the pipeline releases to an account: a stack of the build account takes outputs of stacks there. A target that
+    /// it does not release to may be one for isolated stacks alone.
+    pub(crate) fn is_released_to(&self, account: &str) -> bool {
+        let mut parameters = self.stacks.iter().flat_map(|stack| {
+            stack.parameters.values().chain(stack.overrides.values().flat_map(BTreeMap::values))
+        });
+        parameters.any(|parameter| {
+            matches!(parameter, Parameter::Output { account: Some(of), .. } if of == account && of != BUILD)
+        })
+    }
+
     /// The names of the target accounts: all but `build`, in the order of their names.
     pub(crate) fn targets(&self) -> impl Iterator<Item = &str> {
         self.accounts.keys().map(String::as_str).filter(|name| *name != BUILD)

@@ -173,6 +173,9 @@ pub(crate) struct Row {
     /// holds in none of them, the row is not asked.
     #[serde(default)]
     pub(crate) only_with: Option<Spanned<String>>,
+    /// Whether the row is asked only in the target accounts that the pipeline releases to.
+    #[serde(default)]
+    pub(crate) released: bool,
     /// A target account: the row is asked in that one only.
     #[serde(default)]
     pub(crate) env: Option<Spanned<String>>,

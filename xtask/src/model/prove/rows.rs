@@ -102,6 +102,9 @@ fn expand<'w>(
         if row.env.as_ref().is_some_and(|only| only.get_ref() != env) {
             continue;
         }
+        if row.released && !worlds.ground.config.is_released_to(env) {
+            continue;
+        }
         if let Some(path) = &row.only_with {
             let (of, id) = path.get_ref().split_once('.').unwrap_or((path.get_ref(), ""));
             if !world.stack_for(of, env).is_some_and(|stack| stack.resources.contains_key(id)) {

@@ -123,3 +123,28 @@ fn whoever_is_exempted_by_name_cannot_be_made() {
     })
     .unwrap();
 }
+
+#[test]
+fn isolated_stacks_may_have_an_account_of_their_own() {
+    // A target without a stage of the pipeline; dev has none of them then.
+    let mut files = edited(
+        "stacks.toml",
+        "dev = { id = \"222222222222\" }",
+        "dev = { id = \"222222222222\" }\nsandbox = { id = \"444444444444\" }",
+    );
+    let text = files["stacks.toml"]
+        .replace("[stacks.overrides.dev]\nIsolated", "[stacks.overrides.sandbox]\nIsolated");
+    assert_ne!(text, files["stacks.toml"]);
+    files.insert("stacks.toml".to_owned(), text);
+    let config = config_of(&files);
+    assert!(
+        config.is_released_to("dev") && !config.is_released_to("sandbox") && !config.is_released_to("build")
+    );
+    let report = report(&files);
+    assert_eq!(complaints(&report), Vec::<String>::new());
+    let failed: Vec<&rows::Checked> = report.checked.iter().filter(|one| !one.holds).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(report.sufficiency.missing.is_empty(), "{:#?}", report.sufficiency.missing);
+    let asked = |who: &str| report.checked.iter().any(|one| one.who == who);
+    assert!(asked("IsolatedExecutionRole (sandbox)") && !asked("IsolatedExecutionRole (dev)"));
+}
