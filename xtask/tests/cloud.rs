@@ -332,7 +332,27 @@ fn only_who_has_the_clouds_keys_changes_anything() {
         project.call(None, "s3", &["--request", "PUT"], &format!("/a-bucket?AWSAccessKeyId={root}")).0,
         "403"
     );
-    assert_eq!(project.call(None, "", &["--request", "POST"], "/_ministack/reset").0, "404");
+    let reset = ["--request", "POST", "--path-as-is"];
+    for path in [
+        "/_ministack/reset",
+        "/%5fministack/reset",
+        "/%255fministack/reset",
+        "/_ministack%2freset",
+        "//_ministack/reset",
+        "/x/../_ministack/reset",
+        "/%5c_ministack/reset",
+        "/_MINISTACK/reset",
+    ] {
+        assert_eq!(project.call(None, "", &reset, path).0, "404", "{path}");
+    }
+    assert_eq!(project.call(None, "", &["--path-as-is"], "/%5flocalstack/health").0, "404");
+    let (status, body) = project.call(None, "", &[], "/");
+    assert!(status == "403" && body.contains("AccessDenied"), "nobody lists buckets: {status}: {body}");
+    let foreign = ["--request", "OPTIONS", "--include", "--header", "Origin: https://evil.example"];
+    let (status, body) = project.call(None, "", &foreign, "/a-bucket");
+    assert!(status == "403" && !body.to_lowercase().contains("access-control-"), "{status}: {body}");
+    let elsewhere = ["--header", "Host: evil.example"];
+    assert_eq!(project.call(Some((root, "local")), "s3", &elsewhere, "/").0, "421");
     assert_eq!(
         project.call(None, "", &["--request", "POST"], "/_causeway/stop").0,
         "403",

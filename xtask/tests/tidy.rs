@@ -219,7 +219,10 @@ fn buildspecs_are_lines_of_the_tool() {
                 in_commands = true;
             } else if in_commands && text.starts_with("- ") {
                 let command = text.trim_start_matches("- ");
-                if !command.starts_with("cargo xtask ")
+                // The one exception: an artifact's zip may have lost the mode of the program that the next line runs.
+                let is_exception = source.name.ends_with("test.yml") && command == "chmod +x ./xtask";
+                if !is_exception
+                    && !command.starts_with("cargo xtask ")
                     && !command.starts_with("xtask ")
                     && !command.starts_with("./xtask ")
                 {

@@ -61,7 +61,11 @@ impl ApiClient {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // The local cloud's edge splits traffic by client, so two that watch the same shift differ.
         let agent = format!("causeway/{} (process {})", env!("CARGO_PKG_VERSION"), std::process::id());
-        let mut builder = reqwest::Client::builder().timeout(REQUEST_LIMIT).user_agent(agent);
+        // What another server answers says nothing of this API, and signed headers are for this one alone.
+        let mut builder = reqwest::Client::builder()
+            .timeout(REQUEST_LIMIT)
+            .user_agent(agent)
+            .redirect(reqwest::redirect::Policy::none());
         if crate::model::net::is_loopback(url) {
             builder = builder.no_proxy();
         }
@@ -77,7 +81,7 @@ impl ApiClient {
     /// Sends a request; `path` is relative to the address.
     ///
     /// # Errors
-    /// No answer came, or one that is too large.
+    /// No answer came, one that is too large, or a redirect, which is not followed.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -100,6 +104,16 @@ impl ApiClient {
                 .why(cause)
                 .next("see that API_URL is right and the API is deployed")
         })?;
+        if answer.status().is_redirection() {
+            let host = redirected_to(&answer);
+            return Err(Fault::failed("call the API", format!("{method} {}{shown}", self.base))
+                .why(format!(
+                    "it answers {} with a redirect to {host}, which is not followed",
+                    answer.status()
+                ))
+                .next("give the API's own address in API_URL, one that answers without a redirect")
+                .into());
+        }
         let header = |name: &str| {
             answer.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
         };
@@ -156,6 +170,23 @@ fn causes(error: &dyn std::error::Error) -> String {
     if all.is_empty() { error.to_string() } else { all.join(": ") }
 }
 
+/// The host that a redirect leads to. The rest of its address may carry what was asked, or a token.
+fn redirected_to(answer: &reqwest::Response) -> String {
+    let location = answer.headers().get(http::header::LOCATION).map(|value| value.to_str());
+    match location {
+        None => "nowhere (it has no Location)".to_owned(),
+        Some(Err(_)) => "a Location that is no text".to_owned(),
+        Some(Ok(location)) => match answer.url().join(location) {
+            Ok(url) => match (url.host_str(), url.port()) {
+                (Some(host), Some(port)) => format!("{host}:{port}"),
+                (Some(host), None) => host.to_owned(),
+                (None, _) => format!("an address of the scheme {}", url.scheme()),
+            },
+            Err(_) => "a Location that is no address".to_owned(),
+        },
+    }
+}
+
 /// A path without its query, for messages.
 pub(crate) fn without_query(path: &str) -> &str {
     path.split('?').next().unwrap_or(path)
@@ -203,5 +234,61 @@ mod tests {
         let fault = from_error(&error);
         assert_eq!(fault.on, format!("GET {url}api/contacts"));
         assert!(!format!("{fault}").contains("example.com"), "{fault}");
+    }
+
+    /// A server that answers every request alike; its address, and how many requests it had.
+    async fn answering(
+        status: StatusCode,
+        location: Option<String>,
+    ) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let asked = std::sync::Arc::new(AtomicUsize::new(0));
+        let counted = std::sync::Arc::clone(&asked);
+        let app = axum::Router::new().fallback(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let mut answer = axum::response::Response::new(axum::body::Body::from("{}"));
+            *answer.status_mut() = status;
+            if let Some(location) = &location {
+                answer.headers_mut().insert(http::header::LOCATION, location.parse().unwrap());
+            }
+            async move { answer }
+        });
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        (url, asked)
+    }
+
+    #[tokio::test]
+    async fn no_redirect_is_followed_and_each_is_named() {
+        use std::sync::atomic::Ordering;
+        let (other, other_asked) = answering(StatusCode::OK, None).await;
+        let host = other.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        for status in [301, 302, 303, 307, 308] {
+            let (url, _) = answering(
+                StatusCode::from_u16(status).unwrap(),
+                Some(format!("{other}api/version?token=secret")),
+            )
+            .await;
+            let api = ApiClient::new(&url).unwrap();
+            let keys = Keys { id: "AKIA".to_owned(), secret: "s".to_owned(), token: None };
+            for api in [api.clone(), api.signing(keys, "eu-central-1")] {
+                let error = api.send(Method::POST, "api/version", Some(&Value::Null)).await.unwrap_err();
+                let fault = from_error(&error);
+                assert!(fault.why.contains(&status.to_string()), "{fault}");
+                assert!(fault.why.contains(&host) && !fault.why.contains("secret"), "{fault}");
+            }
+        }
+        assert_eq!(other_asked.load(Ordering::Relaxed), 0, "the other server was never asked");
+        for (location, said) in [
+            (None, "no Location"),
+            (Some("file:///etc/passwd"), "scheme file"),
+            (Some("http://["), "no address"),
+            (Some("/elsewhere"), "127.0.0.1:"),
+        ] {
+            let (url, _) = answering(StatusCode::FOUND, location.map(ToOwned::to_owned)).await;
+            let error = ApiClient::new(&url).unwrap().send(Method::GET, "x", None).await.unwrap_err();
+            assert!(from_error(&error).why.contains(said), "{location:?}: {error:#}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_cloudwatch::types::AlarmType;
+use aws_sdk_codedeploy::error::ProvideErrorMetadata as _;
 use aws_sdk_codedeploy::types::{
     DeploymentStatus, LambdaTarget, TimeRange, TrafficRoutingConfig, TrafficRoutingType,
 };
@@ -17,6 +18,10 @@ use crate::model::watch::Deploying;
 
 /// How many alarms one call may name ("DescribeAlarms" in the CloudWatch API reference).
 const ALARMS_A_CALL: usize = 100;
+
+/// How CodeDeploy says that a deployment has not begun yet ("ListDeploymentTargets" and "BatchGetDeploymentTargets" in
+/// the CodeDeploy API reference).
+const NOT_STARTED: &str = "DeploymentNotStartedException";
 
 /// A group of deployments: one shifting function of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +92,11 @@ impl Rollouts {
         let targets = self.codedeploy.list_deployment_targets().deployment_id(id).send();
         let (deployment, targets) = tokio::join!(deployment, targets);
         let deployment = deployment.map_err(|error| explain(error, "look at the deployment", id))?;
-        let targets = targets.map_err(|error| explain(error, "look at the deployment", id))?;
+        let targets = match targets {
+            Ok(targets) => targets.target_ids().to_vec(),
+            Err(error) if error.code() == Some(NOT_STARTED) => Vec::new(),
+            Err(error) => return Err(explain(error, "look at the deployment", id)),
+        };
         let info = deployment.deployment_info();
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         let mut deploying = Deploying {
@@ -106,18 +115,22 @@ impl Rollouts {
             shifting: None,
         };
         deploying.shifting = self.shifting(&deploying.config).await;
-        // A deployment that has only just been created has no target yet.
-        if targets.target_ids().is_empty() {
+        // A deployment that has only just been created has no target yet: the list is empty, or the call is refused.
+        if targets.is_empty() {
             return Ok(deploying);
         }
         let found = self
             .codedeploy
             .batch_get_deployment_targets()
             .deployment_id(id)
-            .set_target_ids(Some(targets.target_ids().to_vec()))
+            .set_target_ids(Some(targets))
             .send()
-            .await
-            .map_err(|error| explain(error, "look at the deployment's target", id))?;
+            .await;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) if error.code() == Some(NOT_STARTED) => return Ok(deploying),
+            Err(error) => return Err(explain(error, "look at the deployment's target", id)),
+        };
         if let Some(target) = found.deployment_targets().iter().find_map(|target| target.lambda_target()) {
             add_target(&mut deploying, target);
         }
@@ -361,6 +374,39 @@ mod tests {
         let (_, account) = Script::start(vec![created.clone(), created]).await;
         let seen = Rollouts::new(&account).look("d-1").await.unwrap();
         assert_eq!((seen.status.as_str(), seen.events.len(), seen.is_over()), ("Created", 0, false));
+    }
+
+    /// The first two calls come in either order, so a refusal of the one may reach the other: the deployment is asked for
+    /// by a stand-in that knows them apart.
+    async fn not_started(list: &'static str, batch: &'static str) -> anyhow::Result<Deploying> {
+        let app = axum::Router::new().fallback(move |headers: http::HeaderMap| async move {
+            let target =
+                headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let refusal = |code: &str| (400, json!({"__type": code, "message": "no"}));
+            let (status, body) = match target.rsplit('.').next().unwrap_or_default() {
+                "GetDeployment" => (200, json!({"deploymentInfo": {"status": "Created"}})),
+                "ListDeploymentTargets" if list.is_empty() => (200, json!({"targetIds": ["f:live"]})),
+                "ListDeploymentTargets" => refusal(list),
+                _ => refusal(batch),
+            };
+            (http::StatusCode::from_u16(status).unwrap(), body.to_string())
+        });
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let account = Account::at(&format!("http://{}", listener.local_addr().unwrap()));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Rollouts::new(&account).look("d-1").await
+    }
+
+    #[tokio::test]
+    async fn a_deployment_that_has_not_started_has_only_not_begun() {
+        for (list, batch) in [(NOT_STARTED, NOT_STARTED), ("", NOT_STARTED)] {
+            let seen = not_started(list, batch).await.unwrap();
+            assert_eq!((seen.status.as_str(), seen.events.len(), seen.is_over()), ("Created", 0, false));
+        }
+        for (list, batch) in [("AccessDeniedException", ""), ("", "AccessDeniedException")] {
+            let error = not_started(list, batch).await.unwrap_err().to_string();
+            assert!(error.contains("AccessDeniedException"), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ pub(crate) mod expand;
 mod front;
 pub(crate) mod happenings;
 mod hooks;
+mod host;
 pub(crate) mod install;
 mod ledger;
 mod lower;

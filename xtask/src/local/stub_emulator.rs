@@ -41,18 +41,25 @@ pub(crate) struct Answer {
     status: u16,
     body: String,
     failed: bool,
+    headers: Vec<(&'static str, &'static str)>,
     later: Option<(Duration, Box<dyn FnOnce() + Send>)>,
 }
 
 impl Answer {
     /// A status and a body.
     pub(crate) fn new(status: u16, body: &str) -> Self {
-        Self { status, body: body.to_owned(), failed: false, later: None }
+        Self { status, body: body.to_owned(), failed: false, headers: Vec::new(), later: None }
     }
 
     /// As Lambda answers when a function failed.
     pub(crate) fn failed(body: &str) -> Self {
         Self { failed: true, ..Self::new(200, body) }
+    }
+
+    /// With a header.
+    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// Given after some time, and something done before.
@@ -127,6 +134,9 @@ async fn answer(State(inner): State<Inner>, request: Request) -> Response {
     }
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap();
+    for (name, value) in answer.headers {
+        response.headers_mut().append(name, HeaderValue::from_static(value));
+    }
     if answer.failed {
         response.headers_mut().insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
     }

@@ -24,6 +24,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::cloud::Cloud;
+use super::host;
 use super::ledger::{Record, StackKey};
 use super::metrics::{Answered, Invocation};
 use super::operation::alias_version;
@@ -154,8 +155,13 @@ async fn open(
     let port = listener.local_addr().context("listen for the edge")?.port();
     let url = format!("http://127.0.0.1:{port}/");
     let routes = Arc::new(Mutex::new(routes));
-    let app =
-        App { cloud: Arc::clone(cloud), key: key.clone(), api: api.to_owned(), routes: Arc::clone(&routes) };
+    let app = App {
+        cloud: Arc::clone(cloud),
+        key: key.clone(),
+        api: api.to_owned(),
+        port,
+        routes: Arc::clone(&routes),
+    };
     let (stop, stopped) = oneshot::channel::<()>();
     let service = Router::new().fallback(answer).with_state(app);
     tokio::spawn(async move {
@@ -193,6 +199,7 @@ struct App {
     cloud: Arc<Cloud>,
     key: StackKey,
     api: String,
+    port: u16,
     routes: Arc<Mutex<Arc<Routes>>>,
 }
 
@@ -243,6 +250,10 @@ impl App {
     /// Answers a request: with what a function said, or as API Gateway does without one.
     async fn respond(&self, id: &str, request: Request) -> (Response, Option<Invoked>) {
         let (parts, body) = request.into_parts();
+        // API Gateway answers 403 to a name that it does not know, too.
+        if !host::is_own(&parts, self.port) {
+            return (gateway(StatusCode::FORBIDDEN, "Forbidden"), None);
+        }
         let body = match http_body_util::Limited::new(body, MAX_PAYLOAD).collect().await {
             Ok(body) => body.to_bytes(),
             Err(_) => return (gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"), None),
@@ -339,4 +350,33 @@ fn gateway(status: StatusCode, message: &str) -> Response {
     headers.insert(VERSION_HEADER, HeaderValue::from_static("none"));
     headers.insert(LAMBDA_VERSION_HEADER, HeaderValue::from_static("none"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::local::edge_stub;
+    use crate::local::stub_emulator::{Answer, Emulator};
+
+    #[tokio::test]
+    async fn an_edge_answers_to_its_own_name_alone() {
+        let emulator =
+            Emulator::start(|_, _| Some(Answer::new(200, r#"{"statusCode": 200, "body": "{}"}"#))).await;
+        let cloud = emulator.cloud();
+        cloud.edges.pin(edge_stub::ACCOUNT, edge_stub::FUNCTION, "1");
+        let url = edge_stub::edge(&cloud).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let own = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let port = own.rsplit(':').next().unwrap().to_owned();
+        for (host, status) in [
+            (own.clone(), 200),
+            (format!("localhost:{port}"), 200),
+            (format!("evil.example:{port}"), 403),
+            ("evil.example".to_owned(), 403),
+            (format!("{own}.evil.example"), 403),
+        ] {
+            let call = client.get(format!("{url}{}", edge_stub::ROUTE)).header("host", &host);
+            assert_eq!(call.send().await.unwrap().status().as_u16(), status, "{host}");
+        }
+        assert_eq!(emulator.asked().len(), 2, "nobody else's request reaches a function");
+    }
 }

@@ -3,10 +3,14 @@
 //! Every call is passed through to the emulator byte for byte (the Host header is kept: signatures are verified),
 //! except: CloudFormation calls that carry a template, which is lowered; answers about stacks, which get their real
 //! types and the edge's addresses back; and the few CodeDeploy and CodeConnections calls that the engines answer.
+//!
+//! What is no call of AWS does not get that far (`guard.rs`): requests to another name or for another's page, and the
+//! emulator's own paths in any spelling. No answer lets a page of another origin read it.
 
 mod answers;
 mod cfn;
 mod control;
+mod guard;
 mod identity;
 mod services;
 
@@ -93,19 +97,21 @@ fn tls_config(leaf: &Leaf) -> anyhow::Result<ServerConfig> {
 
 async fn answer(State(front): State<Front>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let (access_key, service) = identity::scope(&parts);
+    if let Some(refused) = guard::look(&parts, front.cloud.state().port, !access_key.is_empty()) {
+        tracing::warn!("{} {}: refused: {refused:?}", parts.method, parts.uri.path());
+        return not_ours(refused);
+    }
     let body = match http_body_util::Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => {
             return text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body cannot be read: {error}"));
         }
     };
-    let (access_key, service) = identity::scope(&parts);
     let call = Call { parts: Arc::new(parts), body, access_key, service };
     let path = call.parts.uri.path();
     let result = if let Some(rest) = path.strip_prefix("/_causeway/") {
         Ok(control::answer(&front, &call, rest).await)
-    } else if is_internal(path) {
-        Ok(text(StatusCode::NOT_FOUND, "not part of AWS\n".to_owned()))
     } else if !front.cloud.identities.is_genuine(&call) {
         Ok(not_genuine(&call))
     } else if call.service == "cloudformation" {
@@ -123,11 +129,24 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
     })
 }
 
-/// Whether a path is the emulator's own, such as the one that empties it. What waits for a signal names one that
-/// nobody can guess.
-fn is_internal(path: &str) -> bool {
-    ["/_ministack/", "/_localstack/"].iter().any(|own| path.starts_with(own))
-        && !path.starts_with("/_ministack/cfn-")
+/// The answer to a request that is no call of AWS.
+fn not_ours(refused: guard::Refused) -> Response {
+    match refused {
+        guard::Refused::Host => text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "the local cloud answers to 127.0.0.1 and localhost, with its port\n".to_owned(),
+        ),
+        guard::Refused::Origin => {
+            text(StatusCode::FORBIDDEN, "the local cloud answers no page of another origin\n".to_owned())
+        }
+        guard::Refused::Path => text(StatusCode::NOT_FOUND, "not part of AWS\n".to_owned()),
+        guard::Refused::Anonymous => {
+            let body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+            let mut answer = text(StatusCode::FORBIDDEN, body.to_owned());
+            answer.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+            answer
+        }
+    }
 }
 
 /// The answer to a call whose signature is not its caller's, in the words of the caller's protocol.
@@ -188,8 +207,18 @@ impl Front {
             .body(Body::from(body))
             .context("make the request to the emulator")?;
         *request.headers_mut() = headers;
-        let answer = self.emulator.request(request).await.context("the emulator does not answer")?;
+        let mut answer = self.emulator.request(request).await.context("the emulator does not answer")?;
+        without_cors(answer.headers_mut());
         Ok(answer.map(Body::new))
+    }
+}
+
+/// Removes what would let pages of other origins read an answer: the emulator gives it to everybody.
+fn without_cors(headers: &mut HeaderMap) {
+    let cors: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned().collect();
+    for name in cors {
+        headers.remove(name);
     }
 }
 
@@ -217,4 +246,73 @@ fn json(status: StatusCode, body: &serde_json::Value) -> Response {
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::stub_emulator::{Answer, Emulator};
+
+    /// A front before a stand-in for the emulator that answers every call with 200 and lets every page read it.
+    async fn front() -> (Emulator, Front) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let emulator = Emulator::start(|_, _| {
+            Some(
+                Answer::new(200, "passed")
+                    .header("access-control-allow-origin", "*")
+                    .header("access-control-allow-methods", "GET")
+                    .header("x-amzn-requestid", "1"),
+            )
+        })
+        .await;
+        let cloud = emulator.cloud();
+        let client = HyperClient::builder(TokioExecutor::new()).build_http();
+        (emulator, Front { cloud, emulator: client })
+    }
+
+    async fn ask(front: &Front, method: &str, uri: &str, headers: &[(&str, &str)]) -> Response {
+        let port = front.cloud.state().port;
+        let mut request = http::Request::builder().method(method).uri(uri);
+        if headers.iter().all(|(name, _)| *name != "host") {
+            request = request.header("host", format!("127.0.0.1:{port}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(State(front.clone()), request.body(Body::empty()).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn what_is_no_call_of_aws_never_reaches_the_emulator() {
+        let (emulator, front) = front().await;
+        for (method, uri, headers, status) in [
+            ("POST", "/%5fministack/reset", vec![], 404),
+            ("GET", "/_ministack%2fhealth", vec![], 404),
+            ("GET", "//_ministack/health", vec![], 404),
+            ("GET", "/", vec![], 403),
+            ("OPTIONS", "/bucket", vec![("origin", "https://evil.example")], 403),
+            ("POST", "/", vec![("origin", "null")], 403),
+            ("POST", "/", vec![("host", "evil.example:80")], 421),
+            ("POST", "/_causeway/stop", vec![("host", "evil.example:80")], 421),
+        ] {
+            let answer = ask(&front, method, uri, &headers).await;
+            assert_eq!(answer.status().as_u16(), status, "{method} {uri} {headers:?}");
+            let cors = answer.headers().keys().any(|name| name.as_str().starts_with("access-control-"));
+            assert!(!cors, "{method} {uri}");
+        }
+        assert!(emulator.asked().is_empty(), "{:?}", emulator.asked());
+    }
+
+    #[tokio::test]
+    async fn no_answer_lets_another_origin_read_it() {
+        let (emulator, front) = front().await;
+        for method in ["OPTIONS", "GET", "POST"] {
+            let answer = ask(&front, method, "/bucket/key", &[]).await;
+            assert_eq!(answer.status().as_u16(), 200, "{method}");
+            let names: Vec<&str> = answer.headers().keys().map(HeaderName::as_str).collect();
+            assert!(names.iter().all(|name| !name.starts_with("access-control-")), "{names:?}");
+            assert!(names.contains(&"x-amzn-requestid"), "the rest of it is kept: {names:?}");
+        }
+        assert_eq!(emulator.asked().len(), 3);
+    }
 }
