@@ -1,5 +1,7 @@
 //! Objects in the artifact bucket: packages that are put once, and the artifacts that pass between actions.
 
+mod templates;
+
 use std::time::Duration;
 
 use aws_sdk_s3::Client;

@@ -1,6 +1,7 @@
 //! Stacks: describe, change sets, execution, events.
 
 mod change_sets;
+mod failures;
 mod operations;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use crate::model::changeset::{Caused, Change, says_no_changes, settle, sorted};
 use crate::model::fault::{Fault, Kind};
 use crate::model::line::{Emit, Event, Line};
 use crate::model::stack::StackStatus;
+use crate::model::template::{MAX_BODY, MAX_OBJECT, MAX_URL};
 
 /// A stack as it stands.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub(crate) struct StackInfo {
     pub(crate) tags: BTreeMap<String, String>,
     /// When it was made, in seconds since 1970.
     pub(crate) created: Option<i64>,
+    /// The operation it went through last, by its id; unknown to an older endpoint.
+    pub(crate) operation: Option<String>,
 }
 
 /// A resource of a stack.
@@ -56,6 +60,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) stack: &'a str,
     /// The template's text.
     pub(crate) template: &'a str,
+    /// Where CloudFormation reads the template that is too large for a request.
+    pub(crate) url: Option<&'a str>,
     /// Every parameter.
     pub(crate) parameters: &'a BTreeMap<String, String>,
     /// The stack's tags.
@@ -64,6 +70,33 @@ pub(crate) struct Wanted<'a> {
     pub(crate) role_arn: Option<&'a str>,
     /// The change set's name.
     pub(crate) name: &'a str,
+}
+
+impl Wanted<'_> {
+    /// How the template is submitted: as body or by URL.
+    ///
+    /// # Errors
+    /// It fits into no request and has no URL, or its URL is too long for one.
+    fn submitted(&self) -> anyhow::Result<(Option<String>, Option<String>)> {
+        let (bytes, fault) =
+            (self.template.len(), Fault::usage("submit the template of the stack", self.stack));
+        match self.url {
+            Some(url) if url.len() > MAX_URL => Err(fault
+                .why(format!("the signed URL of it has {} bytes; CloudFormation takes {MAX_URL}", url.len()))
+                .next("make the template smaller, or sign in by a way whose session tokens are shorter")
+                .into()),
+            Some(_) if bytes > MAX_OBJECT => Err(fault
+                .why(format!("it has {bytes} bytes; CloudFormation takes {MAX_OBJECT}"))
+                .next("split it into two stacks")
+                .into()),
+            Some(url) => Ok((None, Some(url.to_owned()))),
+            None if bytes > MAX_BODY => Err(fault
+                .why(format!("it has {bytes} bytes; a request takes {MAX_BODY}, and there is no bucket it could be read from"))
+                .next("make the template smaller, or split it into two stacks")
+                .into()),
+            None => Ok((Some(self.template.to_owned()), None)),
+        }
+    }
 }
 
 /// A change set, ready to be executed.
@@ -130,6 +163,7 @@ impl Stacks {
                 .collect(),
             tags: found.tags().iter().filter_map(|tag| pair(tag.key(), tag.value())).collect(),
             created: found.creation_time().map(|time| time.secs()),
+            operation: failures::last_operation(found),
         }))
     }
 

@@ -80,6 +80,13 @@ impl Deployments {
         }
     }
 
+    /// Whether a deployment of a stack is in progress.
+    pub(crate) fn at_work(&self, account: &str, stack: &str) -> bool {
+        let all = self.all();
+        let mut own = all.values().map(|entry| &entry.described);
+        own.any(|d| d.account == account && d.stack == stack && d.status == "InProgress")
+    }
+
     /// Asks every deployment of a stack that is in progress to stop.
     pub(crate) fn stop_stack(&self, account: &str, stack: &str, why: &str) {
         for entry in

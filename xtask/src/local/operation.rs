@@ -95,6 +95,7 @@ async fn run(
     prepared: &Prepared,
 ) -> anyhow::Result<()> {
     let mut opened = false;
+    let mut failed: Option<rollout::Failed> = None;
     let gate = record.as_ref().and_then(|record| record.lowered.gate.clone());
     let status = loop {
         let status = patiently(|| Box::pin(status(cloud, key))).await?;
@@ -107,13 +108,21 @@ async fn run(
             // A role without its boundary is a failure of the deployment, as a shift that failed is.
             let outcome = match patiently(|| Box::pin(bound_roles(cloud, key, record))).await {
                 Ok(()) => shift(cloud, key, record, prepared).await,
-                Err(error) => Err(format!("set the boundaries of roles: {error:#}")),
+                Err(error) => Err(rollout::Failed::of(format!("set the boundaries of roles: {error:#}"))),
+            };
+            let outcome = match outcome {
+                Ok(()) => Ok(()),
+                Err(left) => Err(failed.insert(left).reason.clone()),
             };
             patiently(|| Box::pin(open(cloud, &handle, &outcome))).await?;
             opened = true;
         }
         sleep(PACE).await;
     };
+    // The emulator is done with its rollback; on AWS the aliases that had finished are deployed back within it.
+    if let Some(failed) = failed {
+        failed.go_back().await;
+    }
     match record {
         Some(record) if status.is_good() => {
             bound_roles(cloud, key, &record).await?;
@@ -181,7 +190,7 @@ async fn shift(
     key: &StackKey,
     record: &Record,
     prepared: &Prepared,
-) -> Result<(), String> {
+) -> Result<(), rollout::Failed> {
     if prepared.old_versions.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! Change sets of a stack: made, waited for, read page by page, removed where they are not executed.
 
+use super::failures::About;
 use super::*;
 
 impl Stacks {
@@ -12,6 +13,7 @@ impl Stacks {
         wanted: &Wanted<'_>,
         is_new: bool,
     ) -> anyhow::Result<Option<ChangeSet>> {
+        let (body, url) = wanted.submitted()?;
         let kind = if is_new { ChangeSetType::Create } else { ChangeSetType::Update };
         let created = self
             .client
@@ -19,7 +21,8 @@ impl Stacks {
             .stack_name(wanted.stack)
             .change_set_name(wanted.name)
             .change_set_type(kind)
-            .template_body(wanted.template)
+            .set_template_body(body)
+            .set_template_url(url)
             .set_parameters(Some(
                 wanted
                     .parameters
@@ -42,13 +45,22 @@ impl Stacks {
                 Ok(Some(ChangeSet { id, name: wanted.name.to_owned(), changes }))
             }
             _ => {
+                let empty = says_no_changes(&reason);
+                // Its events are asked for while it is there.
+                let why = match empty {
+                    true => None,
+                    false => {
+                        let reason = Some(reason).filter(|reason| !reason.is_empty());
+                        self.in_detail(wanted.stack, About::ChangeSet(&id), reason).await
+                    }
+                };
                 self.delete_change_set(&id, wanted.stack).await?;
-                if says_no_changes(&reason) {
+                if empty {
                     return Ok(None);
                 }
                 Err(Fault::failed("make a change set for the stack", wanted.stack)
-                    .why(if reason.is_empty() { format!("it ended in {}", status.as_str()) } else { reason })
-                    .next("mend the template or its parameters; nothing was changed")
+                    .why(why.unwrap_or_else(|| format!("it ended in {}", status.as_str())))
+                    .next("fix the template or its parameters; nothing was changed")
                     .into())
             }
         }

@@ -1,5 +1,6 @@
 //! Operations on a stack, each followed to its end by its events.
 
+use super::failures::About;
 use super::*;
 
 impl Stacks {
@@ -18,28 +19,33 @@ impl Stacks {
         let parameters: Vec<Parameter> = parameters.collect();
         let exists = self.describe(wanted.stack).await?.is_some();
         let seen = if exists { self.event_ids(wanted.stack).await? } else { BTreeSet::new() };
-        if exists {
-            let call = self.client.update_stack().stack_name(wanted.stack).template_body(wanted.template);
+        let (body, url) = wanted.submitted()?;
+        let operation = if exists {
+            let call = self.client.update_stack().stack_name(wanted.stack);
+            let call = call.set_template_body(body).set_template_url(url);
             let call =
                 call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
             let call = call
                 .capabilities(Capability::CapabilityNamedIam)
                 .capabilities(Capability::CapabilityAutoExpand);
             match call.send().await {
-                Ok(_) => {}
+                Ok(answer) => answer.operation_id().map(ToOwned::to_owned),
                 Err(error) if error.message().is_some_and(says_no_changes) => return Ok(None),
                 Err(error) => return Err(explain(error, "update the stack", wanted.stack)),
             }
         } else {
-            let call = self.client.create_stack().stack_name(wanted.stack).template_body(wanted.template);
+            let call = self.client.create_stack().stack_name(wanted.stack);
+            let call = call.set_template_body(body).set_template_url(url);
             let call =
                 call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
             let call = call
                 .capabilities(Capability::CapabilityNamedIam)
                 .capabilities(Capability::CapabilityAutoExpand);
-            call.send().await.map_err(|error| explain(error, "create the stack", wanted.stack))?;
-        }
-        self.follow(wanted.stack, seen, limit, emit).await.map(Some)
+            let answer = call.send().await;
+            let answer = answer.map_err(|error| explain(error, "create the stack", wanted.stack))?;
+            answer.operation_id().map(ToOwned::to_owned)
+        };
+        self.follow(wanted.stack, seen, operation, limit, emit).await.map(Some)
     }
 
     /// Executes a change set and follows the stack until it is settled.
@@ -58,7 +64,7 @@ impl Stacks {
             .send()
             .await
             .map_err(|error| explain(error, "execute the change set of the stack", stack))?;
-        self.follow(stack, seen, limit, emit).await
+        self.follow(stack, seen, None, limit, emit).await
     }
 
     /// Deletes a stack and follows it until it is gone.
@@ -69,7 +75,7 @@ impl Stacks {
         let seen = self.event_ids(stack).await?;
         let answer = self.client.delete_stack().stack_name(stack).send().await;
         answer.map_err(|error| explain(error, "delete the stack", stack))?;
-        self.follow(&info.id, seen, limit, emit).await
+        self.follow(&info.id, seen, None, limit, emit).await
     }
 
     /// Finishes a rollback that got stuck.
@@ -82,13 +88,13 @@ impl Stacks {
         let seen = self.event_ids(stack).await?;
         let answer = self.client.continue_update_rollback().stack_name(stack).send().await;
         answer.map_err(|error| explain(error, "continue the rollback of the stack", stack))?;
-        self.follow(stack, seen, limit, emit).await
+        self.follow(stack, seen, None, limit, emit).await
     }
 
     /// Follows an operation that somebody else began.
     pub(crate) async fn wait(&self, stack: &str, limit: Duration, emit: &Emit) -> anyhow::Result<Settled> {
         let seen = self.event_ids(stack).await?;
-        self.follow(stack, seen, limit, emit).await
+        self.follow(stack, seen, None, limit, emit).await
     }
 
     /// Switches termination protection.
@@ -137,10 +143,13 @@ impl Stacks {
         Ok(events)
     }
 
+    /// Follows an operation by its events. Where it fails, DescribeEvents is asked as well, by the operation's id: the given
+    /// one, or the one that the stack names as its last.
     async fn follow(
         &self,
         stack: &str,
         mut seen: BTreeSet<String>,
+        mut operation: Option<String>,
         limit: Duration,
         emit: &Emit,
     ) -> anyhow::Result<Settled> {
@@ -148,7 +157,11 @@ impl Stacks {
         let mut first_failure: Option<String> = None;
         loop {
             // The state first: events that come between the two looks are printed with the next round or below.
-            let status = self.describe(stack).await?.map_or(StackStatus::Absent, |info| info.status);
+            let info = self.describe(stack).await?;
+            if operation.is_none() {
+                operation = info.as_ref().and_then(|info| info.operation.clone());
+            }
+            let status = info.map_or(StackStatus::Absent, |info| info.status);
             let events = self.new_events(stack, &seen).await.context("follow the stack")?;
             for (id, event) in events {
                 seen.insert(id);
@@ -159,6 +172,10 @@ impl Stacks {
                 emit(Line::Event(event));
             }
             if status.is_settled() {
+                let failed = !status.is_good() && status != StackStatus::Absent;
+                if let Some(id) = operation.filter(|_| failed) {
+                    first_failure = self.in_detail(stack, About::Operation(&id), first_failure).await;
+                }
                 return Ok(Settled { status, first_failure });
             }
             if watch.elapsed() > limit {
@@ -179,7 +196,7 @@ pub(super) fn is_cause(event: &Event) -> bool {
 }
 
 /// "Resource creation cancelled": the echo of another resource's failure.
-fn says_cancelled(reason: &str) -> bool {
+pub(super) fn says_cancelled(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
     reason.contains("cancelled") || reason.contains("canceled")
 }

@@ -21,7 +21,7 @@ fn event(id: &str, logical: &str, status: &str, reason: &str) -> String {
 }
 
 fn wanted<'a>(parameters: &'a BTreeMap<String, String>, tags: &'a BTreeMap<String, String>) -> Wanted<'a> {
-    Wanted { stack: "s", template: "{}", parameters, tags, role_arn: None, name: "c" }
+    Wanted { stack: "s", template: "{}", url: None, parameters, tags, role_arn: None, name: "c" }
 }
 
 #[tokio::test]
@@ -117,17 +117,34 @@ async fn an_empty_change_set_is_removed_and_none() {
 #[tokio::test]
 async fn a_failed_change_set_is_removed_and_says_why() {
     let described = "<Status>FAILED</Status><StatusReason>Transform failed</StatusReason>";
-    let (_, account) = Script::start(vec![
-        result("CreateChangeSet", "<Id>arn:c</Id>"),
-        result("DescribeChangeSet", described),
-        result("DeleteChangeSet", ""),
-    ])
-    .await;
-    let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
-    let fault = from_error(
-        &Stacks::new(&account).create_change_set(&wanted(&parameters, &tags), true).await.unwrap_err(),
-    );
-    assert_eq!(fault.why, "Transform failed");
+    let clash = "<OperationEvents><member><EventId>1</EventId><StackId>arn:s</StackId><EventType>VALIDATION_ERROR</EventType><LogicalResourceId>Q</LogicalResourceId><ResourceType>AWS::SQS::Queue</ResourceType><ValidationStatusReason>it exists</ValidationStatusReason></member></OperationEvents>";
+    let denied = error(403, "AccessDenied", "not authorized");
+    for (events, why) in [
+        (result("DescribeEvents", "<OperationEvents></OperationEvents>"), "Transform failed".to_owned()),
+        (result("DescribeEvents", clash), "Transform failed; Q (AWS::SQS::Queue): it exists".to_owned()),
+        (
+            denied,
+            "Transform failed; the details are not told: cloudformation:DescribeEvents is denied to these credentials".to_owned(),
+        ),
+    ] {
+        let (script, account) = Script::start(vec![
+            result("CreateChangeSet", "<Id>arn:c</Id>"),
+            result("DescribeChangeSet", described),
+            events,
+            result("DeleteChangeSet", ""),
+        ])
+        .await;
+        let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+        let fault = from_error(
+            &Stacks::new(&account).create_change_set(&wanted(&parameters, &tags), true).await.unwrap_err(),
+        );
+        assert_eq!(fault.why, why);
+        assert_eq!(
+            script.asked(),
+            ["CreateChangeSet", "DescribeChangeSet", "DescribeEvents", "DeleteChangeSet"],
+            "the events are asked for while the change set is there"
+        );
+    }
 }
 
 #[tokio::test]
@@ -181,6 +198,86 @@ async fn events_are_told_once_oldest_first_and_the_first_failure_is_kept() {
     assert_eq!(settled.status.to_string(), "UPDATE_ROLLBACK_COMPLETE");
     assert_eq!(settled.first_failure.as_deref(), Some("Table UPDATE_FAILED: no permission"));
     assert_eq!(*told.lock().unwrap(), ["Table", "Role", "s"]);
+}
+
+/// A stack that ended in a state, and names its operations.
+fn operated(status: &str, operations: &[(&str, &str)]) -> String {
+    let entries: String = operations
+        .iter()
+        .map(|(kind, id)| {
+            format!("<member><OperationType>{kind}</OperationType><OperationId>{id}</OperationId></member>")
+        })
+        .collect();
+    stack(status).replace("<Outputs>", &format!("<LastOperations>{entries}</LastOperations><Outputs>"))
+}
+
+#[tokio::test]
+async fn a_failed_operation_says_what_describe_events_knows_of_it() {
+    let silent: Emit = Arc::new(|_| {});
+    let events = |list: &[String]| {
+        result("DescribeStackEvents", &format!("<StackEvents>{}</StackEvents>", list.concat()))
+    };
+    let failed = event("2", "Table", "CREATE_FAILED", "validation failed");
+    let detail = "<OperationEvents><member><EventId>1</EventId><StackId>arn:s</StackId><EventType>PROVISIONING_ERROR</EventType><LogicalResourceId>Table</LogicalResourceId><ResourceType>T</ResourceType><ResourceStatus>CREATE_FAILED</ResourceStatus><ResourceStatusReason>the quota of tables is reached</ResourceStatusReason></member></OperationEvents>";
+    let told = "Table CREATE_FAILED: validation failed; Table CREATE_FAILED: the quota of tables is reached";
+    // A stack that is created: the answer names the operation.
+    let (script, account) = Script::start(vec![
+        error(400, "ValidationError", "Stack with id s does not exist"),
+        result("CreateStack", "<StackId>arn:s</StackId><OperationId>op-7</OperationId>"),
+        result("DescribeStacks", &stack("ROLLBACK_COMPLETE")),
+        events(std::slice::from_ref(&failed)),
+        result("DescribeEvents", detail),
+    ])
+    .await;
+    let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+    let wanted = wanted(&parameters, &tags);
+    let limit = Duration::from_secs(5);
+    let settled = Stacks::new(&account).create_or_update(&wanted, limit, &silent).await.unwrap().unwrap();
+    assert_eq!(settled.first_failure.as_deref(), Some(told));
+    assert!(script.bodies().last().unwrap().contains("OperationId=op-7"), "{:?}", script.bodies().last());
+    // A change set that is executed: the stack names it; a rollback is not the cause.
+    let operations = [("ROLLBACK", "op-9"), ("UPDATE_STACK", "op-8"), ("CREATE_STACK", "op-1")];
+    let (script, account) = Script::start(vec![
+        events(&[]),
+        result("ExecuteChangeSet", ""),
+        result("DescribeStacks", &operated("UPDATE_ROLLBACK_COMPLETE", &operations)),
+        events(&[failed]),
+        result("DescribeEvents", detail),
+    ])
+    .await;
+    let settled = Stacks::new(&account).execute("s", "c", limit, &silent).await.unwrap();
+    assert_eq!(settled.first_failure.as_deref(), Some(told));
+    assert!(script.bodies().last().unwrap().contains("OperationId=op-8"), "{:?}", script.bodies().last());
+}
+
+#[tokio::test]
+async fn a_template_that_fits_no_request_goes_by_its_url_or_not_at_all() {
+    let large = format!("Description: {}", "x".repeat(MAX_BODY));
+    let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+    let of = |template, url| Wanted { template, url, ..wanted(&parameters, &tags) };
+    let complete = "<Status>CREATE_COMPLETE</Status>";
+    let (script, account) = Script::start(vec![
+        result("CreateChangeSet", "<Id>arn:c</Id>"),
+        result("DescribeChangeSet", complete),
+        result("DescribeChangeSet", complete),
+    ])
+    .await;
+    let stacks = Stacks::new(&account);
+    stacks.create_change_set(&of(&large, Some("https://b/k?X-Amz-Signature=0a")), true).await.unwrap();
+    let body = &script.bodies()[0];
+    assert!(body.contains("TemplateURL=https%3A%2F%2Fb%2Fk") && !body.contains("TemplateBody"), "{body}");
+    let far = format!("https://b/k?X-Amz-Signature={}", "a".repeat(MAX_URL));
+    let huge = "x".repeat(MAX_OBJECT + 1);
+    for (wanted, said) in [
+        (of(&large, None), "a request takes 51200"),
+        (of(&large, Some(far.as_str())), "CloudFormation takes 5120"),
+        (of(&huge, Some("https://b/k")), "CloudFormation takes 1048576"),
+    ] {
+        let error = stacks.create_change_set(&wanted, true).await.unwrap_err();
+        let fault = from_error(&error);
+        assert!(fault.kind == Kind::Usage && fault.why.contains(said), "{said}: {fault}");
+    }
+    assert_eq!(script.asked().len(), 3, "nothing was sent");
 }
 
 #[test]

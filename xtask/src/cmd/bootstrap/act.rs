@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::plan::{Filled, Standing as Before, change_set, fill};
+use super::plan::{Filled, Standing as Before, bucket, change_set, fill};
 use super::{Job, Known};
 use crate::aws::Accounts;
 use crate::aws::cloudformation::{Settled, Stacks};
@@ -53,11 +53,11 @@ pub(super) async fn wave(
             }
         }
     }
-    side_by_side(context, config, ready, known, &mut acted).await;
+    side_by_side(context, (config, accounts), ready, known, &mut acted).await;
     for (job, connection) in held {
         if acted.failure.is_none() {
             match await_person(context, accounts, &job, &connection).await {
-                Ok(()) => side_by_side(context, config, vec![job], known, &mut acted).await,
+                Ok(()) => side_by_side(context, (config, accounts), vec![job], known, &mut acted).await,
                 Err(error) => acted.failure = Some(error),
             }
         }
@@ -67,14 +67,22 @@ pub(super) async fn wave(
 
 async fn side_by_side(
     context: &Context,
-    config: &Config,
+    (config, accounts): (&Config, &Accounts),
     jobs: Vec<Job>,
     known: &mut Known,
     acted: &mut ActedWave,
 ) {
+    let bucket = match bucket(config, accounts, known) {
+        Ok(bucket) => bucket,
+        Err(error) => {
+            acted.failure.get_or_insert(error);
+            return;
+        }
+    };
     let mut tasks = JoinSet::new();
-    for (index, job) in jobs.into_iter().enumerate() {
+    for (index, mut job) in jobs.into_iter().enumerate() {
         let filled = fill(config, &job, known);
+        job.bucket.clone_from(&bucket);
         let (emit, changes) = (context.out.emitter(), context.changes.clone());
         tasks.spawn(async move {
             let instance = job.instance.clone();

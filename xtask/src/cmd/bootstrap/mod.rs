@@ -15,6 +15,7 @@ use serde_json::json;
 use super::planned::Planned;
 use super::{AfterChanges, Context, Outcome};
 use crate::aws::Accounts;
+use crate::aws::artifacts::Bucket;
 use crate::aws::cloudformation::{ChangeSet, Stacks};
 use crate::model::config::{Config, Instance, Parameter};
 use crate::model::fault::Fault;
@@ -124,7 +125,10 @@ struct Job {
     stacks: Stacks,
     planned: Planned,
     protected: bool,
+    /// The template as it is submitted.
     template: String,
+    /// Where a template is put that is too large for a request; only the stack that makes the bucket has none.
+    bucket: Option<Bucket>,
     parameters: BTreeMap<String, Parameter>,
     /// The change set that was shown, and the parameters it was made with.
     shown: Option<(ChangeSet, BTreeMap<String, String>)>,

@@ -6,18 +6,22 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use super::{Job, Known};
+use crate::aws::artifacts::Bucket;
 use crate::aws::cloudformation::{ChangeSet, StackInfo, Stacks, Wanted};
 use crate::aws::{Account, Accounts};
 use crate::cmd::Context;
 use crate::model::changeset::{Change, sorted};
-use crate::model::config::{Config, Instance, Parameter};
+use crate::model::config::{BUILD, Config, Instance, Parameter};
 use crate::model::fault::{Fault, Kind};
 use crate::model::plan::StackPlan;
 use crate::model::stack::{Action, StackStatus};
 use crate::model::template;
 
-/// CloudFormation's limit for a template in a request ("CloudFormation quotas").
-const MAX_TEMPLATE: usize = 51_200;
+/// Where templates lie in the artifact bucket that are too large for a request. What is below the pipeline's own prefix is
+/// its roles' alone to write.
+const TEMPLATES: &str = "templates/";
+/// The stack that makes the bucket. It alone must fit into a request.
+const BASE: &str = "build-base";
 
 /// A stack's parameters, or the outputs that are not there yet.
 pub(super) type Filled = Result<BTreeMap<String, String>, Vec<String>>;
@@ -33,7 +37,8 @@ pub(super) async fn wave(
     let mut tasks = JoinSet::new();
     for (index, instance) in wave.iter().enumerate() {
         let account = accounts.get(&instance.account)?.clone();
-        let job = job(context, config, &account, instance)?;
+        let mut job = job(context, config, &account, instance)?;
+        job.bucket = bucket(config, accounts, known)?;
         let filled = fill(config, &job, known);
         tasks.spawn(async move { (index, plan_stack(job, filled).await) });
     }
@@ -57,12 +62,6 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
             .why(error)
             .next("correct `template` in cfn/stacks.toml")
     })?;
-    if text.len() > MAX_TEMPLATE {
-        return Err(Fault::usage("use the template", format!("cfn/{}", stack.template))
-            .why(format!("it has {} bytes; CloudFormation takes {MAX_TEMPLATE}", text.len()))
-            .next("split it into two stacks")
-            .into());
-    }
     let parsed = template::parse(&text).map_err(|error| {
         Fault::usage("read the template", format!("cfn/{} line {}", stack.template, error.line))
             .why(&error.message)
@@ -91,11 +90,23 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
         stacks: Stacks::new(account),
         planned: context.planned.clone(),
         protected,
-        template: text,
+        template: template::submitted(&text).into_owned(),
+        bucket: None,
         parameters,
         shown: None,
         plan,
     })
+}
+
+/// The artifact bucket, as the build account's session sees it, once its stack is there.
+///
+/// # Errors
+/// The configuration has no build account.
+pub(super) fn bucket(config: &Config, accounts: &Accounts, known: &Known) -> anyhow::Result<Option<Bucket>> {
+    let Some(base) = config.output_source(BASE, Some(BUILD)) else { return Ok(None) };
+    let Some(outputs) = known.0.get(&base) else { return Ok(None) };
+    let (Some(name), Some(key)) = (outputs.get("BucketName"), outputs.get("KeyArn")) else { return Ok(None) };
+    Ok(Some(Bucket::new(accounts.get(BUILD)?, name, key)))
 }
 
 /// Every resource of a template as an addition.
@@ -208,9 +219,16 @@ pub(super) async fn change_set(
     standing: Standing,
 ) -> anyhow::Result<Option<ChangeSet>> {
     let name = format!("causeway-{}", uuid::Uuid::new_v4().simple());
+    let url = match &job.bucket {
+        Some(bucket) if job.template.len() > template::MAX_BODY => {
+            Some(bucket.put_template(TEMPLATES, &job.template).await?)
+        }
+        _ => None,
+    };
     let wanted = Wanted {
         stack: &job.plan.stack,
         template: &job.template,
+        url: url.as_deref(),
         parameters: values,
         tags: &BTreeMap::new(),
         role_arn: None,

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::bootstrap::{STACK_LIMIT, failed, ready};
 use super::package::isolated::{How, Isolated, build};
 use super::{AfterChanges, Context, Outcome, package};
+use crate::aws::artifacts::Bucket;
 use crate::aws::cloudformation::{StackInfo, Stacks, Wanted};
 use crate::aws::{Account, Accounts};
 use crate::build::git;
@@ -29,6 +30,8 @@ use crate::model::verdict::{ExitCode, Verdict};
 
 /// How many days a stack lives without being deployed again: as many as its packages (`target-roles.yaml`).
 const DAYS: u8 = 14;
+/// Where a template lies that is too large for a request: with the packages, since developers may put nothing elsewhere.
+const TEMPLATES: &str = "packages/templates/";
 
 /// Arguments of `deploy`.
 #[derive(clap::Args, Debug, Clone)]
@@ -184,7 +187,8 @@ async fn deploy(
     warn(context, stack, info.as_ref(), &tags);
     let target = args.target.or_else(|| account.loopback.then(|| "host".to_owned()));
     let how = How { target, profile: args.profile };
-    let isolated = build(context, config, (&account.name, &home.bucket), how).await?;
+    let mut isolated = build(context, config, (&account.name, &home.bucket), how).await?;
+    isolated.template = template::submitted(&isolated.template).into_owned();
     let mut parameters = isolated.parameters.clone();
     parameters.extend(PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned())));
     out.spin("plan");
@@ -308,9 +312,15 @@ async fn act(
     let before = stacks.describe(stack).await?;
     let is_new = before.as_ref().is_none_or(|info| info.status == StackStatus::Review);
     let name = format!("causeway-{}", uuid::Uuid::new_v4().simple());
+    let template = deployment.isolated.template.as_str();
+    let url = match template.len() > template::MAX_BODY {
+        true => Some(Bucket::plain(account, &home.bucket).put_template(TEMPLATES, template).await?),
+        false => None,
+    };
     let wanted = Wanted {
         stack,
-        template: &deployment.isolated.template,
+        template,
+        url: url.as_deref(),
         parameters: &deployment.parameters,
         tags: &deployment.tags,
         role_arn: Some(&home.role_arn),

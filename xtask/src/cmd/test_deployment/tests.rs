@@ -17,6 +17,7 @@ fn info(status: &str, url: Option<&str>) -> StackInfo {
         parameters: BTreeMap::new(),
         tags: BTreeMap::new(),
         created: None,
+        operation: None,
     }
 }
 

@@ -114,7 +114,7 @@ impl Edges {
     }
 
     /// The version for a client's next request, and the new version's share at that moment.
-    fn pick(&self, account: &str, function: &str, client: &str) -> Option<(String, Option<u32>)> {
+    pub(crate) fn pick(&self, account: &str, function: &str, client: &str) -> Option<(String, Option<u32>)> {
         let mut splits = self.splits();
         let split = splits.get_mut(&(account.to_owned(), function.to_owned()))?;
         Some((split.next(client), split.share()))

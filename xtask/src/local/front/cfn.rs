@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::answers;
-use super::{Call, Front, whole};
+use super::{Call, Front, template_url, whole};
 use crate::local::emulator::Refusal;
 use crate::local::ledger::{Record, StackKey, stack_name};
 use crate::local::lower::{GATE, lower};
@@ -66,7 +66,9 @@ pub(super) async fn answer(front: &Front, call: &Call) -> anyhow::Result<Respons
         "DeleteStack" => delete(front, call, &key).await,
         "GetTemplate" => get_template(front, call, &form, &key).await,
         "DescribeStacks" => {
-            let answer = front.pass_whole(call).await?;
+            let (parts, body) = front.pass_whole(call).await?;
+            let rolls_back = front.cloud.deployments.at_work(&key.0, &key.1);
+            let answer = (parts, if rolls_back { still_rolling_back(&body) } else { body });
             if !key.1.is_empty() && says_settled(&answer.1) {
                 // The emulator may be done before the engines are: what they still owe belongs to the operation.
                 front.cloud.ledger.idle(&key).await;
@@ -75,12 +77,21 @@ pub(super) async fn answer(front: &Front, call: &Call) -> anyhow::Result<Respons
             answers::edit(front, &key, &action, answer)
         }
         "DescribeChangeSet"
+        | "DescribeEvents"
         | "DescribeStackEvents"
         | "DescribeStackResources"
         | "DescribeStackResource"
         | "ListStackResources" => answers::edit(front, &key, &action, front.pass_whole(call).await?),
         _ => front.pass(call).await,
     }
+}
+
+/// An answer of DescribeStacks while aliases are deployed back: the emulator has rolled the stack back already.
+fn still_rolling_back(body: &Bytes) -> Bytes {
+    let text = String::from_utf8_lossy(body);
+    let (done, at_work) =
+        ("UPDATE_ROLLBACK_COMPLETE</StackStatus>", "UPDATE_ROLLBACK_IN_PROGRESS</StackStatus>");
+    Bytes::from(text.replace(done, at_work))
 }
 
 /// Whether an answer of DescribeStacks shows no operation at work.
@@ -99,6 +110,17 @@ async fn with_template(
     if form.get("TemplateBody").len() > MAX_TEMPLATE_BODY {
         let message = "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to 51200";
         return Ok(refuse("ValidationError", message));
+    }
+    if form.get("TemplateURL").len() > template::MAX_URL {
+        let message = "1 validation error detected: Value at 'templateURL' failed to satisfy constraint: Member must have length less than or equal to 5120";
+        return Ok(refuse("ValidationError", message));
+    }
+    if template_url::is_signed(form.get("TemplateURL")) {
+        match template_url::read(front, form.get("TemplateURL")).await? {
+            // From here on it is a template like any other, whatever it was read with.
+            Ok(text) => form.set("TemplateBody", text),
+            Err(why) => return Ok(refuse("ValidationError", &why)),
+        }
     }
     let Some(original) = submitted(front, &form, key).await? else { return front.pass(call).await };
     let long = match template::parse(&original) {
@@ -372,5 +394,7 @@ mod tests {
         let body = |status: &str| Bytes::from(format!("<X><StackStatus>{status}</StackStatus></X>"));
         assert!(says_settled(&body("UPDATE_COMPLETE")));
         assert!(!says_settled(&body("UPDATE_ROLLBACK_IN_PROGRESS")));
+        assert!(!says_settled(&still_rolling_back(&body("UPDATE_ROLLBACK_COMPLETE"))));
+        assert_eq!(still_rolling_back(&body("UPDATE_IN_PROGRESS")), body("UPDATE_IN_PROGRESS"));
     }
 }

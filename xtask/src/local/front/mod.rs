@@ -13,6 +13,7 @@ mod control;
 mod guard;
 mod identity;
 mod services;
+mod template_url;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -251,12 +252,22 @@ fn json(status: StatusCode, body: &serde_json::Value) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::stub_emulator::{Answer, Emulator};
+    use crate::local::stub_emulator::{Answer, Asked, Emulator};
 
-    /// A front before a stand-in for the emulator that answers every call with 200 and lets every page read it.
-    async fn front() -> (Emulator, Front) {
+    /// A front before a stand-in for the emulator that answers so.
+    pub(super) async fn front_that(
+        script: impl Fn(&Asked, &[Asked]) -> Option<Answer> + Send + Sync + 'static,
+    ) -> (Emulator, Front) {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let emulator = Emulator::start(|_, _| {
+        let emulator = Emulator::start(script).await;
+        let cloud = emulator.cloud();
+        let client = HyperClient::builder(TokioExecutor::new()).build_http();
+        (emulator, Front { cloud, emulator: client })
+    }
+
+    /// One before a stand-in that answers every call with 200 and lets every page read it.
+    async fn front() -> (Emulator, Front) {
+        front_that(|_, _| {
             Some(
                 Answer::new(200, "passed")
                     .header("access-control-allow-origin", "*")
@@ -264,10 +275,7 @@ mod tests {
                     .header("x-amzn-requestid", "1"),
             )
         })
-        .await;
-        let cloud = emulator.cloud();
-        let client = HyperClient::builder(TokioExecutor::new()).build_http();
-        (emulator, Front { cloud, emulator: client })
+        .await
     }
 
     async fn ask(front: &Front, method: &str, uri: &str, headers: &[(&str, &str)]) -> Response {

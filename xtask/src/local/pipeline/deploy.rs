@@ -18,6 +18,7 @@ use crate::model::line::Line;
 use crate::model::pipeline::Action;
 use crate::model::plan::StackPlan;
 use crate::model::stack::{self, Outcome, Phase, StackStatus};
+use crate::model::template::MAX_BODY;
 
 /// How long a stack may take, a gradual shift included.
 const LIMIT: Duration = Duration::from_secs(3_600);
@@ -79,9 +80,11 @@ impl Run {
             refuse_dead_stack(stack, &info)?;
         }
         let role = self.setting(action, "RoleArn")?;
+        let url = self.template_url(&template, session).await?;
         let wanted = Wanted {
             stack,
             template: &template,
+            url: url.as_deref(),
             parameters: &configuration.parameters,
             tags: &configuration.tags,
             role_arn: role.as_deref(),
@@ -109,9 +112,11 @@ impl Run {
         }
         let state = info.as_ref().map_or_else(|| "ABSENT".to_owned(), |info| info.status.to_string());
         let is_new = info.is_none_or(|info| info.status == StackStatus::Review);
+        let url = self.template_url(&template, session).await?;
         let wanted = Wanted {
             stack,
             template: &template,
+            url: url.as_deref(),
             parameters: &configuration.parameters,
             tags: &configuration.tags,
             role_arn: role.as_deref(),
@@ -175,6 +180,17 @@ impl Run {
             configuration.parameters.extend(overrides);
         }
         Ok((template, configuration))
+    }
+
+    /// Where CloudFormation reads a template that is too large for a request. As CodePipeline does, it lies in the artifact
+    /// bucket, and the address is signed with the action's own rights (aws-codepipeline-user-guide 48).
+    async fn template_url(&self, template: &str, session: &Account) -> anyhow::Result<Option<String>> {
+        if template.len() <= MAX_BODY {
+            return Ok(None);
+        }
+        let key = self.artifact_key("Template");
+        self.bucket(&self.session).put_artifact(&key, template.as_bytes().to_vec()).await?;
+        self.bucket(session).signed_url(&key).await.map(Some)
     }
 
     /// A file of an artifact, `Artifact::path`.

@@ -7,6 +7,7 @@ mod hook;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod way_back;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,7 @@ use crate::model::deployment::{Cause, Deployment, Effect, End, Hook, Input};
 use crate::model::line::{Status, tenths};
 use crate::model::rollout::{AWS_PREFIX, Shifting};
 use hook::Called;
+pub(crate) use way_back::Failed;
 
 /// One function's way from its old version to its new one.
 struct Rollout {
@@ -51,14 +53,16 @@ struct Rollout {
 /// Shifts every function of a stack whose alias moved, side by side.
 ///
 /// # Errors
-/// Why the rollout failed, naming the function; all functions serve their old version again then.
+/// Why the rollout failed, naming the function. All functions serve their old version again then, but those whose
+/// deployments had finished: what CloudFormation's rollback does to them is still to be carried out.
 pub(crate) async fn run(
     cloud: &Arc<Cloud>,
     key: &StackKey,
     record: &Record,
     old: &BTreeMap<String, String>,
-) -> Result<(), String> {
-    let rollouts = plan::plan(cloud, key, record, old).await.map_err(|error| format!("{error:#}"))?;
+) -> Result<(), Failed> {
+    let rollouts =
+        plan::plan(cloud, key, record, old).await.map_err(|error| Failed::of(format!("{error:#}")))?;
     warn_of_unwatched(cloud, key, record, &rollouts).await;
     carry_out(cloud, key, rollouts).await
 }
@@ -89,9 +93,8 @@ async fn warn_of_unwatched(cloud: &Cloud, key: &StackKey, record: &Record, rollo
     }
 }
 
-/// Drives all of them, until all are over; one that fails takes the others back, as CloudFormation rolls the whole
-/// stack back.
-async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Result<(), String> {
+/// Drives all of them, until all are over; one that fails stops the others, as CloudFormation rolls the whole stack back.
+async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Result<(), Failed> {
     let mut tasks = JoinSet::new();
     let mut all = HashMap::new();
     let all_alarms: Vec<Vec<String>> = rollouts.iter().map(|rollout| rollout.alarms.clone()).collect();
@@ -99,7 +102,7 @@ async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Res
         let rollout = Arc::new(rollout);
         let stop = cloud.deployments.begin(rollout.described());
         let driven = Arc::clone(&rollout);
-        let task = tasks.spawn(async move { driven.drive(stop).await });
+        let task = tasks.spawn(async move { driven.drive(Way::Forth, stop).await });
         all.insert(task.id(), rollout);
     }
     let shared = |alarm: &String| all_alarms.iter().filter(|alarms| alarms.contains(alarm)).count() > 1;
@@ -126,7 +129,7 @@ async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Res
             }
             None => {
                 let why = "the rollout engine itself failed";
-                rollout.take_back(why);
+                rollout.break_off(Way::Forth, why);
                 (0, why.to_owned())
             }
         };
@@ -138,11 +141,19 @@ async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Res
     }
     // What a function failed by itself says more than an alarm of all of them, and that more than who was stopped.
     let failure = failures.into_iter().min_by_key(|(rank, _)| *rank).map(|(_, reason)| reason);
-    let Some(reason) = failure else { return Ok(()) };
-    for rollout in &moved {
-        rollout.take_back(&reason);
+    match failure {
+        Some(reason) => Err(Failed::after(cloud, reason, &moved)),
+        None => Ok(()),
     }
-    Err(reason)
+}
+
+/// Which way a deployment goes. Weights are told as the release sees them either way: the share of the version it brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From the version before the release to the release's.
+    Forth,
+    /// Back again, when the stack is rolled back.
+    Back,
 }
 
 impl Rollout {
@@ -174,7 +185,7 @@ impl Rollout {
     }
 
     /// Feeds the machine with what happens, and does what it says, until it is over.
-    async fn drive(&self, mut stop: watch::Receiver<Option<String>>) -> End {
+    async fn drive(&self, way: Way, mut stop: watch::Receiver<Option<String>>) -> End {
         let mut machine =
             Deployment::new(self.shifting.schedule(), self.before.is_some(), self.after.is_some());
         let (reports, mut reported) = mpsc::unbounded_channel();
@@ -197,7 +208,7 @@ impl Rollout {
                         self.event(1, "InProgress");
                         self.phase("shift", Status::Started, None, None);
                     }
-                    Effect::Weigh { minute, weight } => self.step(minute, weight),
+                    Effect::Weigh { minute, weight } => self.step(way, minute, weight),
                     Effect::WakeAt(minute) => {
                         let begin = *self.begun.get_or_init(Instant::now);
                         wake = Some((begin + self.cloud.clock.minute() * minute, minute));
@@ -209,7 +220,7 @@ impl Rollout {
                         }
                         wake = None;
                     }
-                    Effect::Restore => self.restore(),
+                    Effect::Restore => self.restore(way),
                     Effect::Finish(end) => {
                         self.finish(&end, phase, shift);
                         return end;
@@ -280,32 +291,42 @@ impl Rollout {
         });
     }
 
-    fn step(&self, minute: u32, weight: u32) {
-        self.weigh(weight);
+    fn step(&self, way: Way, minute: u32, weight: u32) {
+        self.weigh(way, weight);
+        let (old, new, new_weight) = self.seen_by_release(way, weight);
         self.tell(What::Weight {
             function: self.short.clone(),
             t_minutes: minute,
-            old: self.old.clone(),
-            new: self.new.clone(),
-            new_weight: weight,
+            old: old.to_owned(),
+            new: new.to_owned(),
+            new_weight,
         });
     }
 
-    /// All traffic to the old version again; told where any of it had moved.
-    fn restore(&self) {
+    /// All traffic to the version that it came from; told where any of it had moved.
+    fn restore(&self, way: Way) {
         match self.begun.get() {
             Some(begin) => {
                 let minutes = begin.elapsed().as_secs_f64() / self.cloud.clock.minute().as_secs_f64();
-                self.step(minutes as u32, 0);
+                self.step(way, minutes as u32, 0);
             }
-            None => self.weigh(0),
+            None => self.weigh(way, 0),
         }
     }
 
-    /// Takes it back from outside: it had succeeded, but the stack it belongs to is rolled back.
-    fn take_back(&self, why: &str) {
-        self.restore();
-        self.phase("shift", Status::Failed, None, Some(format!("taken back: {why}")));
+    /// The version before the release, the release's, and its share, when the version that this deployment brings has that
+    /// weight.
+    fn seen_by_release(&self, way: Way, weight: u32) -> (&str, &str, u32) {
+        match way {
+            Way::Forth => (&self.old, &self.new, weight),
+            Way::Back => (&self.new, &self.old, 100_u32.saturating_sub(weight)),
+        }
+    }
+
+    /// Ends it where the engine itself failed.
+    fn break_off(&self, way: Way, why: &str) {
+        self.restore(way);
+        self.phase("shift", Status::Failed, None, Some(format!("rolled back: {why}")));
         self.cloud.deployments.update(&self.id, |described| {
             described.ended = Some(seconds_now());
             described.status = "Stopped";
@@ -352,8 +373,9 @@ impl Rollout {
         });
     }
 
-    fn weigh(&self, weight: u32) {
-        self.cloud.edges.weigh(&self.key.0, &self.function, &self.old, &self.new, weight);
+    fn weigh(&self, way: Way, weight: u32) {
+        let (old, new, new_weight) = self.seen_by_release(way, weight);
+        self.cloud.edges.weigh(&self.key.0, &self.function, old, new, new_weight);
         self.cloud.deployments.update(&self.id, |described| described.weight = weight);
     }
 

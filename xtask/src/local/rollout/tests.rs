@@ -20,6 +20,9 @@ use crate::model::rollout::{Shift, Shifting};
 /// How long a minute of AWS takes here.
 const MINUTE: Duration = Duration::from_millis(30);
 
+/// After so long a test hangs, on however busy a machine. No test judges by less.
+const HANGS: Duration = Duration::from_secs(600);
+
 /// What the hooks of a test do.
 #[derive(Clone, Copy)]
 enum Hooks {
@@ -76,10 +79,34 @@ impl World {
         }
     }
 
+    /// Carries rollouts out, and what a failed one leaves to be done.
     async fn carry(&self, rollouts: Vec<Rollout>) -> Result<(), String> {
-        tokio::time::timeout(Duration::from_secs(60), carry_out(&self.cloud, &self.key, rollouts))
-            .await
-            .unwrap()
+        let all = async {
+            match carry_out(&self.cloud, &self.key, rollouts).await {
+                Ok(()) => Ok(()),
+                Err(failed) => {
+                    let reason = failed.reason.clone();
+                    failed.go_back().await;
+                    Err(reason)
+                }
+            }
+        };
+        tokio::time::timeout(HANGS, all).await.unwrap()
+    }
+
+    /// What was warned of.
+    async fn warnings(&self) -> Vec<String> {
+        let all = self.cloud.happenings.after(0, false).await;
+        let own = all.into_iter().filter_map(|happening| match happening.what {
+            What::Warning { message } => Some(message),
+            _ => None,
+        });
+        own.collect()
+    }
+
+    /// The version that a client's next request gets.
+    fn served(&self, function: &str) -> Option<String> {
+        self.cloud.edges.pick(ACCOUNT, function, "client").map(|(version, _)| version)
     }
 
     /// Minute and share of every weight that was told for a function.
@@ -122,9 +149,7 @@ impl World {
 
     /// Waits until a function's new version has at least that share.
     async fn reaches(&self, function: &str, weight: u32) {
-        let begin = Instant::now();
         while self.weights(function).await.last().is_none_or(|(_, now)| *now < weight) {
-            assert!(begin.elapsed() < Duration::from_secs(30), "{function} never has {weight} %");
             sleep(Duration::from_millis(2)).await;
         }
     }
@@ -270,7 +295,7 @@ async fn an_alarm_that_is_there_already_stops_it_at_once() {
 }
 
 #[tokio::test]
-async fn one_that_fails_takes_back_what_is_done_and_what_is_at_work() {
+async fn one_that_fails_stops_what_is_at_work_and_deploys_back_what_is_done() {
     let world = World::new(Hooks::Good).await;
     let slow = Shifting::Canary { percent: 10, minutes: 1_000 };
     let rollouts = vec![
@@ -288,12 +313,104 @@ async fn one_that_fails_takes_back_what_is_done_and_what_is_at_work() {
     assert_eq!(failed.unwrap_err(), "bad: alarm bad-errors is in ALARM");
     for function in ["done", "bad", "at-work"] {
         assert_eq!(world.weights(function).await.last().unwrap().1, 0, "{function}");
+        assert_eq!(world.served(function).as_deref(), Some("1"), "{function}");
+    }
+    for function in ["bad", "at-work"] {
         assert_eq!(world.told(&format!("d-{function}")).0, "Stopped", "{function}");
     }
-    assert_eq!(world.told("d-done").1, "CLOUDFORMATION_STACK_FAILURE");
-    let last = world.parts("done").await.pop().unwrap();
-    assert_eq!((last.0.as_str(), last.1), ("shift", Status::Failed));
-    assert!(last.2.contains("taken back: bad"), "{last:?}");
+    // It had succeeded, and so has the deployment back.
+    for id in ["d-done", "d-doneB"] {
+        assert_eq!(world.told(id), ("Succeeded".to_owned(), String::new()), "{id}");
+    }
+}
+
+/// One function fails after the other has finished: the finished one is deployed back under its group, with its hooks and
+/// its schedule, and that this is simulated is said with its source.
+#[tokio::test]
+async fn a_finished_function_is_deployed_back_under_its_group() {
+    for (done, bad) in [("checkin", "contacts"), ("contacts", "checkin")] {
+        let world = World::new(Hooks::Good).await;
+        let slow = Shifting::Canary { percent: 10, minutes: 1_000 };
+        let rollouts = vec![world.rollout(done, LINEAR, true), world.rollout(bad, slow, false)];
+        let alarm = async {
+            world.reaches(done, 100).await;
+            while world.told(&format!("d-{done}")).0 != "Succeeded" {
+                sleep(Duration::from_millis(2)).await;
+            }
+            world.raise(&format!("{bad}-errors"));
+        };
+        let (failed, ()) = tokio::join!(world.carry(rollouts), alarm);
+        assert_eq!(failed.unwrap_err(), format!("{bad}: alarm {bad}-errors is in ALARM"));
+        // There and back again, each step at its minute, with the share that the release's version has.
+        let there = pairs(&LINEAR.schedule());
+        let back = LINEAR.schedule().into_iter().map(|shift| (shift.minute, 100 - shift.weight));
+        let expected: Vec<(u32, u32)> = there.into_iter().chain(back).collect();
+        assert_eq!(world.weights(done).await, expected);
+        let parts = world.parts(done).await;
+        let names: Vec<(&str, Status)> =
+            parts.iter().map(|(sub, status, _)| (sub.as_str(), *status)).collect();
+        let once =
+            [("pre-hook", Status::Succeeded), ("shift", Status::Succeeded), ("post-hook", Status::Succeeded)];
+        assert_eq!(names, [once, once].concat(), "both ways have their hooks");
+        for function in [done, bad] {
+            assert_eq!(world.served(function).as_deref(), Some("1"), "{function}");
+        }
+        let id = json!({"deploymentId": format!("d-{done}B")});
+        let target = world.cloud.deployments.answer(ACCOUNT, "BatchGetDeploymentTargets", &id).unwrap().1;
+        let target = &target["deploymentTargets"][0]["lambdaTarget"]["lambdaFunctionInfo"];
+        assert_eq!((&target["currentVersion"], &target["targetVersion"]), (&json!("2"), &json!("1")));
+        let warnings = world.warnings().await;
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        for word in [done, "simulated", "from version 2 to 1", "unconfirmed", "291, 351"] {
+            assert!(warnings[0].contains(word), "{word}: {warnings:?}");
+        }
+    }
+}
+
+/// An alarm that rings for both would stop the deployment back at once, and CloudFormation would be stuck.
+#[tokio::test]
+async fn a_deployment_back_that_fails_is_said_and_the_old_version_serves() {
+    let world = World::new(Hooks::Good).await;
+    let slow = Shifting::Canary { percent: 10, minutes: 1_000 };
+    let rollouts = vec![world.rollout("done", AT_ONCE, true), world.rollout("bad", slow, false)];
+    let alarm = async {
+        world.reaches("done", 100).await;
+        while world.told("d-done").0 != "Succeeded" {
+            sleep(Duration::from_millis(2)).await;
+        }
+        world.raise("api-5xx");
+    };
+    let (failed, ()) = tokio::join!(world.carry(rollouts), alarm);
+    assert_eq!(failed.unwrap_err(), "bad: alarm api-5xx is in ALARM");
+    assert_eq!(world.told("d-doneB"), ("Stopped".to_owned(), "ALARM_ACTIVE".to_owned()));
+    assert_eq!(world.weights("done").await.last().unwrap().1, 0);
+    assert_eq!(world.served("done").as_deref(), Some("1"));
+    let warnings = world.warnings().await;
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    for word in ["UPDATE_ROLLBACK_FAILED", "api-5xx", "README"] {
+        assert!(warnings[1].contains(word), "{word}: {warnings:?}");
+    }
+}
+
+/// While aliases are deployed back the stack is not settled, whatever the emulator says.
+#[tokio::test]
+async fn a_stack_is_at_work_from_its_failure_to_the_end_of_the_way_back() {
+    let world = World::new(Hooks::Good).await;
+    let slow = Shifting::Canary { percent: 10, minutes: 1_000 };
+    let rollouts = vec![world.rollout("done", AT_ONCE, false), world.rollout("bad", slow, false)];
+    let alarm = async {
+        world.reaches("done", 100).await;
+        world.raise("bad-errors");
+    };
+    let (failed, ()) = tokio::join!(carry_out(&world.cloud, &world.key, rollouts), alarm);
+    let failed = failed.unwrap_err();
+    assert!(
+        world.cloud.deployments.at_work(ACCOUNT, STACK),
+        "the deployment back stands in the list already"
+    );
+    failed.go_back().await;
+    assert!(!world.cloud.deployments.at_work(ACCOUNT, STACK));
+    assert_eq!(world.served("done").as_deref(), Some("1"));
 }
 
 /// An alarm that several deployments watch rings for all of them. The cause is the one that has an alarm of its own.
@@ -331,9 +448,10 @@ async fn a_task_that_breaks_off_takes_everything_back() {
     for function in ["done", "at-work"] {
         assert_eq!(world.weights(function).await.last().unwrap().1, 0, "{function}");
     }
-    for function in ["done", "at-work", "broken"] {
+    for function in ["at-work", "broken"] {
         assert_eq!(world.told(&format!("d-{function}")).0, "Stopped", "{function}");
     }
+    assert_eq!(world.told("d-doneB").0, "Succeeded");
 }
 
 /// Requests come all along while the traffic shifts, an alarm rings, and it goes back: each one is answered, each by one

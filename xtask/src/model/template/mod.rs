@@ -7,6 +7,7 @@ mod expansion;
 mod graph;
 mod node;
 mod parse;
+mod submit;
 
 pub(crate) use edit::{Edit, apply};
 pub(crate) use eval::{Pseudo, Resolve, Scope, text_of};
@@ -14,3 +15,4 @@ pub(crate) use expansion::{Expand, ExpandError, Unexpanded, expanded, has_transf
 pub(crate) use graph::{circles, circular};
 pub(crate) use node::{Node, NodeValue};
 pub(crate) use parse::{TemplateError, parse};
+pub(crate) use submit::{MAX_BODY, MAX_OBJECT, MAX_URL, submitted};

@@ -97,7 +97,8 @@ async fn create(
     emit: &Emit,
 ) -> anyhow::Result<()> {
     let none = BTreeMap::new();
-    let wanted = Wanted { stack, template, parameters, tags: &none, role_arn: Some(role), name: "" };
+    let wanted =
+        Wanted { stack, template, url: None, parameters, tags: &none, role_arn: Some(role), name: "" };
     let settled = Stacks::new(account).create_or_update(&wanted, LIMIT, emit).await?;
     match settled {
         Some(settled) if settled.status.is_good() => Ok(()),
