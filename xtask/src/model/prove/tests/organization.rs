@@ -39,7 +39,7 @@ fn a_project_of_any_name_proves_without_an_edit() {
 #[test]
 fn every_policy_fits_its_quota_with_the_longest_names() {
     let files = longest();
-    with(&files, &config_of(&files), |proof| {
+    with(&files, &config_of(&files), &**shared(), |proof| {
         // Inline, managed, trust, bucket, key and topic policies are measured where they are read.
         let everything = World::build(proof.worlds.ground, &matrix::Variant::default(), None, true);
         let over = |all: &[Problem]| -> Vec<String> {
@@ -69,7 +69,7 @@ fn every_policy_fits_its_quota_with_the_longest_names() {
 #[test]
 fn the_policies_that_are_written_name_the_project_and_hold_no_placeholder() {
     let files = named("acme");
-    let all = with(&files, &config_of(&files), |proof| proof.organization_policies()).unwrap();
+    let all = with(&files, &config_of(&files), &**shared(), |proof| proof.organization_policies()).unwrap();
     let names: Vec<&str> = all.keys().map(String::as_str).collect();
     assert_eq!(names, ["scp-artifacts.json", "scp-names.json", "scp-release.json"]);
     for (name, policy) in &all {
@@ -97,7 +97,7 @@ fn a_right_that_a_service_needs_is_missed_with_its_source() {
 fn whoever_is_exempted_by_name_cannot_be_made() {
     // Every name that a statement exempts is one that another statement keeps people from making, trusting and tagging.
     let files = files();
-    with(&files, &config_of(&files), |proof| {
+    with(&files, &config_of(&files), &**shared(), |proof| {
         let world = proof.worlds.get("scp", "").unwrap();
         let statements: Vec<_> = world.scps.iter().flatten().collect();
         let mut exempted = BTreeSet::new();
