@@ -1,7 +1,7 @@
 //! What the resident process shares between the front, the edge and the engines.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use super::state::State;
 use super::time::ScaledClock;
 use crate::model::alarm;
 use crate::model::config::Names;
+use crate::model::template::Expand;
 
 /// The shared parts of the local cloud.
 pub(crate) struct Cloud {
@@ -28,6 +29,8 @@ pub(crate) struct Cloud {
     pub(crate) emulator: Client,
     /// What lowering needs to know.
     pub(crate) target: Target,
+    /// Whoever runs AWS's transforms.
+    pub(crate) expand: Arc<dyn Expand + Send + Sync>,
     /// Where things are kept.
     pub(crate) paths: Paths,
     /// Templates and operations of stacks.
@@ -60,6 +63,7 @@ impl Cloud {
     pub(crate) fn new(
         emulator: Client,
         target: Target,
+        expand: Arc<dyn Expand + Send + Sync>,
         paths: Paths,
         state: State,
         minute: Duration,
@@ -67,6 +71,7 @@ impl Cloud {
         Self {
             emulator,
             target,
+            expand,
             paths,
             ledger: Ledger::default(),
             edges: Edges::default(),

@@ -79,6 +79,11 @@ impl Expander {
         Ok(Self::with(&install::venv(paths, Set::Expand, say).await?, None))
     }
 
+    /// For a cloud to which nobody deploys a template.
+    pub(super) fn idle() -> Arc<Self> {
+        Self::of(PathBuf::from("no-python"), None)
+    }
+
     fn with(venv: &Venv, kept: Option<PathBuf>) -> Arc<Self> {
         Self::of(venv.program("python"), kept)
     }

@@ -8,13 +8,15 @@ use tokio::sync::watch;
 
 use super::lower::Lowered;
 
-/// A template as it was submitted and as it was lowered.
+/// A template as it was submitted, expanded, and translated for the emulator.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
     /// The submitted text.
     pub(crate) original: String,
-    /// The submitted template in long form.
-    pub(crate) long: Value,
+    /// What AWS's transforms make of it for the parameters, in long form.
+    pub(crate) plain: Value,
+    /// Whether it has any transform.
+    pub(crate) transformed: bool,
     /// Every parameter's value, defaults included.
     pub(crate) parameters: BTreeMap<String, String>,
     /// What the emulator got.
@@ -45,6 +47,13 @@ impl Ledger {
         self.inner().current.get(key).cloned()
     }
 
+    /// The records of an account's deployed stacks, by stack.
+    pub(crate) fn all(&self, account: &str) -> BTreeMap<StackKey, Arc<Record>> {
+        let inner = self.inner();
+        let own = inner.current.iter().filter(|((owner, _), _)| owner == account);
+        own.map(|(key, record)| (key.clone(), Arc::clone(record))).collect()
+    }
+
     /// Sets or removes the record of a deployed stack.
     pub(crate) fn set_current(&self, key: &StackKey, record: Option<Arc<Record>>) {
         let mut inner = self.inner();
@@ -58,11 +67,11 @@ impl Ledger {
     pub(crate) fn has_functions(&self, account: &str) -> bool {
         let is_function = |resource: &Value| {
             let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
-            matches!(kind, "AWS::Serverless::Function" | "AWS::Lambda::Function")
+            kind == "AWS::Lambda::Function"
         };
         let has = |record: &Record| {
             record
-                .long
+                .plain
                 .get("Resources")
                 .and_then(Value::as_object)
                 .is_some_and(|all| all.values().any(is_function))

@@ -25,7 +25,7 @@ use crate::model::stack::StackStatus;
 /// What was known before an operation began.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
-    /// The version that each shifted function's alias led to, by the function's logical id. Empty on a first create.
+    /// The version that each shifted alias led to, by its logical id. Empty on a first create.
     old_versions: BTreeMap<String, String>,
     /// The functions whose traffic stays where it is until the rollout says otherwise.
     pinned: Vec<String>,
@@ -42,11 +42,11 @@ pub(crate) async fn prepare(cloud: &Cloud, key: &StackKey, record: &Record) -> a
     }
     let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(prepared) };
     for shift in &record.lowered.shifts {
-        let Some(name) = resources.physical(&shift.function) else { continue };
-        if let Some(version) = alias_version(cloud, &key.0, name, &shift.alias).await? {
-            cloud.edges.pin(&key.0, name, &version);
-            prepared.old_versions.insert(shift.function.clone(), version);
-            prepared.pinned.push(name.to_owned());
+        let Some((function, alias)) = resources.shifting(&cloud.emulator, key, record, shift)? else { continue };
+        if let Some(version) = alias_version(cloud, &key.0, &function, &alias).await? {
+            cloud.edges.pin(&key.0, &function, &version);
+            prepared.old_versions.insert(shift.alias.clone(), version);
+            prepared.pinned.push(function);
         }
     }
     Ok(prepared)
@@ -244,7 +244,7 @@ async fn open(cloud: &Cloud, handle: &str, outcome: &Result<(), String>) -> anyh
 
 /// Boundaries of roles in a template are ignored by the emulator, so they are set through IAM.
 async fn bound_roles(cloud: &Cloud, key: &StackKey, record: &Record) -> anyhow::Result<()> {
-    let Some(definitions) = record.long.get("Resources").and_then(Value::as_object) else { return Ok(()) };
+    let Some(definitions) = record.plain.get("Resources").and_then(Value::as_object) else { return Ok(()) };
     let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(()) };
     for (logical_id, definition) in definitions {
         if definition.get("Type").and_then(Value::as_str) != Some("AWS::IAM::Role") {
@@ -262,7 +262,7 @@ async fn bound_roles(cloud: &Cloud, key: &StackKey, record: &Record) -> anyhow::
 
 /// Bucket encryption in a template is ignored by the emulator, so it is set through S3.
 async fn encrypt_buckets(cloud: &Cloud, key: &StackKey, record: &Record) -> anyhow::Result<()> {
-    let Some(definitions) = record.long.get("Resources").and_then(Value::as_object) else { return Ok(()) };
+    let Some(definitions) = record.plain.get("Resources").and_then(Value::as_object) else { return Ok(()) };
     let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(()) };
     for (logical_id, definition) in definitions {
         if definition.get("Type").and_then(Value::as_str) != Some("AWS::S3::Bucket") {
@@ -315,7 +315,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::local::lower::{Lowered, Shift};
+    use crate::local::lower::{Lowered, TrafficShift};
     use crate::local::stub_emulator::{Answer, Emulator};
 
     const ACCOUNT: &str = "111111111111";
@@ -323,12 +323,13 @@ mod tests {
     fn record() -> Record {
         Record {
             original: String::new(),
-            long: json!({"Resources": {"Role": {"Type": "AWS::IAM::Role", "Properties": {"PermissionsBoundary": "arn:aws:iam::111111111111:policy/b"}}}}),
+            transformed: false,
+            plain: json!({"Resources": {"Role": {"Type": "AWS::IAM::Role", "Properties": {"PermissionsBoundary": "arn:aws:iam::111111111111:policy/b"}}}}),
             parameters: BTreeMap::new(),
             lowered: Lowered {
                 template: Value::Null,
                 types: BTreeMap::new(),
-                shifts: vec![Shift { function: "F".into(), alias: "live".into(), preference: Value::Null }],
+                shifts: vec![TrafficShift { alias: "Live".into(), properties: Value::Null, policy: Value::Null }],
                 gate: Some("CausewayGate1".into()),
             },
         }

@@ -97,6 +97,7 @@ pub(crate) async fn up(
     }
     let _ = process::reap(&paths.processes().join("builds")).await;
     install::venv(paths, install::Set::Local, say).await?;
+    install::venv(paths, install::Set::Expand, say).await?;
     start(paths, root, minute, keep).await
 }
 

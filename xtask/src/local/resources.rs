@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::emulator::{Client, is_absent};
 use super::ledger::{Record, StackKey};
+use super::lower::{TrafficShift, stand_in};
 use crate::model::template::{Pseudo, Scope};
 
 /// Physical ids and types by logical id.
@@ -67,12 +68,53 @@ impl Resources {
         value: &Value,
     ) -> anyhow::Result<Value> {
         let pseudo = Self::pseudo(emulator, key);
-        let parameters = Scope::parameters_of(&record.long, &record.parameters);
-        let resolve =
-            |id: &str, attribute: Option<&str>| self.resolve(&pseudo, id, attribute).map(Value::from);
+        let parameters = Scope::parameters_of(&record.plain, &record.parameters);
+        let resolve = |id: &str, attribute: Option<&str>| {
+            // What is inert in the emulator is called as it would be on AWS.
+            let definition = record.plain.get("Resources").and_then(|all| all.get(id));
+            let named = definition.filter(|_| attribute.is_none()).and_then(|definition| {
+                stand_in::physical_id(definition, id, &pseudo, |name| {
+                    Self::default().eval(emulator, key, record, name).ok()
+                })
+            });
+            named.or_else(|| self.resolve(&pseudo, id, attribute)).map(Value::from)
+        };
         let scope =
-            Scope { template: &record.long, parameters: &parameters, pseudo: &pseudo, resources: &resolve };
+            Scope { template: &record.plain, parameters: &parameters, pseudo: &pseudo, resources: &resolve };
         Ok(scope.eval(value).context("evaluate a part of the template")?.unwrap_or(Value::Null))
+    }
+
+    /// What an alias that shifts is called: the function's name in AWS and its own. `None` where the stack has no such
+    /// function, or no such alias under its parameters.
+    ///
+    /// # Errors
+    /// Something in its definition cannot be evaluated.
+    pub(crate) fn shifting(
+        &self,
+        emulator: &Client,
+        key: &StackKey,
+        record: &Record,
+        shift: &TrafficShift,
+    ) -> anyhow::Result<Option<(String, String)>> {
+        let condition = record.plain.pointer(&format!("/Resources/{}/Condition", shift.alias));
+        if let Some(condition) = condition.and_then(Value::as_str)
+            && !Self::condition(emulator, key, record, condition)?
+        {
+            return Ok(None);
+        }
+        if shift.function_id().is_some_and(|id| self.physical(id).is_none()) {
+            return Ok(None);
+        }
+        let text = |property: &str| {
+            let value = shift.properties.get(property).unwrap_or(&Value::Null);
+            let value = self.eval(emulator, key, record, value)?;
+            let text = value.as_str().map(ToOwned::to_owned);
+            text.with_context(|| format!("{property} of the alias {} is no text", shift.alias))
+        };
+        let function = text("FunctionName")?;
+        let name = function.split_once(":function:").map_or(function.as_str(), |(_, rest)| rest);
+        let name = name.split(':').next().unwrap_or(name).to_owned();
+        Ok(Some((name, text("Name")?)))
     }
 
     /// Whether a condition of the stack's template holds with its parameters.
@@ -86,10 +128,10 @@ impl Resources {
         name: &str,
     ) -> anyhow::Result<bool> {
         let pseudo = Self::pseudo(emulator, key);
-        let parameters = Scope::parameters_of(&record.long, &record.parameters);
+        let parameters = Scope::parameters_of(&record.plain, &record.parameters);
         let nothing = |_: &str, _: Option<&str>| None;
         let scope =
-            Scope { template: &record.long, parameters: &parameters, pseudo: &pseudo, resources: &nothing };
+            Scope { template: &record.plain, parameters: &parameters, pseudo: &pseudo, resources: &nothing };
         scope.condition(name).with_context(|| format!("evaluate the condition {name}"))
     }
 

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::cloud::Cloud;
+use super::expand::Expander;
 use super::lower::Target;
 use super::paths::Paths;
 use super::state::State;
@@ -41,6 +42,7 @@ pub(crate) async fn run(config: &Config, paths: &Paths, options: &Options) -> an
     // Only one provider is compiled in; an earlier installation of it is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let venv = install::venv(paths, install::Set::Local, &|_| {}).await?;
+    let expander = Expander::in_memory(paths, &|_| {}).await?;
     let leaf = tls::issue(paths)?;
     let emulator = emulator::start(&venv, paths, &config.region).await?;
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("listen for the front")?;
@@ -64,7 +66,14 @@ pub(crate) async fn run(config: &Config, paths: &Paths, options: &Options) -> an
     };
     state.write_profiles(paths)?;
     let cloud =
-        Arc::new(Cloud::new(emulator.client.clone(), target, paths.clone(), state.clone(), options.minute));
+        Arc::new(Cloud::new(
+            emulator.client.clone(),
+            target,
+            expander,
+            paths.clone(),
+            state.clone(),
+            options.minute,
+        ));
     let handle: Handle<SocketAddr> = Handle::new();
     let server = tokio::spawn(front::serve(Arc::clone(&cloud), listener, leaf, handle.clone()));
     handle.listening().await.context("the front does not listen")?;

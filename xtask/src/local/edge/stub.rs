@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Routes, open};
 use crate::local::cloud::Cloud;
+use crate::local::expand::Expander;
 use crate::local::emulator::Client;
 use crate::local::lower::Target;
 use crate::local::paths::Paths;
@@ -55,7 +56,7 @@ pub(crate) fn cloud(dir: &Path, port: u16) -> anyhow::Result<Arc<Cloud>> {
     let target = Target { endpoint: String::new(), bundle: String::new(), architecture: String::new() };
     let paths = Paths::of(dir).with_local(dir);
     let minute = Duration::from_secs(60);
-    Ok(Arc::new(Cloud::new(Client::new(port, &region)?, target, paths, state, minute)))
+    Ok(Arc::new(Cloud::new(Client::new(port, &region)?, target, Expander::idle(), paths, state, minute)))
 }
 
 /// Opens the edge of the stub's API before a cloud; its address.

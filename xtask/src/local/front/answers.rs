@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::Front;
 use crate::local::ledger::{Record, StackKey};
-use crate::local::lower::{GATE, Shift, stand_in};
+use crate::local::lower::{GATE, TrafficShift, stand_in};
 use crate::local::resources::Resources;
 use crate::local::xml::Element;
 
@@ -78,45 +78,12 @@ pub(super) fn edit(
             }
         });
     }
-    if let (Some(record), "ListStackResources" | "DescribeStackResources") =
-        (front.cloud.ledger.current(key), action)
-    {
-        root.visit(&mut |element| {
-            if ["StackResourceSummaries", "StackResources"].contains(&element.name.as_str()) {
-                element.children.extend(codedeploy(key, &record));
-            }
-        });
-    }
     Ok(of(parts, &root))
-}
-
-/// What SAM's expansion has for gradual deployments and lowering takes out: the engine stands in for it, and a
-/// watcher finds deployments by it.
-fn codedeploy(key: &StackKey, record: &Record) -> Vec<Element> {
-    let shifts = &record.lowered.shifts;
-    let groups = shifts
-        .iter()
-        .map(|shift| (format!("{}DeploymentGroup", shift.function), "AWS::CodeDeploy::DeploymentGroup"));
-    let application =
-        (!shifts.is_empty()).then(|| (stand_in::SAM_APPLICATION.to_owned(), "AWS::CodeDeploy::Application"));
-    application
-        .into_iter()
-        .chain(groups)
-        .map(|(logical_id, kind)| {
-            let children = vec![
-                Element::leaf("LogicalResourceId", &logical_id),
-                Element::leaf("PhysicalResourceId", &format!("{}-{logical_id}", key.1)),
-                Element::leaf("ResourceType", kind),
-                Element::leaf("ResourceStatus", "CREATE_COMPLETE"),
-            ];
-            Element::node("member", children)
-        })
-        .collect()
 }
 
 /// The name or ARN that an inert resource would have.
 fn physical_id(front: &Front, key: &StackKey, record: &Record, logical_id: &str) -> Option<String> {
-    let definition = record.long.pointer(&format!("/Resources/{logical_id}"))?;
+    let definition = record.plain.pointer(&format!("/Resources/{logical_id}"))?;
     let emulator = &front.cloud.emulator;
     let pseudo = Resources::pseudo(emulator, key);
     // A name rests on parameters, not on other resources.
@@ -162,12 +129,12 @@ fn tell_as_alias(
         .to_owned();
     let shift = records.into_iter().flatten().find_map(|record| {
         failed_shift(&record.lowered.shifts, &inner, &key.1, |function| {
-            let name = record.long.pointer(&format!("/Resources/{function}/Properties/FunctionName"))?;
+            let name = record.plain.pointer(&format!("/Resources/{function}/Properties/FunctionName"))?;
             let named = Resources::default().eval(&front.cloud.emulator, key, record, name).ok()?;
             named.as_str().map(ToOwned::to_owned)
         })
     })?;
-    let alias = format!("{}Alias{}", shift.function, shift.alias);
+    let alias = shift.alias.clone();
     let texts = [
         ("ResourceStatusReason", inner.clone()),
         ("LogicalResourceId", alias.clone()),
@@ -186,15 +153,18 @@ fn tell_as_alias(
 /// where it names none. `name` gives the function's name as the template has it; a function without one is named by
 /// CloudFormation, beginning with its logical id.
 fn failed_shift<'s>(
-    shifts: &'s [Shift],
+    shifts: &'s [TrafficShift],
     reason: &str,
     stack: &str,
     name: impl Fn(&str) -> Option<String>,
-) -> Option<&'s Shift> {
+) -> Option<&'s TrafficShift> {
     let short = reason.split_once(": ").map_or("", |(short, _)| short);
-    let fits = |shift: &&Shift| match name(&shift.function) {
-        Some(name) => name.strip_prefix(&format!("{stack}-")).unwrap_or(&name) == short,
-        None => short.strip_prefix(&shift.function).is_some_and(|rest| rest.starts_with('-')),
+    let fits = |shift: &&TrafficShift| {
+        let Some(function) = shift.function_id() else { return false };
+        match name(function) {
+            Some(name) => name.strip_prefix(&format!("{stack}-")).unwrap_or(&name) == short,
+            None => short.strip_prefix(function).is_some_and(|rest| rest.starts_with('-')),
+        }
     };
     shifts.iter().find(fits).or_else(|| shifts.first())
 }
@@ -240,10 +210,10 @@ mod tests {
 
     #[test]
     fn a_failure_is_that_of_the_function_it_names() {
-        let shift = |function: &str| Shift {
-            function: function.to_owned(),
-            alias: "live".to_owned(),
-            preference: serde_json::Value::Null,
+        let shift = |function: &str| TrafficShift {
+            alias: format!("{function}Aliaslive"),
+            properties: serde_json::json!({"FunctionName": {"Ref": function}}),
+            policy: serde_json::Value::Null,
         };
         let shifts = [shift("CheckinFunction"), shift("ContactsFunction"), shift("Unnamed")];
         let name = |function: &str| match function {
@@ -252,7 +222,7 @@ mod tests {
             _ => None,
         };
         let found = |reason: &str| {
-            failed_shift(&shifts, reason, "app-prod", name).map(|shift| shift.function.as_str())
+            failed_shift(&shifts, reason, "app-prod", name).and_then(TrafficShift::function_id)
         };
         assert_eq!(found("contacts: alarm x is in ALARM"), Some("ContactsFunction"));
         assert_eq!(found("checkin: it was stopped: contacts: no"), Some("CheckinFunction"));

@@ -12,17 +12,22 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::answers;
+use super::expansion;
 use super::{Call, Front, template_url, whole};
 use crate::local::emulator::Refusal;
 use crate::local::ledger::{Record, StackKey, stack_name};
-use crate::local::lower::{GATE, lower};
+use crate::local::lower::lower;
 use crate::local::mirror::{self, Reader};
 use crate::local::operation;
 use crate::model::keys::Keys;
-use crate::model::template;
+use crate::model::template::{self, has_transform};
 
 /// CloudFormation's limit for a template in a request ("CloudFormation quotas").
 const MAX_TEMPLATE_BODY: usize = 51_200;
+
+/// What whoever deploys a template with a transform directly must acknowledge; a change set shows what comes of it. Source:
+/// CloudFormation API reference, "CreateStack", `Capabilities`.
+const AUTO_EXPAND: &str = "CAPABILITY_AUTO_EXPAND";
 
 /// A call's form, in order.
 struct Form(Vec<(String, String)>);
@@ -128,8 +133,23 @@ async fn with_template(
         Err(error) => return Ok(refuse("ValidationError", &format!("Template format error: {error}"))),
     };
     let parameters = parameters(front, &form, key, &long);
-    let mut lowered = lower(&long, &parameters, &front.cloud.target);
-    if matches!(action, "CreateChangeSet" | "CreateStack" | "UpdateStack") {
+    let deploys = matches!(action, "CreateChangeSet" | "CreateStack" | "UpdateStack");
+    let transformed = has_transform(&long);
+    let plain = if deploys {
+        if transformed && action != "CreateChangeSet" && !has_capability(&form, AUTO_EXPAND) {
+            let message = format!("Requires capabilities : [{AUTO_EXPAND}]");
+            return Ok(refuse("InsufficientCapabilitiesException", &message));
+        }
+        match expansion::plain(front, key, long, &parameters).await? {
+            Ok(plain) => plain,
+            Err(refusal) => return Ok(refuse("ValidationError", &refusal)),
+        }
+    } else {
+        // Nobody has said for which values, and CloudFormation expands nothing here either.
+        long
+    };
+    let mut lowered = lower(&plain, &parameters, &front.cloud.target);
+    if deploys {
         let reader = match reader(front, call, &form, key).await? {
             Ok(reader) => reader,
             Err(refusal) => return Ok(refuse("AccessDenied", &refusal)),
@@ -149,7 +169,7 @@ async fn with_template(
     } else {
         form.set("TemplateBody", text);
     }
-    let record = Arc::new(Record { original, long, parameters, lowered });
+    let record = Arc::new(Record { original, plain, transformed, parameters, lowered });
     let direct = matches!(action, "CreateStack" | "UpdateStack");
     let prepared = if direct { Some(operation::prepare(&front.cloud, key, &record).await?) } else { None };
     let answer = front.send_changed(call, form.encode()).await?;
@@ -282,7 +302,7 @@ async fn delete(front: &Front, call: &Call, key: &StackKey) -> anyhow::Result<Re
 }
 
 /// The text as it was submitted for the stage `Original`, and for a template without a transform, whose stages are the
-/// same. Any other call gets `Processed`, as from CloudFormation ("GetTemplate"): what the emulator made of it.
+/// same. Any other call gets `Processed`, as from CloudFormation ("GetTemplate"): what the transforms made of it.
 async fn get_template(front: &Front, call: &Call, form: &Form, key: &StackKey) -> anyhow::Result<Response> {
     let (parts, body) = front.pass_whole(call).await?;
     let change_set = form.get("ChangeSetName");
@@ -299,27 +319,18 @@ async fn get_template(front: &Front, call: &Call, form: &Form, key: &StackKey) -
         root.child_mut("GetTemplateResult").and_then(|result| result.child_mut("TemplateBody"))
     {
         text.children.clear();
-        text.text = if form.get("TemplateStage") == "Original" || record.long.get("Transform").is_none() {
+        text.text = if form.get("TemplateStage") == "Original" || !record.transformed {
             record.original.clone()
         } else {
-            processed(&text.text, &record)
+            record.plain.to_string()
         };
     }
     Ok(answers::of(parts, &root))
 }
 
-/// The emulator's processed template without the gate, and with inert resources as they were submitted.
-fn processed(text: &str, record: &Record) -> String {
-    let Ok(mut template) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
-    if let Some(resources) = template.get_mut("Resources").and_then(Value::as_object_mut) {
-        resources.retain(|id, _| !id.starts_with(GATE));
-        for (id, resource) in resources.iter_mut().filter(|(id, _)| record.lowered.types.contains_key(*id)) {
-            if let Some(real) = record.long.get("Resources").and_then(|all| all.get(id)) {
-                resource.clone_from(real);
-            }
-        }
-    }
-    template.to_string()
+/// Whether a call acknowledges a capability.
+fn has_capability(form: &Form, name: &str) -> bool {
+    form.0.iter().any(|(key, value)| key.starts_with("Capabilities.member.") && value == name)
 }
 
 /// A refusal in CloudFormation's form.
@@ -366,27 +377,6 @@ mod tests {
         assert_eq!((form.get("A"), form.get("B"), form.get("C")), ("1 2", "é", ""));
         form.set("A", "3&4".into());
         assert_eq!(form.encode(), "Action=X&B=%C3%A9&A=3%264");
-    }
-
-    #[test]
-    fn a_processed_template_shows_what_was_asked_for_and_no_gate() {
-        let submitted = r#"{"Transform": "AWS::Serverless-2016-10-31", "Resources": {
-            "P": {"Type": "AWS::CodeBuild::ReportGroup", "Properties": {"Type": "TEST"}},
-            "F": {"Type": "AWS::Serverless::Function", "Properties": {"AutoPublishAlias": "live", "DeploymentPreference": {"Type": "AllAtOnce"}}}}}"#;
-        let target = crate::local::lower::Target {
-            endpoint: "https://127.0.0.1:1".into(),
-            bundle: "/b.pem".into(),
-            architecture: "x86_64".into(),
-        };
-        let long = template::parse(submitted).unwrap().to_json();
-        let lowered = lower(&long, &BTreeMap::new(), &target);
-        let inside = lowered.template.to_string();
-        assert!(inside.contains(GATE) && inside.contains("AWS::CDK::Metadata"), "{inside}");
-        let record = Record { original: submitted.into(), long, parameters: BTreeMap::new(), lowered };
-        let shown: Value = serde_json::from_str(&processed(&inside, &record)).unwrap();
-        let ids: Vec<&String> = shown["Resources"].as_object().unwrap().keys().collect();
-        assert_eq!(ids, ["P", "F"]);
-        assert_eq!(shown["Resources"]["P"]["Type"], "AWS::CodeBuild::ReportGroup");
     }
 
     #[test]

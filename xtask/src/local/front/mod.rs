@@ -10,6 +10,7 @@
 mod answers;
 mod cfn;
 mod control;
+mod expansion;
 mod guard;
 mod identity;
 mod services;

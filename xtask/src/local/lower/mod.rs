@@ -1,9 +1,9 @@
-//! Lowering: from the template that is deployed to one that the emulator accepts, plus a record of what was taken out.
+//! The translation for the emulator: from a plain template to one that it accepts, plus a record of what was taken out.
 //!
-//! A pure function. What the emulator refuses (a pipeline, a connection, a group …) becomes an inert resource of the
-//! same name, so that change sets, events and dependencies stay true; the front puts the real type back into answers.
-//! `DeploymentPreference` is taken out before SAM is expanded and becomes a [`Shift`] for the rollout engine; a wait
-//! condition holds the stack's update until the engine has decided, so that the emulator itself rolls back.
+//! A pure function. What the emulator refuses (a pipeline, a connection, a deployment group …) becomes an inert resource of
+//! the same name, so that change sets, events and dependencies stay true; the front puts the real type back into answers.
+//! An alias whose `UpdatePolicy` names a deployment group, whoever wrote it, becomes a [`TrafficShift`] for the rollout
+//! engine; a wait condition holds the stack's update until the engine has decided, so that the emulator itself rolls back.
 
 mod principal;
 pub(crate) mod stand_in;
@@ -32,100 +32,77 @@ pub(crate) struct Lowered {
     pub(crate) template: Value,
     /// The real types of resources that are inert in it, by logical id.
     pub(crate) types: BTreeMap<String, String>,
-    /// Functions whose traffic is shifted.
-    pub(crate) shifts: Vec<Shift>,
+    /// Aliases whose traffic is shifted.
+    pub(crate) shifts: Vec<TrafficShift>,
     /// The logical id of the wait condition, where there is something to shift.
     pub(crate) gate: Option<String>,
 }
 
-/// A function whose traffic is shifted to a new version.
+/// An alias whose traffic CodeDeploy shifts to a new version.
+///
+/// Source: CloudFormation user guide, "UpdatePolicy attribute", `CodeDeployLambdaAliasUpdate`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Shift {
-    /// The function's logical id.
-    pub(crate) function: String,
-    /// The alias that moves.
+pub(crate) struct TrafficShift {
+    /// The alias's logical id.
     pub(crate) alias: String,
-    /// Its `DeploymentPreference`, intrinsic functions and all.
-    pub(crate) preference: Value,
+    /// The alias's properties, intrinsic functions and all.
+    pub(crate) properties: Value,
+    /// Its `CodeDeployLambdaAliasUpdate`: application, group and hooks.
+    pub(crate) policy: Value,
+}
+
+impl TrafficShift {
+    /// The logical id of the function whose alias it is, where the same template has it.
+    pub(crate) fn function_id(&self) -> Option<&str> {
+        let named = self.properties.get("FunctionName")?;
+        match (named.get("Ref"), named.get("Fn::GetAtt")) {
+            (Some(id), _) => id.as_str(),
+            (_, Some(Value::Array(parts))) => parts.first()?.as_str(),
+            (_, Some(Value::String(path))) => path.split('.').next(),
+            _ => None,
+        }
+    }
 }
 
 /// The prefix of the logical ids that lowering adds.
 pub(crate) const GATE: &str = "CausewayGate";
 
-/// Lowers a template in long form. `parameters` are the stack's, so that an update that only changes one of them
-/// is held by a gate of its own.
-pub(crate) fn lower(original: &Value, parameters: &BTreeMap<String, String>, target: &Target) -> Lowered {
-    let mut template = original.clone();
-    let globals =
-        original.get("Globals").and_then(|globals| globals.get("Function")).cloned().unwrap_or(Value::Null);
-    let mut shifts = take_shifts(&mut template, &globals);
-    shifts.retain(|shift| is_enabled(&shift.preference, original, parameters));
+/// Translates a plain template. `parameters` are the stack's, so that an update that only changes one of them is held by a
+/// gate of its own.
+pub(crate) fn lower(plain: &Value, parameters: &BTreeMap<String, String>, target: &Target) -> Lowered {
+    let mut template = plain.clone();
+    let shifts = take_shifts(&mut template);
     functions(&mut template, target);
-    let types = stand_in::replace(&mut template, &shifts);
+    let types = stand_in::replace(&mut template);
     unknown_keys::drop(&mut template);
     principal::extend(&mut template);
     let gate = (!shifts.is_empty()).then(|| add_gate(&mut template, &shifts, parameters));
     Lowered { template, types, shifts, gate }
 }
 
-/// Takes `DeploymentPreference` out of every function and out of `Globals`.
-fn take_shifts(template: &mut Value, globals: &Value) -> Vec<Shift> {
-    if let Some(globals) = template.pointer_mut("/Globals/Function").and_then(Value::as_object_mut) {
-        globals.shift_remove("DeploymentPreference");
-    }
+/// Takes the update policy off every alias that has one.
+fn take_shifts(template: &mut Value) -> Vec<TrafficShift> {
     let mut shifts = Vec::new();
-    for (name, resource) in resources(template) {
-        if resource.get("Type").and_then(Value::as_str) != Some("AWS::Serverless::Function") {
+    for (alias, resource) in resources(template) {
+        if resource.get("Type").and_then(Value::as_str) != Some("AWS::Lambda::Alias") {
             continue;
         }
-        let Some(properties) = resource.get_mut("Properties").and_then(Value::as_object_mut) else {
-            continue;
-        };
-        let own = properties.shift_remove("DeploymentPreference");
-        let preference = merged(globals.get("DeploymentPreference"), own.as_ref());
-        let alias = properties.get("AutoPublishAlias").or_else(|| globals.get("AutoPublishAlias"));
-        if let (Some(preference), Some(alias)) = (preference, alias.and_then(Value::as_str)) {
-            shifts.push(Shift { function: name.clone(), alias: alias.to_owned(), preference });
+        let Some(resource) = resource.as_object_mut() else { continue };
+        let policy = resource.shift_remove("UpdatePolicy");
+        if let Some(policy) = policy.and_then(|policy| policy.get("CodeDeployLambdaAliasUpdate").cloned()) {
+            let properties = resource.get("Properties").cloned().unwrap_or(Value::Null);
+            shifts.push(TrafficShift { alias: alias.clone(), properties, policy });
         }
     }
     shifts
 }
 
-/// Whether a preference is in force. SAM takes a parameter there, whose actual value counts; without one it is.
-fn is_enabled(preference: &Value, template: &Value, parameters: &BTreeMap<String, String>) -> bool {
-    let enabled = preference.get("Enabled").unwrap_or(&Value::Null);
-    let named = enabled.get("Ref").and_then(Value::as_str);
-    let default = |name: &str| template.pointer(&format!("/Parameters/{name}/Default")).cloned();
-    let actual = match named {
-        Some(name) => parameters.get(name).map(|text| Value::from(text.as_str())).or_else(|| default(name)),
-        None => Some(enabled.clone()),
-    };
-    !actual.is_some_and(|value| value == false || value == "false" || value == "False")
-}
-
-/// A function's own settings over those of `Globals`, as SAM merges maps.
-fn merged(global: Option<&Value>, own: Option<&Value>) -> Option<Value> {
-    match (global, own) {
-        (Some(Value::Object(global)), Some(Value::Object(own))) => {
-            let mut all = global.clone();
-            all.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
-            Some(Value::Object(all))
-        }
-        (global, own) => own.or(global).cloned(),
-    }
-}
-
 /// Functions run on this machine and reach AWS through the front.
 fn functions(template: &mut Value, target: &Target) {
     let own = json!({"AWS_ENDPOINT_URL": target.endpoint, "SSL_CERT_FILE": target.bundle});
-    if let Some(globals) = template.pointer_mut("/Globals/Function").and_then(Value::as_object_mut)
-        && globals.contains_key("Architectures")
-    {
-        globals.insert("Architectures".into(), json!([target.architecture]));
-    }
     for (_, resource) in resources(template) {
         let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
-        if !matches!(kind, "AWS::Serverless::Function" | "AWS::Lambda::Function") {
+        if kind != "AWS::Lambda::Function" {
             continue;
         }
         let Some(properties) = resource.get_mut("Properties").and_then(Value::as_object_mut) else {
@@ -146,19 +123,21 @@ fn functions(template: &mut Value, target: &Target) {
 
 /// A wait condition after everything else. Its name changes with the template and the parameters, since a wait
 /// condition only waits when it is created.
-fn add_gate(template: &mut Value, shifts: &[Shift], parameters: &BTreeMap<String, String>) -> String {
+fn add_gate(
+    template: &mut Value,
+    shifts: &[TrafficShift],
+    parameters: &BTreeMap<String, String>,
+) -> String {
     let mut digest = Sha256::new();
     digest.update(template.to_string());
     digest.update(Value::from_iter(parameters.iter().map(|(k, v)| (k.clone(), v.clone()))).to_string());
     for shift in shifts {
-        digest.update(shift.preference.to_string());
+        digest.update(shift.policy.to_string());
     }
     let digest = hex::encode(digest.finalize());
     let gate = format!("{GATE}{}", &digest[..12]);
     let handle = format!("{gate}Handle");
-    let mut after: Vec<Value> = resources(template).map(|(name, _)| Value::from(name.clone())).collect();
-    // SAM's name for an alias: the function's, `Alias`, the alias's.
-    after.extend(shifts.iter().map(|shift| Value::from(format!("{}Alias{}", shift.function, shift.alias))));
+    let after: Vec<Value> = resources(template).map(|(name, _)| Value::from(name.clone())).collect();
     if let Some(all) = template.get_mut("Resources").and_then(Value::as_object_mut) {
         all.insert(handle.clone(), json!({"Type": "AWS::CloudFormation::WaitConditionHandle"}));
         let properties = json!({"Handle": {"Ref": handle}, "Timeout": "43200", "Count": 1});
@@ -195,88 +174,27 @@ mod tests {
         lower(&template::parse(text).unwrap().to_json(), &BTreeMap::new(), &target())
     }
 
-    const APP: &str = "Transform: AWS::Serverless-2016-10-31\nGlobals:\n  Function:\n    Architectures: [arm64]\n    AutoPublishAlias: live\n\
-         Resources:\n  CheckinFunction:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: s3://b/k\n      Environment: {Variables: {A: b}}\n\
-         \x20     DeploymentPreference: {Type: !Ref Kind, Hooks: {PreTraffic: !Ref Pre}}\n  Table:\n    Type: AWS::DynamoDB::Table\n";
+    const APP: &str = "Resources:\n  F:\n    Type: AWS::Lambda::Function\n    Properties:\n      Code: {S3Bucket: b, S3Key: k}\n      Environment: {Variables: {A: b}}\n\
+         \x20 Live:\n    Type: AWS::Lambda::Alias\n    UpdatePolicy: {CodeDeployLambdaAliasUpdate: {DeploymentGroupName: !Ref Group, BeforeAllowTrafficHook: !Ref Pre}}\n\
+         \x20   Properties: {Name: live, FunctionName: !Ref F}\n  Group:\n    Type: AWS::CodeDeploy::DeploymentGroup\n    Properties: {ApplicationName: app}\n";
 
     #[test]
-    fn a_deployment_preference_becomes_a_shift_behind_a_gate() {
+    fn an_update_policy_becomes_a_shift_behind_a_gate_whoever_wrote_it() {
         let mut lowered = lowered(APP);
         assert_eq!(lowered.shifts.len(), 1);
-        assert_eq!(lowered.shifts[0].alias, "live");
-        assert_eq!(lowered.shifts[0].preference["Type"], json!({"Ref": "Kind"}));
+        assert_eq!(lowered.shifts[0].alias, "Live");
+        assert_eq!(lowered.shifts[0].policy["BeforeAllowTrafficHook"], json!({"Ref": "Pre"}));
+        assert_eq!(lowered.types["Group"], "AWS::CodeDeploy::DeploymentGroup");
         let gate = lowered.gate.clone().unwrap();
         let text = lowered.template.to_string().replace(&gate, "Gate");
         lowered.template = serde_json::from_str(&text).unwrap();
-        assert_json_snapshot!(lowered.template, @r#"
-        {
-          "Transform": "AWS::Serverless-2016-10-31",
-          "Globals": {
-            "Function": {
-              "Architectures": [
-                "x86_64"
-              ],
-              "AutoPublishAlias": "live"
-            }
-          },
-          "Resources": {
-            "CheckinFunction": {
-              "Type": "AWS::Serverless::Function",
-              "Properties": {
-                "CodeUri": "s3://b/k",
-                "Environment": {
-                  "Variables": {
-                    "A": "b",
-                    "AWS_ENDPOINT_URL": "https://127.0.0.1:1",
-                    "SSL_CERT_FILE": "/b.pem"
-                  }
-                },
-                "Architectures": [
-                  "x86_64"
-                ]
-              }
-            },
-            "Table": {
-              "Type": "AWS::DynamoDB::Table"
-            },
-            "GateHandle": {
-              "Type": "AWS::CloudFormation::WaitConditionHandle"
-            },
-            "Gate": {
-              "Type": "AWS::CloudFormation::WaitCondition",
-              "DependsOn": [
-                "CheckinFunction",
-                "Table",
-                "CheckinFunctionAliaslive"
-              ],
-              "Properties": {
-                "Handle": {
-                  "Ref": "GateHandle"
-                },
-                "Timeout": "43200",
-                "Count": 1
-              }
-            }
-          }
-        }
-        "#);
+        assert_json_snapshot!(lowered.template["Resources"], @"");
     }
 
     #[test]
-    fn a_preference_that_a_parameter_turns_off_leaves_a_plain_alias() {
-        let text = APP.replace("DeploymentPreference: {Type", "DeploymentPreference: {Enabled: !Ref P, Type");
-        assert_ne!(text, APP);
-        let with = |default: &str, given: Option<&str>| {
-            let head = format!("Parameters:\n  P: {{Type: String, Default: '{default}'}}\n");
-            let template = template::parse(&format!("{head}{text}")).unwrap().to_json();
-            let given = given.map(|value| ("P".to_owned(), value.to_owned())).into_iter().collect();
-            let lowered = lower(&template, &given, &target());
-            (lowered.shifts.len(), lowered.gate.is_some())
-        };
-        assert_eq!(with("true", None), (1, true));
-        assert_eq!(with("true", Some("false")), (0, false));
-        assert_eq!(with("false", None), (0, false));
-        assert_eq!(with("false", Some("true")), (1, true));
+    fn an_alias_without_an_update_policy_moves_at_once() {
+        let plain = APP.replace("CodeDeployLambdaAliasUpdate", "SomethingElse");
+        assert_eq!(lowered(&plain).gate, None);
     }
 
     #[test]
@@ -287,7 +205,7 @@ mod tests {
         };
         assert_eq!(gate("1"), gate("1"));
         assert_ne!(gate("1"), gate("2"));
-        let other = lowered(&APP.replace("s3://b/k", "s3://b/l")).gate;
+        let other = lowered(&APP.replace("S3Key: k", "S3Key: l")).gate;
         assert_ne!(lowered(APP).gate, other);
     }
 
@@ -307,7 +225,7 @@ mod tests {
             "Resources: 3",
             "Resources: {A: 1, B: {Type: 2}}",
             "A: 1",
-            "Resources: {F: {Type: AWS::Serverless::Function, Properties: 1}}",
+            "Resources: {F: {Type: AWS::Lambda::Alias, Properties: 1, UpdatePolicy: 3}}",
             "Resources: {F: {Type: AWS::Lambda::Function, Properties: {Environment: {Variables: x}}}}",
         ] {
             lowered(text);

@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Shift, resources};
+use super::resources;
 use crate::model::template::Pseudo;
 
 /// The inert type. It takes any property, does nothing, and its changes show up in change sets.
 pub(crate) const INERT: &str = "AWS::CDK::Metadata";
-
-/// SAM's logical id of the CodeDeploy application that `DeploymentPreference` brings along.
-pub(in crate::local) const SAM_APPLICATION: &str = "ServerlessDeploymentApplication";
 
 /// A type that the emulator refuses.
 struct Refused {
@@ -113,10 +110,7 @@ struct Named {
 }
 
 /// Makes refused resources inert and replaces references to them. Returns their real types.
-///
-/// For functions whose traffic shifts, SAM would make a CodeDeploy application and a deployment group each, which
-/// references may name.
-pub(super) fn replace(template: &mut Value, shifts: &[Shift]) -> BTreeMap<String, String> {
+pub(super) fn replace(template: &mut Value) -> BTreeMap<String, String> {
     let mut types = BTreeMap::new();
     let mut named = BTreeMap::new();
     for (logical_id, resource) in resources(template) {
@@ -132,17 +126,6 @@ pub(super) fn replace(template: &mut Value, shifts: &[Shift]) -> BTreeMap<String
         if let Some(map) = resource.as_object_mut() {
             map.insert("Type".into(), INERT.into());
             map.insert("Properties".into(), json!({"Type": kind, "Properties": properties}));
-        }
-    }
-    let groups = shifts
-        .iter()
-        .map(|shift| (format!("{}DeploymentGroup", shift.function), "AWS::CodeDeploy::DeploymentGroup"));
-    let application =
-        (!shifts.is_empty()).then(|| (SAM_APPLICATION.to_owned(), "AWS::CodeDeploy::Application"));
-    for (logical_id, kind) in groups.chain(application) {
-        if let Some(refused) = REFUSED.iter().find(|refused| refused.resource_type == kind) {
-            let name = json!({"Fn::Sub": format!("${{AWS::StackName}}-{logical_id}")});
-            named.insert(logical_id, of(refused, name));
         }
     }
     if !named.is_empty() {
@@ -233,13 +216,12 @@ mod tests {
     fn references_become_names() {
         let mut value = template::parse(
             "Resources:\n  P:\n    Type: AWS::CodePipeline::Pipeline\n    Properties: {Name: !Sub '${Project}-x'}\n  C:\n    Type: AWS::CodeConnections::Connection\n\
-             \x20 G: {Type: AWS::IAM::Group}\n  T:\n    Type: AWS::SNS::Topic\n    Properties:\n      A: !Ref P\n      B: !Ref C\n      D: !GetAtt C.ConnectionArn\n      E: !Sub 'to-${P}-${G.Arn}'\n      F: !Ref Other\n      H: !Ref ServerlessDeploymentApplication\n      I: !Ref FDeploymentGroup\n",
+             \x20 G: {Type: AWS::IAM::Group}\n  T:\n    Type: AWS::SNS::Topic\n    Properties:\n      A: !Ref P\n      B: !Ref C\n      D: !GetAtt C.ConnectionArn\n      E: !Sub 'to-${P}-${G.Arn}'\n      F: !Ref Other\n      H: !Ref D\n  D: {Type: AWS::CodeDeploy::DeploymentGroup}\n",
         )
         .unwrap()
         .to_json();
-        let shift = Shift { function: "F".into(), alias: "live".into(), preference: json!({}) };
-        let types = replace(&mut value, &[shift]);
-        assert_eq!(types.len(), 3);
+        let types = replace(&mut value);
+        assert_eq!(types.len(), 4);
         let properties = &value["Resources"]["T"]["Properties"];
         let name = json!({"Fn::Sub": "${Project}-x"});
         assert_eq!(properties["A"], name);
@@ -249,7 +231,6 @@ mod tests {
         let group = json!({"Fn::Sub": ["arn:${AWS::Partition}:iam::${AWS::AccountId}:group/${CausewayName}", {"CausewayName": {"Fn::Sub": "${AWS::StackName}-G"}}]});
         assert_eq!(properties["E"], json!({"Fn::Sub": ["to-${P}-${GArn}", {"P": name, "GArn": group}]}));
         assert_eq!(properties["F"], json!({"Ref": "Other"}));
-        assert_eq!(properties["I"], json!({"Fn::Sub": "${AWS::StackName}-FDeploymentGroup"}));
-        assert_eq!(properties["H"], json!({"Fn::Sub": "${AWS::StackName}-ServerlessDeploymentApplication"}));
+        assert_eq!(properties["H"], json!({"Fn::Sub": "${AWS::StackName}-D"}));
     }
 }

@@ -70,6 +70,7 @@ impl World {
             old: "1".to_owned(),
             new: "2".to_owned(),
             config: "Own".to_owned(),
+            application: String::from("app"),
             group: "group".to_owned(),
             shifting,
             before: hook("pre"),

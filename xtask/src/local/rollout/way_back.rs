@@ -101,6 +101,7 @@ impl Rollout {
             old: self.new.clone(),
             new: self.old.clone(),
             config: self.config.clone(),
+            application: self.application.clone(),
             group: self.group.clone(),
             shifting: self.shifting,
             before: self.before.clone(),
