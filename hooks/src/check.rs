@@ -47,6 +47,8 @@ pub struct Step {
     /// Looks at the body that came back; null when there was none. Gives the reason when it is not good, which
     /// must not quote anything personal.
     pub rule: fn(&Value, &Expected) -> Result<(), String>,
+    /// Whether the deployed API is asked at its address, and not the function itself.
+    pub through_api: bool,
     /// The longest time until the answer, a cold start included.
     pub within: Duration,
     /// A value of the answer that later steps need: its name, and a JSON pointer to it.
@@ -83,6 +85,7 @@ pub const GET: Step = Step {
     body: None,
     status: 200,
     rule: |_, _| Ok(()),
+    through_api: false,
     within: Duration::from_secs(2),
     keep: None,
     cleanup: false,

@@ -20,6 +20,8 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_types::SdkConfig;
 
+use crate::api::Web;
+
 /// The services a hook talks to.
 #[derive(Debug, Clone)]
 pub struct Clients {
@@ -27,6 +29,8 @@ pub struct Clients {
     pub lambda: aws_sdk_lambda::Client,
     /// Who waits for the report. It never retries by itself: [`crate::report`] does, and counts.
     pub codedeploy: aws_sdk_codedeploy::Client,
+    /// The way to the deployed API.
+    pub web: Web,
 }
 
 impl Clients {
@@ -40,6 +44,7 @@ impl Clients {
         Self {
             lambda: aws_sdk_lambda::Client::new(config),
             codedeploy: aws_sdk_codedeploy::Client::from_conf(once.build()),
+            web: Web::new(config),
         }
     }
 }

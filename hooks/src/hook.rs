@@ -1,13 +1,15 @@
 //! The hook itself: check, then report. Nothing may come between the two.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::api::Api;
 use crate::clients::Clients;
 use crate::report::{LifecycleEvent, ReportError, report};
-use crate::runner::{Finding, Outcome, run};
+use crate::runner::{Finding, Outcome, Subject, run};
 use crate::settings::{Phase, Settings};
 use crate::suites::Suite;
 
@@ -82,7 +84,11 @@ impl Hook {
             Err(reason) => return vec![Finding::not_run("checks", &reason)],
         };
         match self.settings.target(self.phase) {
-            Ok(target) => run(checks, &self.clients.lambda, &target, &self.settings.expected, until).await,
+            Ok(target) => {
+                let api = Arc::new(Api::new(&self.clients.web, &self.settings));
+                let subject = Subject { lambda: self.clients.lambda.clone(), target, api };
+                run(checks, &subject, &self.settings.expected, until).await
+            }
             Err(reason) => checks.iter().map(|check| Finding::not_run(check.name, &reason)).collect(),
         }
     }

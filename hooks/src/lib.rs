@@ -6,6 +6,7 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("a hook must report after a panic: build it with panic = \"unwind\"");
 
+pub mod api;
 pub mod check;
 pub mod clients;
 pub mod hook;

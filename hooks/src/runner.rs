@@ -13,10 +13,22 @@ use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::api::Api;
 use crate::check::{Check, Expected, Step, judge};
 use crate::invoke::{Ask, invoke};
 use crate::settings::Target;
 use crate::sweep::sweep;
+
+/// What is checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    /// The way to the function.
+    pub(crate) lambda: Client,
+    /// The function's version or alias.
+    pub(crate) target: Target,
+    /// The API that clients reach it through.
+    pub(crate) api: Arc<Api>,
+}
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,19 +84,18 @@ impl Finding {
 
 /// Runs every check, also after one failed: the account shall be whole. At `until` it gives up those that are not
 /// done, whatever they do, and leaves them behind.
-pub async fn run(
+pub(crate) async fn run(
     checks: &'static [Check],
-    client: &Client,
-    target: &Target,
+    subject: &Subject,
     expected: &Expected,
     until: Instant,
 ) -> Vec<Finding> {
     let (sender, mut receiver) = unbounded_channel();
-    let (client, target, expected) = (client.clone(), target.clone(), expected.clone());
+    let (subject, expected) = (subject.clone(), expected.clone());
     let thread = std::thread::Builder::new().name("checks".to_owned()).spawn(move || {
         // Without a runtime nothing is sent, and every check counts as given up.
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            runtime.block_on(run_all(checks, client, target, expected, sender));
+            runtime.block_on(run_all(checks, subject, expected, sender));
         }
     });
     let mut findings: Vec<Finding> = Vec::with_capacity(checks.len());
@@ -113,14 +124,13 @@ pub async fn run(
 /// Runs all checks and sends each finding at once, until nobody listens any more.
 async fn run_all(
     checks: &'static [Check],
-    client: Client,
-    target: Target,
+    subject: Subject,
     expected: Expected,
     sender: UnboundedSender<Finding>,
 ) {
     for check in checks {
         let begin = Instant::now();
-        let result = run_check(check, &client, &target, &expected).await;
+        let result = run_check(check, &subject, &expected).await;
         if sender.send(Finding::ended(check.name, begin, result)).is_err() {
             return;
         }
@@ -135,21 +145,15 @@ type Kept = (&'static str, String);
 type Memory = Arc<Mutex<Vec<Kept>>>;
 
 /// Runs the steps of one check up to the first that fails; after it only those that clean up, and the sweep.
-async fn run_check(
-    check: &'static Check,
-    client: &Client,
-    target: &Target,
-    expected: &Expected,
-) -> Result<(), String> {
+async fn run_check(check: &'static Check, subject: &Subject, expected: &Expected) -> Result<(), String> {
     let memory = Memory::default();
     let mut outcome = Ok(());
     for (at, step) in check.steps.iter().enumerate() {
         if outcome.is_err() && !step.cleanup {
             continue;
         }
-        let (client, target, expected) = (client.clone(), target.clone(), expected.clone());
-        let memory = memory.clone();
-        let result = guarded(async move { run_step(step, &client, &target, &expected, &memory).await }).await;
+        let (subject, expected, memory) = (subject.clone(), expected.clone(), memory.clone());
+        let result = guarded(async move { run_step(step, &subject, &expected, &memory).await }).await;
         // Where there are several, the reason says which; the first one counts.
         let several = check.steps.len() > 1;
         let result =
@@ -157,8 +161,8 @@ async fn run_check(
         outcome = outcome.and(result);
     }
     if let Some(marked) = check.sweep {
-        let (client, target) = (client.clone(), target.clone());
-        let swept = guarded(async move { sweep(marked, &client, &target).await }).await;
+        let subject = subject.clone();
+        let swept = guarded(async move { sweep(marked, &subject.lambda, &subject.target).await }).await;
         outcome = outcome.and(swept.map_err(|reason| format!("cleaning up: {reason}")));
     }
     outcome
@@ -171,22 +175,39 @@ async fn guarded(part: impl Future<Output = Result<(), String>> + Send + 'static
 
 async fn run_step(
     step: &Step,
-    client: &Client,
-    target: &Target,
+    subject: &Subject,
     expected: &Expected,
     memory: &Memory,
 ) -> Result<(), String> {
     let path = filled(step.path, &memory.lock().unwrap_or_else(PoisonError::into_inner))?;
     let ask = Ask { method: step.method, path: &path, query: step.query, body: step.body };
-    let answer = timeout(step.within, invoke(client, target, &ask))
+    if step.through_api {
+        // The route is named: what the API refuses, the function may never have seen.
+        let result = ask_api(step, subject, expected, &ask).await;
+        return result.map_err(|reason| format!("{} {path} through the API: {reason}", step.method));
+    }
+    let answer = timeout(step.within, invoke(&subject.lambda, &subject.target, &ask))
         .await
-        .map_err(|_| format!("no answer within {}", milliseconds(step.within)))??;
+        .map_err(|_| no_answer(step.within))??;
     if let Some((name, pointer)) = step.keep {
         let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let value = body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         memory.lock().unwrap_or_else(PoisonError::into_inner).push((name, value.to_owned()));
     }
     judge(step, &answer, expected).map(|_| ())
+}
+
+/// A step that asks the deployed API.
+async fn ask_api(step: &Step, subject: &Subject, expected: &Expected, ask: &Ask<'_>) -> Result<(), String> {
+    let answer = timeout(step.within, subject.api.ask(ask)).await.map_err(|_| no_answer(step.within))??;
+    let right_status = answer.status == step.status;
+    judge(step, &answer, expected).map(|_| ()).map_err(|reason| {
+        if right_status { format!("status {}, but {reason}", answer.status) } else { reason }
+    })
+}
+
+fn no_answer(within: Duration) -> String {
+    format!("no answer within {}", milliseconds(within))
 }
 
 /// The path with what was kept. Only ids may be kept: anything else would make another path of it.

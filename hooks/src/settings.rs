@@ -32,6 +32,10 @@ pub struct Settings {
     pub target_version: Option<String>,
     /// `TARGET_ALIAS`: `name:live`.
     pub target_alias: Option<String>,
+    /// `STACK_NAME`: the hook's own stack, whose outputs name the API's address.
+    pub stack: Option<String>,
+    /// `URL_SUFFIX`: what AWS's host names end in, in this partition.
+    pub url_suffix: String,
     /// `CHECKS`: the function's short name, which names its checks; also `EXPECTED_VERSION`, the version stamped into
     /// the new code, if the template knows it.
     pub expected: Expected,
@@ -56,6 +60,8 @@ impl Settings {
             environment: value("CAUSEWAY_ENV").unwrap_or_else(|| "unknown".to_owned()),
             target_version: value("TARGET_VERSION"),
             target_alias: value("TARGET_ALIAS"),
+            stack: value("STACK_NAME"),
+            url_suffix: value("URL_SUFFIX").unwrap_or_else(|| "amazonaws.com".to_owned()),
             expected: Expected { version: value("EXPECTED_VERSION"), function: value("CHECKS") },
         }
     }
@@ -124,9 +130,9 @@ mod tests {
         use crate::suites::SUITES;
         for (function, phase, count) in [
             ("checkin", Phase::PreTraffic, 4),
-            ("checkin", Phase::PostTraffic, 5),
+            ("checkin", Phase::PostTraffic, 7),
             ("contacts", Phase::PreTraffic, 4),
-            ("contacts", Phase::PostTraffic, 4),
+            ("contacts", Phase::PostTraffic, 6),
         ] {
             let checks = read(&[("CHECKS", function)]).checks(phase, SUITES);
             assert_eq!(checks.map(<[Check]>::len), Ok(count), "{function} {phase:?}");

@@ -40,12 +40,19 @@ pub const SUITES: &[Suite] = &[
     Suite {
         function: "checkin",
         pre: &[HEALTH, VERSION, READ, BAD_INPUT],
-        post: &[HEALTH, VERSION, READ, BAD_INPUT, WRITE_READ_DELETE],
+        post: &[HEALTH, VERSION, READ, BAD_INPUT, WRITE_READ_DELETE, API_HEALTH, API_VERSION],
     },
     Suite {
         function: "contacts",
         pre: &[CONTACTS_HEALTH, CONTACTS_VERSION, CONTACTS_READ, CONTACTS_BAD_INPUT],
-        post: &[CONTACTS_HEALTH, CONTACTS_VERSION, CONTACTS_READ, CONTACTS_BAD_INPUT],
+        post: &[
+            CONTACTS_HEALTH,
+            CONTACTS_VERSION,
+            CONTACTS_READ,
+            CONTACTS_BAD_INPUT,
+            CONTACTS_API_HEALTH,
+            CONTACTS_API_VERSION,
+        ],
     },
 ];
 
@@ -54,6 +61,9 @@ pub const MARK: &str = "causeway hook: removed at once";
 
 /// The first question of a process pays for its cold start.
 const COLD: Duration = Duration::from_secs(5);
+
+/// The first question through the API waits for its address as well.
+const FOUND: Duration = Duration::from_secs(8);
 
 const HEALTH: Check = Check {
     name: "health",
@@ -114,6 +124,31 @@ const WRITE_READ_DELETE: Check = Check {
         id: "locationId",
         remove: "/api/locations/{id}",
     }),
+};
+
+/// The open routes as clients ask for them: an answer that API Gateway gives by itself, no call of the function shows.
+const API_HEALTH: Check = Check {
+    name: "health through the API",
+    steps: &[Step { path: "/api/health", rule: healthy, through_api: true, within: FOUND, ..GET }],
+    sweep: None,
+};
+
+const API_VERSION: Check = Check {
+    name: "version through the API",
+    steps: &[Step { path: "/api/version", rule: right_function, through_api: true, ..GET }],
+    sweep: None,
+};
+
+const CONTACTS_API_HEALTH: Check = Check {
+    name: "health through the API",
+    steps: &[Step { path: "/api/contacts/health", rule: healthy, through_api: true, within: FOUND, ..GET }],
+    sweep: None,
+};
+
+const CONTACTS_API_VERSION: Check = Check {
+    name: "version through the API",
+    steps: &[Step { path: "/api/contacts/version", rule: right_function, through_api: true, ..GET }],
+    sweep: None,
 };
 
 const CONTACTS_HEALTH: Check = Check {

@@ -8,9 +8,10 @@ mod server;
 
 use axum::response::Response;
 use hooks::check::{Check, GET, Step, Sweep};
+use hooks::hook::Summary;
 use hooks::settings::Phase;
-use hooks::suites::{MARK, SUITES};
-use script::{Script, VERSION, event, http, reason, seconds, variables};
+use hooks::suites::{MARK, SUITES, Suite};
+use script::{Routes, Script, VERSION, event, http, reason, seconds, variables};
 use serde_json::{Value, json};
 
 /// The checks of the function that was built, against answers like its own.
@@ -66,6 +67,117 @@ async fn each_function_has_its_own_checks() {
     let hook = script.hook_of(Phase::PreTraffic, &variables(), SUITES).await;
     let summary = hook.handle(&event(), seconds(30)).await.unwrap();
     assert_eq!(reason(&summary), "expected function checkin, got contacts");
+}
+
+/// Runs the hook after traffic against a good function and an API that answers so.
+async fn through_api(script: &Script) -> Summary {
+    let hook = script.hook_of(Phase::PostTraffic, &variables(), API).await;
+    hook.handle(&event(), seconds(60)).await.unwrap()
+}
+
+/// What the released suite asks the API, with limits that a busy machine does not reach.
+const API: &[Suite] = &[Suite { function: "checkin", pre: &[], post: &[HEALTH, VERSION_THERE] }];
+const HEALTH: Check = Check { steps: &[Step { within: seconds(30), ..RELEASED[5].steps[0] }], ..RELEASED[5] };
+const VERSION_THERE: Check =
+    Check { steps: &[Step { within: seconds(30), ..RELEASED[6].steps[0] }], ..RELEASED[6] };
+const RELEASED: &[Check] = SUITES[0].post;
+
+#[tokio::test]
+async fn the_deployed_api_is_asked_at_the_address_that_the_stack_names() {
+    let script = Script::new(checkin);
+    let summary = through_api(&script).await;
+    assert_eq!((summary.status, script.told()), ("Succeeded", vec!["Succeeded".to_owned()]), "{summary:?}");
+    let lines: Vec<String> = script.seen.lock().unwrap().iter().map(|seen| seen.line.clone()).collect();
+    assert_eq!(
+        lines[..3],
+        ["POST /", "GET /api/health", "GET /api/version"],
+        "the address is asked for once"
+    );
+    // Every suite asks for both open routes of its own function.
+    for suite in SUITES {
+        let asked = suite.post.iter().flat_map(|check| check.steps).filter(|step| step.through_api);
+        let paths: Vec<&str> = asked.map(|step| step.path).collect();
+        assert_eq!(paths.len(), 2, "{}", suite.function);
+        assert!(paths.iter().all(|path| (suite.function == "contacts") == path.contains("/contacts/")));
+        assert!(suite.pre.iter().flat_map(|check| check.steps).all(|step| !step.through_api));
+    }
+}
+
+#[tokio::test]
+async fn what_the_api_answers_by_itself_fails_the_hook() {
+    let failing: [(Routes, &str); 4] = [
+        (
+            |_| Some(server::json(503, &[], &json!({"message": "Service Unavailable"}))),
+            "GET /api/health through the API: expected status 200, got 503",
+        ),
+        (
+            |_| Some(server::json(307, &[("location", "/elsewhere")], &Value::Null)),
+            "GET /api/health through the API: expected status 200, got 307",
+        ),
+        (
+            |_| Some(server::json(200, &[], &json!({"status": "ok", "version": "0.0.9+0"}))),
+            "GET /api/health through the API: status 200, but expected version 0.1.0+0123456789ab, got 0.0.9+0",
+        ),
+        (
+            |_| Some(axum::response::Response::new("<html>".into())),
+            "GET /api/health through the API: status 200, but the body is not JSON",
+        ),
+    ];
+    for (api, expected) in failing {
+        let script = Script { api, ..Script::new(checkin) };
+        let summary = through_api(&script).await;
+        assert_eq!((reason(&summary).as_str(), script.told()), (expected, vec!["Failed".to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn an_api_that_does_not_answer_fails_the_hook() {
+    const SLOW: Check = Check {
+        steps: &[Step { within: std::time::Duration::from_millis(500), ..RELEASED[6].steps[0] }],
+        ..RELEASED[6]
+    };
+    const SUITE: &[Suite] = &[Suite { function: "checkin", pre: &[], post: &[SLOW] }];
+    let script = Script { api: |_| None, ..Script::new(checkin) };
+    let hook = script.hook_of(Phase::PostTraffic, &variables(), SUITE).await;
+    let summary = hook.handle(&event(), seconds(600)).await.unwrap();
+    assert_eq!(reason(&summary), "GET /api/version through the API: no answer within 500 ms");
+
+    let script = Script::new(checkin);
+    script.stacks.lock().unwrap().push_back(server::stack("http://127.0.0.1:1/"));
+    let reason = reason(&through_api(&script).await);
+    assert_eq!(reason, "GET /api/health through the API: no answer: the connection failed");
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_found_fails_the_hook() {
+    let refused = || {
+        let body =
+            "<ErrorResponse><Error><Code>AccessDenied</Code><Message>Jane</Message></Error></ErrorResponse>";
+        Response::builder().status(403).body(body.into()).unwrap()
+    };
+    let cases: [(Vec<Response>, &str); 3] = [
+        (
+            std::iter::repeat_with(refused).take(9).collect(),
+            "the API's address cannot be read: AccessDenied (status 403)",
+        ),
+        (vec![Response::new("<Stacks/>".into())], "the stack has no output ApiURL"),
+        (vec![server::stack("http://example.org/")], "the stack's output ApiURL is no address"),
+    ];
+    for (answers, expected) in cases {
+        let script = Script::new(checkin);
+        script.stacks.lock().unwrap().extend(answers);
+        let summary = through_api(&script).await;
+        assert_eq!(reason(&summary), format!("GET /api/health through the API: {expected}"));
+    }
+    // A busy moment of CloudFormation is none of the new version's.
+    let script = Script::new(checkin);
+    script.stacks.lock().unwrap().push_back(refused());
+    assert_eq!(through_api(&script).await.status, "Succeeded");
+    // A template that names no stack.
+    let script = Script::new(checkin);
+    let hook = script.hook_of(Phase::PostTraffic, &variables()[..4], API).await;
+    let summary = hook.handle(&event(), seconds(60)).await.unwrap();
+    assert!(reason(&summary).ends_with("the environment variable STACK_NAME is not set"), "{summary:?}");
 }
 
 #[tokio::test]

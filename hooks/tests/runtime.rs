@@ -8,7 +8,7 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use hooks::suites::MARK;
@@ -64,10 +64,23 @@ async fn services(behavior: Behavior, report_status: u16) -> Services {
     let (sender, reports) = unbounded_channel();
     let places = Arc::new(Mutex::new(BTreeMap::from([("desk".to_owned(), "Desk 14".to_owned())])));
     let memory = places.clone();
+    let known = Arc::new(OnceLock::new());
+    let own = known.clone();
     let address = server::start(move |seen| {
-        let (sender, places) = (sender.clone(), memory.clone());
+        let (sender, places, own) = (sender.clone(), memory.clone(), own.clone());
         async move {
-            if !seen.line.ends_with("/invocations") {
+            if seen.line == "POST /" {
+                assert_eq!(seen.body, "Action=DescribeStacks&Version=2010-05-15&StackName=causeway-app-dev");
+                return server::stack(&format!("http://{}/", own.get().unwrap()));
+            }
+            if behavior != Behavior::Hangs
+                && let Some(path) = seen.line.strip_prefix("GET ")
+            {
+                let event = json!({"rawPath": path, "requestContext": {"http": {"method": "GET"}}});
+                let (status, body) = function(&event, behavior, &places);
+                return server::json(status, &[], &body);
+            }
+            if !seen.line.ends_with("/invocations") && !seen.line.starts_with("GET ") {
                 sender.send(seen.body).unwrap();
                 return server::json(report_status, &[], &json!({"__type": "InvalidDeploymentIdException"}));
             }
@@ -79,6 +92,7 @@ async fn services(behavior: Behavior, report_status: u16) -> Services {
         }
     })
     .await;
+    known.set(address).unwrap();
     Services { endpoint: format!("http://{address}"), reports, places }
 }
 
@@ -131,6 +145,7 @@ async fn start(binary: &Path, function: &str, services: &Services, time_left: Du
         ("CHECKS", function),
         ("EXPECTED_VERSION", VERSION),
         ("CAUSEWAY_ENV", "dev"),
+        ("STACK_NAME", "causeway-app-dev"),
     ];
     let event = json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "h-1"});
     Function::start(binary.to_str().unwrap(), &variables, vec![event], time_left).await
@@ -156,16 +171,25 @@ fn told(answer: &Value) -> Vec<(String, String, String)> {
     checks.map(|check| (text(&check["name"]), text(&check["outcome"]), text(&check["reason"]))).collect()
 }
 
-const ALL: [&str; 5] = ["health", "version", "read", "bad input is refused", "write, read, delete"];
+const ALL: [&str; 7] = [
+    "health",
+    "version",
+    "read",
+    "bad input is refused",
+    "write, read, delete",
+    "health through the API",
+    "version through the API",
+];
 const TIME: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn both_hooks_of_both_functions_report_success_and_name_their_checks() {
+    let without_writing = [&ALL[..4], &ALL[5..]].concat();
     for (phase, binary, function, checks) in [
         ("pre-traffic", PRE, "checkin", &ALL[..4]),
         ("post-traffic", POST, "checkin", &ALL[..]),
         ("pre-traffic", PRE, "contacts", &ALL[..4]),
-        ("post-traffic", POST, "contacts", &ALL[..4]),
+        ("post-traffic", POST, "contacts", &without_writing),
     ] {
         let mut services = services(Behavior::Good, 200).await;
         let mut running = start(&hook(binary), function, &services, TIME).await;
@@ -239,7 +263,12 @@ async fn a_wrong_version_is_reported_as_failed_although_it_answers_200() {
         for (at, name) in ["health", "version"].into_iter().enumerate() {
             assert_eq!(told[at], (name.to_owned(), "failed".to_owned(), reason.to_owned()));
         }
-        assert!(told[2..].iter().all(|(_, outcome, _)| outcome == "passed"), "{told:?}");
+        // The API leads to that version, too.
+        for (_, outcome, seen) in &told[2..] {
+            assert!(outcome == "passed" || seen.ends_with(&format!("status 200, but {reason}")), "{told:?}");
+        }
+        let through_api = told.iter().filter(|(name, _, _)| name.ends_with("through the API"));
+        assert_eq!(through_api.count(), if binary == POST { 2 } else { 0 });
     }
 }
 

@@ -1,7 +1,7 @@
 //! A Lambda and a CodeDeploy that answer by script, and a hook between them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
@@ -23,10 +23,25 @@ pub(crate) const VERSION: &str = "0.1.0+0123456789ab";
 /// What a function answers to an event; `None`: never anything.
 pub(crate) type Answers = fn(&Value) -> Option<Response>;
 
+/// What the deployed API answers to a route such as `GET /api/health`; `None`: never anything.
+pub(crate) type Routes = fn(&str) -> Option<Response>;
+
+/// A deployed API that leads to the new version.
+fn open_routes(line: &str) -> Option<Response> {
+    let function = if line.contains("/contacts/") { "contacts" } else { "checkin" };
+    Some(match line.rsplit('/').next() {
+        Some("health") => server::json(200, &[], &json!({"status": "ok", "version": VERSION})),
+        Some("version") => server::json(200, &[], &json!({"version": VERSION, "function": function})),
+        _ => server::json(404, &[], &json!({"message": "Not Found"})),
+    })
+}
+
 /// Services that answer by script, and all that they were asked.
 #[derive(Clone)]
 pub(crate) struct Script {
     pub(crate) function: Answers,
+    pub(crate) api: Routes,
+    pub(crate) stacks: Arc<Mutex<VecDeque<Response>>>,
     pub(crate) reports: Arc<Mutex<VecDeque<Option<Response>>>>,
     pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -34,13 +49,28 @@ pub(crate) struct Script {
 impl Script {
     /// A function that answers events so (`None`: never), and a CodeDeploy that takes every report.
     pub(crate) fn new(function: Answers) -> Self {
-        Self { function, reports: Arc::default(), seen: Arc::default() }
+        Self {
+            function,
+            api: open_routes,
+            stacks: Arc::default(),
+            reports: Arc::default(),
+            seen: Arc::default(),
+        }
     }
 
-    pub(crate) fn answer(&self, seen: Seen) -> Option<Response> {
+    /// Answers a request that came to `address`, where all of the services are, the API too.
+    pub(crate) fn answer(&self, seen: Seen, address: &str) -> Option<Response> {
         self.seen.lock().unwrap().push(seen.clone());
         if seen.line.ends_with("/invocations") {
             return (self.function)(&seen.body);
+        }
+        if seen.line.starts_with("GET /api/") {
+            return (self.api)(&seen.line);
+        }
+        if seen.line == "POST /" {
+            assert_eq!(seen.body, "Action=DescribeStacks&Version=2010-05-15&StackName=causeway-app-dev");
+            let next = self.stacks.lock().unwrap().pop_front();
+            return Some(next.unwrap_or_else(|| server::stack(&format!("http://{address}/"))));
         }
         self.reports.lock().unwrap().pop_front().unwrap_or_else(|| Some(server::json(200, &[], &seen.body)))
     }
@@ -63,8 +93,10 @@ impl Script {
         suites: &'static [Suite],
     ) -> Hook {
         let script = self.clone();
+        let known = Arc::new(OnceLock::new());
+        let own = known.clone();
         let address = server::start(move |seen| {
-            let answer = script.answer(seen);
+            let answer = script.answer(seen, own.get().map_or("", String::as_str));
             async move {
                 match answer {
                     Some(answer) => answer,
@@ -73,6 +105,7 @@ impl Script {
             }
         })
         .await;
+        known.set(address.to_string()).unwrap();
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(Region::new("eu-central-1"))
             .credentials_provider(Credentials::new("222222222222", "secret", None, None, "test"))
@@ -118,12 +151,13 @@ impl Script {
     }
 }
 
-pub(crate) fn variables() -> [(&'static str, &'static str); 4] {
+pub(crate) fn variables() -> [(&'static str, &'static str); 5] {
     [
         ("TARGET_VERSION", ARN),
         ("TARGET_ALIAS", "checkin:live"),
         ("EXPECTED_VERSION", VERSION),
         ("CHECKS", "checkin"),
+        ("STACK_NAME", "causeway-app-dev"),
     ]
 }
 
