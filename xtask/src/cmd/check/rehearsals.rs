@@ -27,7 +27,7 @@ const BROKEN: [(&str, &[&str]); 3] = [
             "version: expected version ",
         ],
     ),
-    ("slow", &["checkin: alarm ", "-checkin-slow is in ALARM"]),
+    ("slow", &["checkin: alarm ", "-checkin-new-version-slow is in ALARM"]),
 ];
 
 /// How a rehearsal must end.
