@@ -13,7 +13,9 @@ use aws_smithy_types::DateTime;
 use super::cloudformation::Stacks;
 use super::error::explain;
 use super::session::Account;
+use crate::model::alarm::Stopping;
 use crate::model::rollout::Shifting;
+use crate::model::template;
 use crate::model::watch::Deploying;
 
 /// How many alarms one call may name ("DescribeAlarms" in the CloudWatch API reference).
@@ -195,20 +197,27 @@ impl Rollouts {
     }
 }
 
-/// The names of a stack's alarms that are in ALARM: a deployment would be stopped at once. Changes nothing.
+/// The names of the alarms in ALARM that would stop a deployment of the stack at once: those of its deployment groups, not
+/// those that only tell people. Changes nothing.
 ///
 /// # Errors
-/// The stack or its alarms may not be looked at.
+/// The stack, its template or its alarms may not be looked at, or the template is none.
 pub(crate) async fn raised(account: &Account, stack: &str) -> anyhow::Result<Vec<String>> {
     let stacks = Stacks::new(account);
     if stacks.describe(stack).await?.is_none() {
         return Ok(Vec::new());
     }
+    let template = template::parse(&stacks.template(stack).await?)
+        .map_err(|error| anyhow::anyhow!("read the template of {stack}: {error}"))?;
+    let stopping = Stopping::of(&template.to_json(), stack);
     let resources = stacks.resources(stack).await?;
     let names: Vec<String> = resources
-        .into_values()
-        .filter(|found| found.resource_type == "AWS::CloudWatch::Alarm" && !found.id.is_empty())
-        .map(|found| found.id)
+        .into_iter()
+        .filter(|(_, found)| found.resource_type.starts_with("AWS::CloudWatch::") && !found.id.is_empty())
+        .filter(|(logical_id, found)| {
+            found.resource_type.ends_with("Alarm") && stopping.has(logical_id, &found.id)
+        })
+        .map(|(_, found)| found.id)
         .collect();
     let states = Rollouts::new(account).alarms(&names).await?;
     Ok(states.into_iter().filter(|(_, state)| state == "ALARM").map(|(name, _)| name).collect())

@@ -172,6 +172,11 @@ mod tests {
             of("AWS/Lambda", "Errors", &[("FunctionName", "f"), alias, ("ExecutedVersion", "3")]),
             vec![Vec::<f64>::new(); 3]
         );
+        // How long a version takes is its own, as its errors are: deployments are stopped by either.
+        let version = |number| [("FunctionName", "f"), alias, ("ExecutedVersion", number)];
+        let duration: Vec<Vec<f64>> = vec![vec![], vec![12.0], vec![12.0]];
+        assert_eq!(of("AWS/Lambda", "Duration", &version("4")), duration);
+        assert_eq!(of("AWS/Lambda", "Duration", &version("3")), vec![Vec::<f64>::new(); 3]);
         assert_eq!(of("AWS/ApiGateway", "5xx", &[("ApiId", "a")]), expected);
         assert_eq!(of("AWS/ApiGateway", "4xx", &[("ApiId", "a")]), [vec![], vec![0.0], vec![1.0]]);
     }

@@ -3,7 +3,69 @@
 //! Source: "Using Amazon CloudWatch alarms", with its sections on evaluation and on missing data, and "Statistics
 //! definitions" in the CloudWatch user guide.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Which of a stack's alarms can stop one of its deployments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stopping {
+    /// The alarms with these logical ids or names.
+    These(BTreeSet<String>),
+    /// The template leaves it to a value that only CloudFormation knows: any of them may.
+    Any,
+}
+
+impl Stopping {
+    /// Reads a template in long form, before or after SAM: `Alarms` of deployment preferences and of deployment groups.
+    pub(crate) fn of(template: &Value, stack: &str) -> Self {
+        let mut all = BTreeSet::new();
+        let globals = template.pointer("/Globals/Function/DeploymentPreference/Alarms");
+        let resources = template.get("Resources").and_then(Value::as_object).into_iter().flatten();
+        let lists = resources.flat_map(|(_, resource)| {
+            ["/Properties/DeploymentPreference/Alarms", "/Properties/AlarmConfiguration"]
+                .map(|path| resource.pointer(path))
+        });
+        for list in lists.chain([globals]).flatten() {
+            if !collect(list, template, stack, &mut all) {
+                return Self::Any;
+            }
+        }
+        Self::These(all)
+    }
+
+    /// Whether an alarm is one of them.
+    pub(crate) fn has(&self, logical_id: &str, name: &str) -> bool {
+        match self {
+            Self::These(all) => all.contains(logical_id) || all.contains(name),
+            Self::Any => true,
+        }
+    }
+}
+
+/// Collects whatever a value can refer to or say; whether all of it is known.
+fn collect(value: &Value, template: &Value, stack: &str, all: &mut BTreeSet<String>) -> bool {
+    match value {
+        Value::String(text) => {
+            let name = text.replace("${AWS::StackName}", stack);
+            let known = !name.contains("${");
+            all.insert(name);
+            known
+        }
+        Value::Array(items) => items.iter().all(|item| collect(item, template, stack, all)),
+        Value::Object(map) => map.iter().all(|(key, value)| match (key.as_str(), value.as_str()) {
+            ("Ref", Some("AWS::NoValue")) => true,
+            ("Ref", Some(id)) => {
+                all.insert(id.to_owned());
+                template.get("Resources").is_some_and(|resources| resources.get(id).is_some())
+            }
+            ("Fn::GetAtt" | "Fn::ImportValue" | "Fn::FindInMap" | "Fn::Transform", _) => false,
+            _ => collect(value, template, stack, all),
+        }),
+        _ => true,
+    }
+}
 
 /// The state of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -211,7 +273,60 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn alarms_that_a_deployment_names_can_stop_it_and_no_others() {
+        let stopping = |alarms: Value| {
+            let function = json!({"Properties": {"DeploymentPreference": {"Alarms": alarms}}});
+            Stopping::of(&json!({"Resources": {"F": function, "Own": {}, "Other": {}}}), "app")
+        };
+        let some = stopping(json!([{"Ref": "Own"}, {"Fn::Sub": "${AWS::StackName}-slow"}, "literal"]));
+        for (id, name, expected) in [
+            ("Own", "app-own", true),
+            ("Slow", "app-slow", true),
+            ("Third", "literal", true),
+            ("Other", "app-other", false),
+        ] {
+            assert_eq!(some.has(id, name), expected, "{id}");
+        }
+        let when = json!([{"Fn::If": ["HasHooks", {"Ref": "Own"}, {"Ref": "AWS::NoValue"}]}]);
+        assert!(stopping(when.clone()).has("Own", "") && !stopping(when).has("Other", ""));
+        for unknown in [
+            json!({"Ref": "AParameter"}),
+            json!([{"Fn::ImportValue": "x"}]),
+            json!([{"Fn::Sub": "${P}-slow"}]),
+        ] {
+            assert_eq!(stopping(unknown.clone()), Stopping::Any, "{unknown}");
+        }
+        assert!(
+            !Stopping::of(&json!({"Resources": {"Own": {}}}), "app").has("Own", ""),
+            "nothing is deployed gradually"
+        );
+        let group = json!({"Properties": {"AlarmConfiguration": {"Enabled": true, "Alarms": [{"Name": {"Ref": "Own"}}]}}});
+        let expanded = Stopping::of(&json!({"Resources": {"Group": group, "Own": {}}}), "app");
+        assert!(expanded.has("Own", "") && !expanded.has("Other", ""));
+        let globals = json!({"Globals": {"Function": {"DeploymentPreference": {"Alarms": [{"Ref": "Own"}]}}}, "Resources": {"Own": {}}});
+        assert!(Stopping::of(&globals, "app").has("Own", ""));
+    }
+
+    #[test]
+    fn the_application_is_stopped_by_its_new_versions_alone() {
+        let source = include_str!("../../../cfn/app.yaml");
+        let template = crate::model::template::parse(source).unwrap().to_json();
+        let stopping = Stopping::of(&template, "app");
+        let resources = template["Resources"].as_object().unwrap().iter();
+        let alarms: Vec<_> =
+            resources.filter(|(_, found)| found["Type"] == "AWS::CloudWatch::Alarm").collect();
+        assert!(alarms.len() >= 9, "{}", alarms.len());
+        for (id, alarm) in alarms {
+            let dimensions = alarm["Properties"]["Dimensions"].as_array().unwrap();
+            let of_a_version = dimensions.iter().any(|dimension| dimension["Name"] == "ExecutedVersion");
+            assert_eq!(stopping.has(id, ""), of_a_version, "{id}");
+        }
+    }
 
     fn alarm(n: usize, m: usize, missing: Missing) -> Alarm {
         Alarm {

@@ -49,7 +49,7 @@ impl Checks {
         let released = [&["--approve", "auto"], kept].concat();
         self.rehearsal("rehearse", &released, ends(0, "released")).await;
         if full {
-            // On the cloud of that release. The one that raises an alarm is the last: each waits until none is left.
+            // On the cloud of that release. The one that raises an alarm is the last: each waits until none is left that would stop it.
             for (how, cause) in BROKEN {
                 let (name, word) = (format!("rehearse-break-prod-{how}"), format!("--break-prod={how}"));
                 let words = [&word, "--approve", "auto", "--keep"];

@@ -153,6 +153,7 @@ fn doctor_calls(ground: &Ground<'_>, world: &World, account: &str) -> BTreeSet<W
         let on = isolated(ground, stack.pseudo.stack_id.clone());
         all.insert(plain("cloudformation:DescribeStackEvents", on.clone()));
         all.insert(plain("cloudformation:DescribeStacks", on.clone()));
+        all.insert(plain("cloudformation:GetTemplate", on.clone()));
         all.insert(plain("cloudformation:ListStackResources", on));
         let names = Names::new(stack, ground.types);
         for alarm in stack.resources.values().filter(|found| found.kind == "AWS::CloudWatch::Alarm") {
