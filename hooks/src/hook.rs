@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::Api;
+use crate::check::Check;
 use crate::clients::Clients;
+use crate::code::{NOT_KNOWN, compare};
 use crate::report::{LifecycleEvent, ReportError, report};
 use crate::runner::{Finding, Outcome, Subject, run};
 use crate::settings::{Phase, Settings};
@@ -18,6 +20,15 @@ const RESERVE: Duration = Duration::from_secs(3);
 
 /// What is left to Lambda's runtime after the report.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The name of the check of the code itself.
+const CODE: &str = "code";
+
+/// Reading a version's configuration may take so long, several attempts included.
+const CODE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why no check ran.
+const UNCALLED: &str = "the code is not known to be what was packaged";
 
 /// A hook, ready to run.
 #[derive(Debug, Clone)]
@@ -78,6 +89,19 @@ impl Hook {
         Ok(Summary { status, checks })
     }
 
+    /// Whether the new version's code is the package of this release.
+    async fn code(&self, version: &str, until: Instant) -> Finding {
+        let begin = Instant::now();
+        let Some(packaged) = self.settings.package.as_deref() else {
+            let finding = Finding::ended(CODE, begin, Ok(()));
+            return Finding { reason: Some(NOT_KNOWN.to_owned()), ..finding };
+        };
+        let limit = until.min(begin + CODE_WITHIN);
+        let result = timeout_at(limit, compare(&self.clients.lambda, version, packaged)).await;
+        let late = || Err("the new version's code cannot be read: no answer in time".to_owned());
+        Finding::ended(CODE, begin, result.unwrap_or_else(|_| late()))
+    }
+
     async fn findings(&self, until: Instant) -> Vec<Finding> {
         let checks = match self.settings.checks(self.phase, self.suites) {
             Ok(checks) => checks,
@@ -85,9 +109,20 @@ impl Hook {
         };
         match self.settings.target(self.phase) {
             Ok(target) => {
+                let mut findings = Vec::new();
+                if self.phase == Phase::PreTraffic {
+                    let finding = self.code(&target.function, until).await;
+                    if finding.outcome != Outcome::Passed {
+                        // Code that nobody packaged is not called, least of all by a test.
+                        let not_run = |check: &Check| Finding::not_run(check.name, UNCALLED);
+                        return [finding].into_iter().chain(checks.iter().map(not_run)).collect();
+                    }
+                    findings.push(finding);
+                }
                 let api = Arc::new(Api::new(&self.clients.web, &self.settings));
                 let subject = Subject { lambda: self.clients.lambda.clone(), target, api };
-                run(checks, &subject, &self.settings.expected, until).await
+                findings.extend(run(checks, &subject, &self.settings.expected, until).await);
+                findings
             }
             Err(reason) => checks.iter().map(|check| Finding::not_run(check.name, &reason)).collect(),
         }

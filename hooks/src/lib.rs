@@ -9,6 +9,7 @@ compile_error!("a hook must report after a panic: build it with panic = \"unwind
 pub mod api;
 pub mod check;
 pub mod clients;
+mod code;
 pub mod hook;
 pub mod invoke;
 pub mod log;

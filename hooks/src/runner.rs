@@ -75,7 +75,7 @@ impl Finding {
     }
 
     /// A check that began then and has come to this.
-    fn ended(name: &'static str, begin: Instant, result: Result<(), String>) -> Self {
+    pub(crate) fn ended(name: &'static str, begin: Instant, result: Result<(), String>) -> Self {
         let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
         let ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         Self { name, outcome, ms, reason: result.err() }

@@ -32,6 +32,9 @@ pub struct Settings {
     pub target_version: Option<String>,
     /// `TARGET_ALIAS`: `name:live`.
     pub target_alias: Option<String>,
+    /// `PACKAGE_SHA256`: the digest of the package that this release was made of, in hexadecimal digits, if the template
+    /// knows it.
+    pub package: Option<String>,
     /// `STACK_NAME`: the hook's own stack, whose outputs name the API's address.
     pub stack: Option<String>,
     /// `URL_SUFFIX`: what AWS's host names end in, in this partition.
@@ -60,6 +63,7 @@ impl Settings {
             environment: value("CAUSEWAY_ENV").unwrap_or_else(|| "unknown".to_owned()),
             target_version: value("TARGET_VERSION"),
             target_alias: value("TARGET_ALIAS"),
+            package: value("PACKAGE_SHA256"),
             stack: value("STACK_NAME"),
             url_suffix: value("URL_SUFFIX").unwrap_or_else(|| "amazonaws.com".to_owned()),
             expected: Expected { version: value("EXPECTED_VERSION"), function: value("CHECKS") },

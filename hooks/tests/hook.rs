@@ -16,7 +16,7 @@ use clock::{hold, soon};
 use hooks::check::{Check, GET, Step, healthy, right_version};
 use hooks::runner::Outcome;
 use hooks::settings::Phase;
-use script::{ARN, Answers, Script, VERSION, event, http, reason, seconds, variables};
+use script::{ARN, Answers, PACKAGE_SHA256, Script, VERSION, event, http, reason, seconds, variables};
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
 
@@ -77,7 +77,13 @@ async fn a_good_version_passes_both_hooks() {
                 .iter()
                 .all(|finding| finding.outcome == Outcome::Passed && finding.reason.is_none())
         );
-        let line = script.seen.lock().unwrap()[0].line.clone();
+        let code = summary.checks.iter().filter(|finding| finding.name == "code").count();
+        assert_eq!(
+            code,
+            usize::from(phase == Phase::PreTraffic),
+            "the code is looked at before it gets traffic"
+        );
+        let line = script.seen.lock().unwrap()[code].line.clone();
         assert_eq!(line, format!("POST /2015-03-31/functions/{path}/invocations"));
     }
 }
@@ -134,7 +140,7 @@ async fn a_bad_version_is_reported_with_its_reason() {
         let script = Script::new(function);
         let summary = script.run(CHECKS, seconds(10)).await.unwrap();
         assert_eq!((reason(&summary).as_str(), script.told()), (expected, vec!["Failed".to_owned()]));
-        assert_eq!(summary.checks.len(), 2, "one failure does not hide the other");
+        assert_eq!(summary.checks.len(), 3, "one failure does not hide the other");
     }
 }
 
@@ -161,7 +167,7 @@ async fn a_hung_function_is_reported_before_the_deadline() {
     let hook = script.hook(Phase::PreTraffic, &variables(), PATIENT).await;
     let begin = Instant::now();
     let handled = tokio::spawn(async move { hook.handle(&event(), SHORT).await });
-    soon("the first question", until_asked(&script, 1)).await;
+    soon("the first question", until_asked(&script, 2)).await;
     advance(CHECKED - Duration::from_millis(1)).await;
     assert!(!handled.is_finished() && script.told().is_empty(), "the checks have all of their time");
     advance(Duration::from_millis(1)).await;
@@ -170,7 +176,7 @@ async fn a_hung_function_is_reported_before_the_deadline() {
         (reason(&summary).as_str(), script.told()),
         ("the hook ran out of time", vec!["Failed".to_owned()])
     );
-    assert_eq!(summary.checks[1].outcome, Outcome::NotRun);
+    assert_eq!(summary.checks[2].outcome, Outcome::NotRun);
     assert!(begin.elapsed() < SHORT, "{:?}", begin.elapsed());
     drop(clock);
 }
@@ -181,6 +187,66 @@ async fn an_answer_that_does_not_come_is_reported_with_its_limit() {
         &[Check { name: "slow", steps: &[Step { within: Duration::from_millis(100), ..GET }], sweep: None }];
     let summary = Script::new(|_| None).run(SLOW, seconds(600)).await.unwrap();
     assert_eq!(reason(&summary), "no answer within 100 ms");
+}
+
+/// Lambda's answer about a version whose code has this digest.
+fn code_of(digest: &str) -> Option<Response> {
+    Some(server::json(200, &[], &json!({"Version": "7", "CodeSha256": digest})))
+}
+
+#[tokio::test]
+async fn code_that_was_not_packaged_for_this_release_is_not_called() {
+    let other = "A".repeat(43) + "=";
+    let zeros = "0".repeat(64);
+    let cases: [(Vec<Option<Response>>, String); 4] = [
+        (
+            vec![code_of(&other)],
+            format!(
+                "the new version's code is not what was packaged for this release: its digest is {zeros}, the package's {PACKAGE_SHA256}"
+            ),
+        ),
+        (
+            vec![code_of("cfn-deployed")],
+            format!(
+                "the new version's code is not what was packaged for this release: its digest is unknown, the package's {PACKAGE_SHA256}"
+            ),
+        ),
+        (
+            vec![Some(server::json(200, &[], &json!({})))],
+            format!(
+                "the new version's code is not what was packaged for this release: its digest is unknown, the package's {PACKAGE_SHA256}"
+            ),
+        ),
+        (
+            vec![refusal(403, "AccessDeniedException")],
+            "the new version's code cannot be read: AccessDeniedException".to_owned(),
+        ),
+    ];
+    for (answers, expected) in cases {
+        let script = Script::new(good);
+        script.code.lock().unwrap().extend(answers);
+        let summary = script.run(CHECKS, seconds(600)).await.unwrap();
+        assert_eq!((reason(&summary), script.told()), (expected, vec!["Failed".to_owned()]));
+        assert_eq!(summary.checks[0].name, "code");
+        assert!(summary.checks[1..].iter().all(|finding| finding.outcome == Outcome::NotRun));
+        assert_eq!(script.asked().len(), 0, "what may be anybody's code is not run");
+    }
+    let hook = Script::new(good)
+        .hook(Phase::PreTraffic, &[&variables()[..5], &[("PACKAGE_SHA256", "latest")]].concat(), CHECKS)
+        .await;
+    let summary = hook.handle(&event(), seconds(600)).await.unwrap();
+    assert_eq!(reason(&summary), "the digest of the package is none: latest");
+}
+
+#[tokio::test]
+async fn without_a_digest_nothing_is_compared_and_that_is_said() {
+    let script = Script::new(good);
+    let hook = script.hook(Phase::PreTraffic, &variables()[..5], CHECKS).await;
+    let summary = hook.handle(&event(), seconds(600)).await.unwrap();
+    let finding = &summary.checks[0];
+    assert_eq!((summary.status, finding.name, finding.outcome), ("Succeeded", "code", Outcome::Passed));
+    assert!(finding.reason.as_deref().unwrap().starts_with("not known"), "{finding:?}");
+    assert!(script.seen.lock().unwrap().iter().all(|seen| !seen.line.ends_with("/configuration")));
 }
 
 #[tokio::test]
@@ -196,7 +262,7 @@ async fn a_panic_in_a_check_is_reported() {
     let script = Script::new(good);
     let summary = script.run(PANICKING, seconds(10)).await.unwrap();
     assert_eq!((reason(&summary).as_str(), script.told()), ("the check panicked", vec!["Failed".to_owned()]));
-    assert_eq!(summary.checks[1].outcome, Outcome::Passed, "the other check ran all the same");
+    assert_eq!(summary.checks[2].outcome, Outcome::Passed, "the other check ran all the same");
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,7 +354,7 @@ async fn a_report_that_is_never_answered_fails_the_invocation() {
     let begin = Instant::now();
     let handled = tokio::spawn(async move { hook.handle(&event(), seconds(3)).await });
     // The checks are done and the first report is out: from here on nothing but time passes.
-    soon("the first report", until_asked(&script, 3)).await;
+    soon("the first report", until_asked(&script, 4)).await;
     assert_eq!(script.told(), ["Succeeded"]);
     drop(clock);
     let error = handled.await.unwrap().unwrap_err();

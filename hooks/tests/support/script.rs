@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 use super::server::{self, Seen};
 
 pub(crate) const ARN: &str = "arn:aws:lambda:eu-central-1:222222222222:function:checkin:7";
+/// The digest of the packaged code, as Lambda says it and as the build does.
+pub(crate) const CODE_SHA256: &str = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+pub(crate) const PACKAGE_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 pub(crate) const VERSION: &str = "0.1.0+0123456789ab";
 
 /// What a function answers to an event; `None`: never anything.
@@ -42,6 +45,7 @@ pub(crate) struct Script {
     pub(crate) function: Answers,
     pub(crate) api: Routes,
     pub(crate) stacks: Arc<Mutex<VecDeque<Response>>>,
+    pub(crate) code: Arc<Mutex<VecDeque<Option<Response>>>>,
     pub(crate) reports: Arc<Mutex<VecDeque<Option<Response>>>>,
     pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -53,6 +57,7 @@ impl Script {
             function,
             api: open_routes,
             stacks: Arc::default(),
+            code: Arc::default(),
             reports: Arc::default(),
             seen: Arc::default(),
         }
@@ -63,6 +68,10 @@ impl Script {
         self.seen.lock().unwrap().push(seen.clone());
         if seen.line.ends_with("/invocations") {
             return (self.function)(&seen.body);
+        }
+        if seen.line.ends_with("/configuration") {
+            let next = self.code.lock().unwrap().pop_front();
+            return next.unwrap_or_else(|| Some(server::json(200, &[], &json!({"CodeSha256": CODE_SHA256}))));
         }
         if seen.line.starts_with("GET /api/") {
             return (self.api)(&seen.line);
@@ -151,13 +160,14 @@ impl Script {
     }
 }
 
-pub(crate) fn variables() -> [(&'static str, &'static str); 5] {
+pub(crate) fn variables() -> [(&'static str, &'static str); 6] {
     [
         ("TARGET_VERSION", ARN),
         ("TARGET_ALIAS", "checkin:live"),
         ("EXPECTED_VERSION", VERSION),
         ("CHECKS", "checkin"),
         ("STACK_NAME", "causeway-app-dev"),
+        ("PACKAGE_SHA256", PACKAGE_SHA256),
     ]
 }
 

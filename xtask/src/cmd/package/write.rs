@@ -85,6 +85,7 @@ pub(crate) fn parameters(
                 match fact {
                     ArtifactFact::Version => found.version.clone(),
                     ArtifactFact::Key => found.key.clone(),
+                    ArtifactFact::Sha256 => found.sha256.clone(),
                 }
             }
             Parameter::Output { .. } => continue,

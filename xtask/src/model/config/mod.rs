@@ -122,6 +122,8 @@ pub(crate) enum ArtifactFact {
     Version,
     /// The key of its zip in the artifact bucket.
     Key,
+    /// The SHA-256 of its zip in hexadecimal digits: what Lambda says of the code, in Base64, as `CodeSha256`.
+    Sha256,
 }
 
 /// A stack in one account.

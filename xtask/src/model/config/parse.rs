@@ -147,9 +147,10 @@ fn artifact_of(text: &str) -> Result<Parameter, String> {
     let (function, fact) = match text.split_once('.') {
         Some((function, "version")) => (function, ArtifactFact::Version),
         Some((function, "key")) => (function, ArtifactFact::Key),
+        Some((function, "sha256")) => (function, ArtifactFact::Sha256),
         _ => {
             return Err(format!(
-                "an artifact is written \"function.version\" or \"function.key\", not {text:?}"
+                "an artifact is written \"function.version\", \"function.key\" or \"function.sha256\", not {text:?}"
             ));
         }
     };
