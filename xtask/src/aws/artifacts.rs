@@ -32,16 +32,23 @@ pub(crate) struct Bucket {
 }
 
 /// What a look at a key showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// The very content is there: S3's digest says so.
-    Same,
-    /// Something of the same length is there, and S3 gives no digest of it.
-    Unverified,
+    /// The very content is there, by S3's digest of it or by what was read; with the version that it is.
+    Same(Option<String>),
     /// Nothing is there.
     Absent,
     /// Who may not read it, or may not list, is not told: 403.
     Hidden,
+}
+
+/// What became of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Put {
+    /// Whether it was put, or something was there.
+    pub(crate) upload: Upload,
+    /// The version that was put; none in a bucket without versions.
+    pub(crate) version: Option<String>,
 }
 
 impl Bucket {
@@ -87,10 +94,11 @@ impl Bucket {
         }
     }
 
-    /// Looks whether a content is there under its key.
+    /// Looks whether a content is there under its key. An object that S3 keeps no SHA-256 of is read and hashed: anything of the
+    /// right length could be there.
     ///
     /// # Errors
-    /// What is there has another digest or length: a key of ours names its content. Or S3 cannot be asked.
+    /// What is there has another digest or length: a key of ours names its content. Or it may not be read, or S3 cannot be asked.
     pub(crate) async fn look(&self, key: &str, content: &[u8]) -> anyhow::Result<Seen> {
         let head = self.client.head_object().bucket(&self.name).key(key).checksum_mode(ChecksumMode::Enabled);
         let found = match head.send().await {
@@ -110,7 +118,20 @@ impl Bucket {
         if length != content.len() as u64 || stored.is_some_and(|stored| stored != digest(content)) {
             return Err(self.another_digest(key).into());
         }
-        Ok(if stored.is_some() { Seen::Same } else { Seen::Unverified })
+        if stored.is_some() {
+            return Ok(Seen::Same(version(found.version_id())));
+        }
+        let (read, read_version) = self.read(key).await.map_err(|error| {
+            let mut fault = from_error(&error);
+            fault.what = "verify the package that is there".to_owned();
+            fault.why = format!("S3 keeps no SHA-256 of it, and it cannot be read: {}", fault.why);
+            fault.next = "who packages needs s3:GetObject on it and kms:Decrypt on its key; or remove the object, and run it again".to_owned();
+            fault
+        })?;
+        if digest(&read) != digest(content) {
+            return Err(self.another_digest(key).into());
+        }
+        Ok(Seen::Same(read_version))
     }
 
     /// Puts an object unless one of that key is there. It is encrypted under the project's key, and S3 verifies the
@@ -124,7 +145,7 @@ impl Bucket {
         body: Vec<u8>,
         metadata: &[(&str, &str)],
         say: &(dyn Fn(&str) + Sync),
-    ) -> anyhow::Result<Upload> {
+    ) -> anyhow::Result<Put> {
         let wanted = digest(&body);
         let mut attempt = 1;
         loop {
@@ -135,7 +156,9 @@ impl Bucket {
             let once = aws_sdk_s3::config::Config::builder().retry_config(RetryConfig::disabled());
             let error = match call.if_none_match("*").customize().config_override(once).send().await {
                 Ok(put) => return self.stored(key, &put, &wanted),
-                Err(error) if error.code() == Some("PreconditionFailed") => return Ok(Upload::Present),
+                Err(error) if error.code() == Some("PreconditionFailed") => {
+                    return Ok(Put { upload: Upload::Present, version: None });
+                }
                 Err(error) => error,
             };
             if attempt == ATTEMPTS || !is_passing(&error) {
@@ -154,11 +177,11 @@ impl Bucket {
     }
 
     /// What S3 says of what it took: the digest it stored must be the content's.
-    fn stored(&self, key: &str, put: &PutObjectOutput, wanted: &str) -> anyhow::Result<Upload> {
+    fn stored(&self, key: &str, put: &PutObjectOutput, wanted: &str) -> anyhow::Result<Put> {
         if put.checksum_sha256().is_some_and(|stored| stored != wanted) {
             return Err(self.another_digest(key).into());
         }
-        Ok(Upload::Uploaded)
+        Ok(Put { upload: Upload::Uploaded, version: version(put.version_id()) })
     }
 
     fn another_digest(&self, key: &str) -> Fault {
@@ -218,14 +241,20 @@ impl Bucket {
 
     /// The whole content of an object.
     pub(crate) async fn get(&self, key: &str) -> anyhow::Result<Vec<u8>> {
+        Ok(self.read(key).await?.0)
+    }
+
+    /// The whole content of an object, and the version that it is.
+    async fn read(&self, key: &str) -> anyhow::Result<(Vec<u8>, Option<String>)> {
         let answer = self.client.get_object().bucket(&self.name).key(key).send().await;
         let answer = answer.map_err(|error| explain(error, "read the artifact", &self.url(key)))?;
+        let version = version(answer.version_id());
         let body = answer
             .body
             .collect()
             .await
             .map_err(|error| Fault::failed("read the artifact", self.url(key)).why(error))?;
-        Ok(body.to_vec())
+        Ok((body.to_vec(), version))
     }
 
     fn put(
@@ -272,6 +301,12 @@ fn short(error: &SdkError<PutObjectError>) -> String {
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
         _ => "the connection broke off".to_owned(),
     }
+}
+
+/// The version of an object. A bucket without versions names none; what was put before a bucket got versions has the version
+/// "null", which another object can take the place of ("How S3 Versioning works").
+fn version(named: Option<&str>) -> Option<String> {
+    named.filter(|id| !id.is_empty() && *id != "null").map(ToOwned::to_owned)
 }
 
 /// A SHA-256 as S3 writes it.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::lower::Lowered;
+use super::mirror::Code;
 
 /// A template as it was submitted, expanded, and translated for the emulator.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) parameters: BTreeMap<String, String>,
     /// What the emulator got.
     pub(crate) lowered: Lowered,
+    /// Where the code of its functions is.
+    pub(crate) code: Code,
 }
 
 /// An account's id and a stack's name.

@@ -332,6 +332,7 @@ mod tests {
                 shifts: vec![TrafficShift { alias: "Live".into(), properties: Value::Null, policy: Value::Null }],
                 gate: Some("CausewayGate1".into()),
             },
+            code: mirror::Code::default(),
         }
     }
 

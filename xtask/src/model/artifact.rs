@@ -38,6 +38,9 @@ pub(crate) struct PackagedFunction {
     /// The key of its bill of materials.
     #[serde(default)]
     pub(crate) bill: String,
+    /// The version of its object in the artifact bucket; none where nothing was uploaded, or the bucket keeps no versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) version_id: Option<String>,
 }
 
 /// What became of a package.
@@ -133,9 +136,10 @@ mod tests {
                 version: "v".into(),
                 upload: Upload::None,
                 bill: bill_key("k.zip"),
+                version_id: Some("i".into()),
             }],
         };
-        insta::assert_snapshot!(serde_json::to_string(&record).unwrap(), @r#"{"commit":"c","rustc":"r","target":"t","profile":"p","linker":"l","functions":[{"name":"checkin","bytes":1,"sha256":"s","key":"k","version":"v","upload":"none","bill":"k.cdx.json"}]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&record).unwrap(), @r#"{"commit":"c","rustc":"r","target":"t","profile":"p","linker":"l","functions":[{"name":"checkin","bytes":1,"sha256":"s","key":"k","version":"v","upload":"none","bill":"k.cdx.json","version_id":"i"}]}"#);
         let before = record.clone();
         assert_eq!(record.other_tools(&before), None);
         record.rustc = "r2".into();

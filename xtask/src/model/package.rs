@@ -6,11 +6,11 @@ use super::artifact::PackageRecord;
 use super::template::{Edit, Node, apply, parse};
 
 /// Where a template names a package.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct CodeUri {
     /// The function's package, for instance `checkin` for `../target/causeway/package/checkin.zip`.
     pub(crate) function: String,
-    edit: Edit,
+    node: Node,
 }
 
 /// What a packaged template is made with.
@@ -38,7 +38,7 @@ pub(crate) fn code_uris(source: &str) -> Result<Vec<CodeUri>, String> {
         if key == "CodeUri"
             && let Some(function) = node.as_str().and_then(packaged_by)
         {
-            found.push(CodeUri { function: function.to_owned(), edit: Edit::of(node, String::new()) });
+            found.push(CodeUri { function: function.to_owned(), node: node.clone() });
         }
     });
     if found.is_empty() {
@@ -55,16 +55,23 @@ pub(crate) fn package_keys(template: &str) -> Result<BTreeMap<String, String>, S
     let root = parse(template).map_err(|error| error.to_string())?;
     let mut found = BTreeMap::new();
     visit(&root, &mut |key, node| {
-        let path =
-            node.as_str().and_then(|text| text.strip_prefix("s3://")?.split_once('/')).map(|(_, key)| key);
         if key == "CodeUri"
-            && let Some(path) = path
+            && let Some(path) = key_of(node)
             && let Some((function, _)) = path.strip_prefix("packages/").and_then(|rest| rest.split_once('/'))
         {
             found.insert(function.to_owned(), path.to_owned());
         }
     });
     Ok(found)
+}
+
+/// The key that a code location names: `s3://bucket/key`, or `Key` beside `Bucket` ("FunctionCode" in the SAM
+/// specification).
+fn key_of(code_uri: &Node) -> Option<&str> {
+    match code_uri.as_str() {
+        Some(text) => text.strip_prefix("s3://")?.split_once('/').map(|(_, key)| key),
+        None => code_uri.at(&["Key"])?.as_str(),
+    }
 }
 
 /// The package that a code location names, when it is one of ours.
@@ -108,7 +115,14 @@ pub(crate) fn template(source: &str, packaged: &Packaged<'_>) -> Result<String, 
         for place in code_uris(source)? {
             let function = packaged.record.function(&place.function);
             let function = function.ok_or_else(|| format!("no package {} was made", place.function))?;
-            edits.push(Edit { text: format!("s3://{bucket}/{}", function.key), ..place.edit });
+            edits.push(match &function.version_id {
+                // The version of the object, so that what is approved is what runs.
+                Some(version) => Edit::mapping(
+                    &place.node,
+                    &[("Bucket", bucket), ("Key", &function.key), ("Version", version)],
+                ),
+                None => Edit::of(&place.node, format!("s3://{bucket}/{}", function.key)),
+            });
         }
     }
     let root = parse(source).map_err(|error| error.to_string())?;
@@ -160,6 +174,7 @@ mod tests {
             version: "v".into(),
             upload: Upload::Uploaded,
             bill: String::new(),
+            version_id: None,
         };
         PackageRecord {
             commit: None,
@@ -185,6 +200,13 @@ mod tests {
             keys.into_iter().collect::<Vec<_>>(),
             [("checkin".into(), "packages/checkin/ab.zip".into())]
         );
+        let mut versioned = record.clone();
+        versioned.functions[0].version_id = Some("9x.1".into());
+        let versioned = Packaged { record: &versioned, ..packaged };
+        let pinned = template(SOURCE, &versioned).unwrap();
+        let mapping = "{Bucket: bucket, Key: packages/checkin/ab.zip, Version: \"9x.1\"}";
+        assert_eq!(pinned, expected.replace("s3://bucket/packages/checkin/ab.zip", mapping));
+        assert_eq!(package_keys(&pinned), package_keys(&text));
         let local = Packaged { bucket: None, ..packaged };
         assert_eq!(template(SOURCE, &local).unwrap(), SOURCE.replace("- arm64", "- x86_64"));
     }

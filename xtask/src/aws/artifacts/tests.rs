@@ -27,13 +27,19 @@ fn digested(status: u16, text: &str, of: &[u8]) -> (Reply, Headers) {
     ((status, text.to_owned()), vec![("x-amz-checksum-sha256", digest(of))])
 }
 
+/// A reply that names an object's version.
+fn versioned((reply, mut headers): (Reply, Headers), id: &str) -> (Reply, Headers) {
+    headers.push(("x-amz-version-id", id.to_owned()));
+    (reply, headers)
+}
+
 async fn bucket(replies: Vec<(Reply, Headers)>) -> (Script, Bucket) {
     let (script, account) = Script::with_headers(replies).await;
     (script, Bucket::new(&account.retrying(), "bucket", KEY_ARN))
 }
 
 /// Uploads `zip`; what became of it, and what was said meanwhile.
-async fn put(bucket: &Bucket, content: &[u8]) -> (anyhow::Result<Upload>, Vec<String>) {
+async fn put(bucket: &Bucket, content: &[u8]) -> (anyhow::Result<Put>, Vec<String>) {
     let said = Mutex::new(Vec::new());
     let say = |text: &str| said.lock().unwrap().push(text.to_owned());
     let result = bucket.put_if_absent(KEY, content.to_vec(), &[("commit", "c"), ("rustc", "r")], &say).await;
@@ -43,8 +49,9 @@ async fn put(bucket: &Bucket, content: &[u8]) -> (anyhow::Result<Upload>, Vec<St
 #[tokio::test]
 async fn a_look_tells_there_from_absent_from_hidden() {
     let table = [
-        (digested(200, "zip", b"zip"), Seen::Same),
-        (reply(200, "zip"), Seen::Unverified),
+        (digested(200, "zip", b"zip"), Seen::Same(None)),
+        (versioned(digested(200, "zip", b"zip"), "v1"), Seen::Same(Some("v1".to_owned()))),
+        (versioned(digested(200, "zip", b"zip"), "null"), Seen::Same(None)),
         (reply(404, ""), Seen::Absent),
         (reply(403, ""), Seen::Hidden),
     ];
@@ -70,7 +77,7 @@ async fn a_look_tells_there_from_absent_from_hidden() {
 async fn an_upload_carries_key_digest_condition_and_facts() {
     let (script, bucket) = bucket(vec![digested(200, "", b"zip")]).await;
     let (result, said) = put(&bucket, b"zip").await;
-    assert_eq!((result.unwrap(), said.len()), (Upload::Uploaded, 0));
+    assert_eq!((result.unwrap().upload, said.len()), (Upload::Uploaded, 0));
     let sent = &script.sent()[0];
     let wanted = [
         ("if-none-match", "*"),
@@ -90,6 +97,39 @@ async fn an_upload_carries_key_digest_condition_and_facts() {
 }
 
 #[tokio::test]
+async fn an_object_without_a_digest_is_read_and_hashed() {
+    const GET: &str = "GET /bucket/packages/checkin/ab.zip";
+    // The version is the one that was read, whatever came in between.
+    let right = versioned(reply(200, "zip"), "v2");
+    let (script, bucket) = self::bucket(vec![versioned(reply(200, "zip"), "v1"), right]).await;
+    assert_eq!(bucket.look(KEY, b"zip").await.unwrap(), Seen::Same(Some("v2".to_owned())));
+    assert_eq!(script.asked(), [HEAD, GET]);
+    // Other bytes of the same length.
+    let (script, bucket) = self::bucket(vec![reply(200, "zip"), reply(200, "zap")]).await;
+    let fault = from_error(&bucket.look(KEY, b"zip").await.unwrap_err());
+    assert!(fault.on.ends_with(KEY) && fault.why.contains("another digest"), "{fault:?}");
+    assert!(fault.next.contains("remove"), "{fault:?}");
+    assert_eq!(script.asked(), [HEAD, GET]);
+    // Who may not read it cannot say that it is the same.
+    let (_script, bucket) = self::bucket(vec![reply(200, "zip"), reply(403, error("AccessDenied"))]).await;
+    let fault = from_error(&bucket.look(KEY, b"zip").await.unwrap_err());
+    assert!(fault.why.contains("AccessDenied") && fault.next.contains("kms:Decrypt"), "{fault:?}");
+}
+
+#[tokio::test]
+async fn an_upload_names_its_version() {
+    for (named, expected) in [(Some("v1"), Some("v1")), (Some("null"), None), (None, None)] {
+        let taken = match named {
+            Some(id) => versioned(reply(200, ""), id),
+            None => reply(200, ""),
+        };
+        let (_script, bucket) = bucket(vec![taken]).await;
+        let put = put(&bucket, b"zip").await.0.unwrap();
+        assert_eq!((put.upload, put.version.as_deref()), (Upload::Uploaded, expected), "{named:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_passes_is_tried_again_and_said() {
     let conflict = || reply(409, error("ConditionalRequestConflict"));
     let table = [
@@ -101,7 +141,7 @@ async fn what_passes_is_tried_again_and_said() {
     for (replies, expected, retries) in table {
         let (script, bucket) = bucket(replies).await;
         let (result, said) = put(&bucket, b"zip").await;
-        assert_eq!((result.unwrap(), said.len()), (expected, retries), "{said:?}");
+        assert_eq!((result.unwrap().upload, said.len()), (expected, retries), "{said:?}");
         assert_eq!(script.asked(), vec![PUT; retries + 1]);
         assert!(said.iter().all(|text| text.contains("trying again") && text.contains(KEY)), "{said:?}");
     }
@@ -212,7 +252,7 @@ async fn an_upload_that_is_cut_in_the_middle_is_sent_again() {
     let content = vec![7_u8; 16 * 1024 * 1024];
     let (calls, bucket) = cut(1).await;
     let (result, said) = put(&bucket, &content).await;
-    assert_eq!((result.unwrap(), calls.load(Ordering::SeqCst)), (Upload::Uploaded, 2), "{said:?}");
+    assert_eq!((result.unwrap().upload, calls.load(Ordering::SeqCst)), (Upload::Uploaded, 2), "{said:?}");
     assert!(said[0].contains("broke off"), "{said:?}");
     let (calls, bucket) = cut(usize::MAX).await;
     let (result, said) = put(&bucket, &content).await;

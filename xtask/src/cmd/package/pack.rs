@@ -77,6 +77,7 @@ pub(super) fn zips(
             name: name.clone(),
             bytes: zip.len() as u64,
             bill: bill_key(&key),
+            version_id: None,
             key,
             sha256: made.sha256.clone(),
             version: stamps.get(name).cloned().unwrap_or_default(),

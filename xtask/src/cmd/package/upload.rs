@@ -108,6 +108,7 @@ pub(super) async fn upload(
         (bytes, done) = (bytes + one.bytes, done + 1);
         let Some(function) = record.functions.get_mut(index) else { continue };
         function.upload = one.state;
+        function.version_id = Some(one.version);
         if one.state == Upload::Uploaded {
             context.out.note(format!(
                 "uploaded {} ({:.2} MB, {done} of {all})",
@@ -146,6 +147,8 @@ struct One {
 /// What became of it.
 struct Done {
     state: Upload,
+    /// The version of the object with that content.
+    version: String,
     /// What went over the wire.
     bytes: u64,
     /// How the newest package that was there before was made; functions are left out.
@@ -155,10 +158,9 @@ struct Done {
 impl One {
     async fn upload(self) -> anyhow::Result<Done> {
         match self.bucket.look(&self.key, &self.zip).await? {
-            Seen::Same => return Ok(Done { state: Upload::Present, bytes: 0, newest: None }),
-            Seen::Unverified => {
-                self.unverified("S3 gives no digest of it");
-                return Ok(Done { state: Upload::Present, bytes: 0, newest: None });
+            Seen::Same(version) => {
+                let version = self.versioned(version)?;
+                return Ok(Done { state: Upload::Present, version, bytes: 0, newest: None });
             }
             // The conditional PUT has the last word.
             Seen::Absent | Seen::Hidden => {}
@@ -172,19 +174,27 @@ impl One {
         if let Some(bill) = self.bill.clone() {
             let length = bill.len() as u64;
             let key = bill_key(&self.key);
-            if self.bucket.put_if_absent(&key, bill.into_bytes(), &metadata, &say).await? == Upload::Uploaded
+            if self.bucket.put_if_absent(&key, bill.into_bytes(), &metadata, &say).await?.upload
+                == Upload::Uploaded
             {
                 bytes += length;
             }
         }
-        let state = self.bucket.put_if_absent(&self.key, self.zip.clone(), &metadata, &say).await?;
-        match state {
-            Upload::Uploaded => bytes += self.zip.len() as u64,
+        let put = self.bucket.put_if_absent(&self.key, self.zip.clone(), &metadata, &say).await?;
+        let version = match put.upload {
+            Upload::Uploaded => {
+                bytes += self.zip.len() as u64;
+                put.version
+            }
             // Somebody was there first: it must be the same.
             _ => match self.bucket.look(&self.key, &self.zip).await? {
-                Seen::Same => {}
-                Seen::Unverified => self.unverified("S3 gives no digest of it"),
-                Seen::Hidden => self.unverified("these credentials may not read it"),
+                Seen::Same(version) => version,
+                Seen::Hidden => {
+                    return Err(Fault::failed("verify the package that is there", self.key)
+                        .why("these credentials may not read it, so neither its content nor its version can be told")
+                        .next("who packages needs s3:GetObject on it and kms:Decrypt on its key")
+                        .into());
+                }
                 Seen::Absent => {
                     return Err(Fault::failed("upload the package", self.key)
                         .why("S3 said that it is there, and then that it is not: it was removed meanwhile")
@@ -192,13 +202,19 @@ impl One {
                         .into());
                 }
             },
-        }
-        Ok(Done { state, bytes, newest })
+        };
+        let version = self.versioned(version)?;
+        Ok(Done { state: put.upload, version, bytes, newest })
     }
 
-    fn unverified(&self, why: &str) {
-        self.out
-            .note(format!("{} is there; whether it is the very same could not be checked: {why}", self.key));
+    /// The version by which the packaged template names this package.
+    fn versioned(&self, version: Option<String>) -> anyhow::Result<String> {
+        version.ok_or_else(|| {
+            Fault::failed("name the version of the package", self.key.as_str())
+                .why("S3 keeps no versions of it, so what is approved could be replaced before it is deployed")
+                .next("turn versioning of the bucket on (cargo xtask bootstrap does it for its own), remove the object if it was put before, and run it again")
+                .into()
+        })
     }
 
     /// How the newest package of this function was made, by its bill. The account that packages does not see what the

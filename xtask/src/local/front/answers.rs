@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::Front;
 use crate::local::ledger::{Record, StackKey};
 use crate::local::lower::{GATE, TrafficShift, stand_in};
+use crate::local::mirror;
 use crate::local::resources::Resources;
 use crate::local::xml::Element;
 
@@ -35,7 +36,7 @@ pub(super) fn edit(
                 element.text = public(&element.text, &edges);
             }
             if element.name == "StackStatusReason" {
-                element.text = without_gate(&element.text, &BTreeMap::new());
+                element.text = mirror::told(&without_gate(&element.text, &BTreeMap::new()));
             }
         });
     } else {
@@ -74,7 +75,7 @@ pub(super) fn edit(
         });
         root.visit(&mut |element| {
             if element.name == "ResourceStatusReason" {
-                element.text = without_gate(&element.text, &aliases);
+                element.text = mirror::told(&without_gate(&element.text, &aliases));
             }
         });
     }

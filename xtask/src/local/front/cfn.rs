@@ -149,15 +149,19 @@ async fn with_template(
         long
     };
     let mut lowered = lower(&plain, &parameters, &front.cloud.target);
+    let mut code = mirror::Code::default();
     if deploys {
-        let reader = match reader(front, call, &form, key).await? {
+        let role = form.get("RoleARN");
+        let reader = match reader(front, call, role, key).await? {
             Ok(reader) => reader,
             Err(refusal) => return Ok(refuse("AccessDenied", &refusal)),
         };
-        if let Err(refusal) =
-            mirror::code(&front.cloud.emulator, &key.0, &reader, &mut lowered.template).await?
-        {
-            return Ok(refuse("AccessDenied", &refusal));
+        let current = front.cloud.ledger.current(key);
+        let deployed = current.as_ref().map(|record| &record.code);
+        let emulator = &front.cloud.emulator;
+        match mirror::code(emulator, &key.0, (&reader, role), deployed, &mut lowered.template).await? {
+            Ok(copied) => code = copied,
+            Err(refused) => return Ok(refuse(refused.answer_code(), &refused.message)),
         }
     }
     let text = lowered.template.to_string();
@@ -169,7 +173,7 @@ async fn with_template(
     } else {
         form.set("TemplateBody", text);
     }
-    let record = Arc::new(Record { original, plain, transformed, parameters, lowered });
+    let record = Arc::new(Record { original, plain, transformed, parameters, lowered, code });
     let direct = matches!(action, "CreateStack" | "UpdateStack");
     let prepared = if direct { Some(operation::prepare(&front.cloud, key, &record).await?) } else { None };
     let answer = front.send_changed(call, form.encode()).await?;
@@ -195,10 +199,9 @@ async fn with_template(
 async fn reader(
     front: &Front,
     call: &Call,
-    form: &Form,
+    role: &str,
     key: &StackKey,
 ) -> anyhow::Result<Result<Reader, String>> {
-    let role = form.get("RoleARN");
     if role.is_empty() {
         return Ok(Ok(front.cloud.identities.keys(&call.access_key).map_or(Reader::Root, Reader::Session)));
     }
@@ -285,6 +288,17 @@ async fn execute(front: &Front, call: &Call, form: &Form, mut key: StackKey) -> 
         key.1 = found.text_at(&["DescribeChangeSetResult", "StackName"]).to_owned();
     }
     let Some(record) = front.cloud.ledger.change_set(&key, name) else { return front.pass(call).await };
+    let reader = match reader(front, call, &record.code.role, &key).await? {
+        Ok(reader) => reader,
+        Err(refusal) => return Ok(refuse("AccessDenied", &refusal)),
+    };
+    let current = front.cloud.ledger.current(&key);
+    let deployed = current.as_ref().map(|record| &record.code);
+    if let Err(refused) =
+        mirror::again(&front.cloud.emulator, &key.0, &reader, &record.code, deployed).await?
+    {
+        return Ok(refuse(refused.answer_code(), &refused.message));
+    }
     let prepared = operation::prepare(&front.cloud, &key, &record).await?;
     let answer = front.pass_whole(call).await?;
     if answer.0.status.is_success() {

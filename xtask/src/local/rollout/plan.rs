@@ -250,6 +250,7 @@ mod tests {
                 }],
                 gate: None,
             },
+            code: Default::default(),
         }
     }
 

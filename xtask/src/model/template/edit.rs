@@ -8,15 +8,22 @@ use super::node::Node;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Edit {
     /// The bytes of the scalar, its quotes included.
-    pub(crate) span: Range<usize>,
-    /// The new text; it is written so that YAML reads it as this string.
-    pub(crate) text: String,
+    span: Range<usize>,
+    /// The new text, as YAML.
+    yaml: String,
 }
 
 impl Edit {
-    /// An edit of a node that the source has as one scalar.
-    pub(crate) fn of(node: &Node, text: impl Into<String>) -> Self {
-        Self { span: node.span.clone(), text: text.into() }
+    /// An edit of a node that the source has as one scalar: YAML reads the new text as this string.
+    pub(crate) fn of(node: &Node, text: impl AsRef<str>) -> Self {
+        Self { span: node.span.clone(), yaml: scalar(text.as_ref()) }
+    }
+
+    /// The same with a mapping of strings in place of the scalar, written on its line.
+    pub(crate) fn mapping(node: &Node, pairs: &[(&str, &str)]) -> Self {
+        let pairs: Vec<String> =
+            pairs.iter().map(|(key, value)| format!("{}: {}", scalar(key), scalar(value))).collect();
+        Self { span: node.span.clone(), yaml: format!("{{{}}}", pairs.join(", ")) }
     }
 }
 
@@ -34,7 +41,7 @@ pub(crate) fn apply(source: &str, mut edits: Vec<Edit>) -> Result<String, String
         }
         let before = source.get(done..edit.span.start).ok_or("an edit outside of the text")?;
         out.push_str(before);
-        out.push_str(&scalar(&edit.text));
+        out.push_str(&edit.yaml);
         done = edit.span.end;
     }
     out.push_str(source.get(done..).ok_or("an edit outside of the text")?);
@@ -76,6 +83,23 @@ mod tests {
     }
 
     #[test]
+    fn a_scalar_becomes_a_mapping() {
+        let source = "A:\n  CodeUri: ../x.zip   # from here\nB: {CodeUri: 'y.zip', C: 1}\n";
+        let root = parse(source).unwrap();
+        let pairs = [("Bucket", "b"), ("Key", "packages/x/1.zip"), ("Version", "3:a, b}")];
+        let edits = ["A", "B"].map(|name| Edit::mapping(root.at(&[name, "CodeUri"]).unwrap(), &pairs));
+        let edited = apply(source, edits.to_vec()).unwrap();
+        let flow = "{Bucket: b, Key: packages/x/1.zip, Version: \"3:a, b}\"}";
+        assert_eq!(edited, format!("A:\n  CodeUri: {flow}   # from here\nB: {{CodeUri: {flow}, C: 1}}\n"));
+        let read = parse(&edited).unwrap();
+        for name in ["A", "B"] {
+            for (key, value) in pairs {
+                assert_eq!(read.at(&[name, "CodeUri", key]).unwrap().as_str(), Some(value));
+            }
+        }
+    }
+
+    #[test]
     fn what_yaml_would_read_otherwise_is_quoted() {
         for (text, expected) in [
             ("arm64", "arm64"),
@@ -90,7 +114,7 @@ mod tests {
 
     #[test]
     fn overlaps_are_refused() {
-        let edit = |span| Edit { span, text: "x".into() };
+        let edit = |span| Edit { span, yaml: "x".into() };
         assert!(apply("abcdef", vec![edit(0..3), edit(2..4)]).is_err());
         assert!(apply("abc", vec![edit(2..9)]).is_err());
     }

@@ -85,6 +85,7 @@ fn empty(name: String) -> PackagedFunction {
         version: VERSION.to_owned(),
         upload: Upload::Uploaded,
         bill: String::new(),
+        version_id: None,
     }
 }
 
