@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::process::Command;
@@ -83,6 +84,36 @@ pub(crate) async fn show(mut command: Command) -> anyhow::Result<bool> {
     Ok(status.success())
 }
 
+/// So often is something done that may fail for the network's sake.
+const ATTEMPTS: u32 = 4;
+/// The first pause; each further one is twice as long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Does something until it ends without a failure that may pass; `once` gives what was said of such a failure.
+pub(crate) async fn repeat<F>(once: impl Fn() -> F, what: &str, say: &(dyn Fn(&str) + Sync))
+where
+    F: Future<Output = Option<String>>,
+{
+    repeat_after(PAUSE, once, what, say).await;
+}
+
+async fn repeat_after<F>(mut pause: Duration, once: impl Fn() -> F, what: &str, say: &(dyn Fn(&str) + Sync))
+where
+    F: Future<Output = Option<String>>,
+{
+    for attempt in 1.. {
+        let Some(said) = once().await else { return };
+        let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+        if attempt >= ATTEMPTS {
+            say(&format!("{what} did not answer in {ATTEMPTS} attempts: {last}"));
+            return;
+        }
+        say(&format!("{what} does not answer: {last}; trying again ({attempt} of {})", ATTEMPTS - 1));
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+}
+
 fn missing(command: &Command, error: &std::io::Error) -> anyhow::Error {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     Fault::usage("start", name.as_str())
@@ -100,6 +131,9 @@ pub(crate) fn describe(command: &Command) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
     use crate::model::fault::{Kind, from_error};
 
@@ -133,5 +167,28 @@ mod tests {
         let failed = read(program("sh", ["-c", "echo no >&2; exit 3"], here)).await.unwrap_err();
         assert_eq!(from_error(&failed).why, "no");
         assert_eq!(read(program("sh", ["-c", "echo yes"], here)).await.unwrap(), "yes\n");
+    }
+
+    /// How often something that fails so many times is done, and what was said.
+    async fn done(failures: u32) -> (u32, Vec<String>) {
+        let (count, said) = (AtomicU32::new(0), Mutex::new(Vec::new()));
+        let say = |text: &str| said.lock().unwrap().push(text.to_owned());
+        let once = || async {
+            let failed = count.fetch_add(1, Ordering::SeqCst) < failures;
+            failed.then(|| "warning\nno route\n\n".to_owned())
+        };
+        repeat_after(Duration::ZERO, once, "it", &say).await;
+        (count.into_inner(), said.into_inner().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_done_again_and_said_a_bounded_number_of_times() {
+        assert_eq!(done(0).await, (1, Vec::new()));
+        let (count, said) = done(2).await;
+        assert_eq!((count, said.len()), (3, 2));
+        assert_eq!(said[0], "it does not answer: no route; trying again (1 of 3)");
+        let (count, said) = done(u32::MAX).await;
+        assert_eq!((count, said.len()), (4, 4));
+        assert_eq!(said[3], "it did not answer in 4 attempts: no route");
     }
 }

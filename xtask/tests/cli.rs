@@ -166,6 +166,9 @@ fn an_index_that_cannot_be_reached_is_named_and_the_next_run_begins_anew() {
     let ended = project.run(&["local", "up"]);
     assert_eq!(ended.code, 2, "{}", ended.error());
     assert!(ended.error().contains("PyPI"), "{}", ended.error());
+    for said in ["PyPI does not answer", "trying again (3 of 3)", "PyPI did not answer in 4 attempts"] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
     assert!(!project.path().join("venv/local.installed").exists());
     for name in ["PIP_INDEX_URL", "PIP_FIND_LINKS", "PIP_RETRIES"] {
         project.unset(name);

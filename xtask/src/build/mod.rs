@@ -3,6 +3,7 @@
 pub(crate) mod broken;
 pub(crate) mod cargo;
 pub(crate) mod debian;
+pub(crate) mod fetch;
 pub(crate) mod git;
 pub(crate) mod graph;
 mod inputs;

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::fetch;
 use super::graph::{self, Graph};
 use super::versions::Setting;
 use super::way;
@@ -33,7 +34,12 @@ const SET_BY_CARGO: [&str; 6] = [
 ///
 /// # Errors
 /// As cargo's: a binary that no package has, or a workspace that it does not accept.
-pub(crate) async fn graph(root: &Path, names: &[String], setting: &Setting) -> anyhow::Result<Graph> {
+pub(crate) async fn graph(
+    root: &Path,
+    names: &[String],
+    setting: &Setting,
+    say: &(dyn Fn(&str) + Sync),
+) -> anyhow::Result<Graph> {
     let path = place(root, "graph.json");
     let asked = question(root, names, setting);
     if let (Some(asked), Some(kept)) = (&asked, load::<Kept>(&path))
@@ -42,6 +48,8 @@ pub(crate) async fn graph(root: &Path, names: &[String], setting: &Setting) -> a
     {
         return Ok(kept.graph);
     }
+    let host = setting.host().unwrap_or(&setting.target);
+    fetch::crates(root, &[&setting.target, host], say).await;
     let graph = graph::ask(root, names, setting).await?;
     let manifests: anyhow::Result<BTreeMap<PathBuf, String>> =
         graph.own.iter().map(|dir| Ok((dir.clone(), manifest(dir)?))).collect();
@@ -304,7 +312,7 @@ mod tests {
         let root = dir.path().canonicalize().unwrap();
         let names = ["first".to_owned()];
         let path = place(&root, "graph.json");
-        let asked = async || graph(&root, &names, &setting()).await.unwrap();
+        let asked = async || graph(&root, &names, &setting(), &|_| {}).await.unwrap();
         let first = asked().await;
         assert_eq!(first.own, [root.join("one"), root.join("two")]);
         // What is kept is believed: a mark in it comes back.
@@ -337,7 +345,7 @@ mod tests {
         assert!(!is_marked(&asked().await), "a configuration");
         mark();
         let other = Setting { rustc: "rustc 2".into(), ..setting() };
-        assert!(!is_marked(&graph(&root, &names, &other).await.unwrap()), "another compiler");
+        assert!(!is_marked(&graph(&root, &names, &other, &|_| {}).await.unwrap()), "another compiler");
         assert!(!is_marked(&asked().await), "one answer is kept, for the last question");
         mark();
         std::fs::write(&path, "{").unwrap();
@@ -355,7 +363,7 @@ mod tests {
         std::fs::remove_file(root.join("target/causeway/remembered")).unwrap();
         asked().await;
         write(&root, "two/Cargo.toml", "[package]\n");
-        assert!(graph(&root, &names, &setting()).await.is_err());
+        assert!(graph(&root, &names, &setting(), &|_| {}).await.is_err());
     }
 
     #[test]

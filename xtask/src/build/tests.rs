@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::way::{Way, target_dir};
 use crate::clock::Stopwatch;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, from_error};
 use crate::model::test_report::Suite;
 use crate::shell::{hear, program, read};
 
@@ -77,6 +77,16 @@ pub(crate) async fn llvm(root: &Path) -> Result<Llvm, String> {
     Err(format!(
         "no llvm-profdata and llvm-cov of version {major} were found (rustup component add llvm-tools)"
     ))
+}
+
+/// Adds LLVM's tools to the compiler by rustup, then finds them.
+///
+/// # Errors
+/// Why there are none, in words: rustup is not there, or cannot add them.
+pub(crate) async fn add_llvm(root: &Path) -> Result<Llvm, String> {
+    let add = program("rustup", ["component", "add", "llvm-tools"], root);
+    read(add).await.map_err(|error| format!("rustup cannot add llvm-tools: {}", from_error(&error).why))?;
+    llvm(root).await
 }
 
 /// Builds and runs the unit tests of packages. Every program is run, also after a failure.

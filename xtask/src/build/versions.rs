@@ -26,6 +26,13 @@ pub(crate) struct Setting {
     pub(crate) rustc: String,
 }
 
+impl Setting {
+    /// The triple of this machine, as the compiler says it.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.rustc.lines().find_map(|row| row.strip_prefix("host: "))
+    }
+}
+
 /// A binary and the package it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Binary {
@@ -44,7 +51,7 @@ pub(crate) type Versions = BTreeMap<String, String>;
 /// A file cannot be read, or cargo does not accept the workspace.
 pub(crate) async fn versions(root: &Path, names: &[String], setting: &Setting) -> anyhow::Result<Versions> {
     let crate_version = crate_version(root)?;
-    let graph = remembered::graph(root, names, setting).await?;
+    let graph = remembered::graph(root, names, setting, &|_| {}).await?;
     let inputs = inputs(root, &graph, setting)?;
     Ok(inputs.iter().map(|(name, inputs)| (name.clone(), version(inputs, &crate_version))).collect())
 }

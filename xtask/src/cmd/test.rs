@@ -1,6 +1,6 @@
 //! `test`: the unit tests of what is released. The build stage runs this before `package`.
 //!
-//! With `--report` it leaves JUnit always, and Cobertura where LLVM's tools of the compiler's version are there.
+//! With `--report` it leaves JUnit always, and Cobertura where LLVM's tools of the compiler's version are there, or rustup adds them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::package::find_way;
 use super::{Baseline, Context, Outcome};
-use crate::build::tests;
+use crate::build::{cargo, fetch, tests};
 use crate::model::coverage::{cobertura, rate, read_lcov};
 use crate::model::fault::{Fault, from_error};
 use crate::model::line::{Line, Mode, Status, Step};
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// Cargo profile; by default the one for tests
     #[arg(long, env = "CAUSEWAY_PROFILE", value_name = "PROFILE")]
     profile: Option<String>,
-    /// Leave junit.xml and, where it can be had, cobertura.xml in this folder
+    /// Leave junit.xml and, where LLVM's tools are there or rustup adds them, cobertura.xml in this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
 }
@@ -48,8 +48,14 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         Some(_) => match tests::llvm(&context.root).await {
             Ok(llvm) => Some(llvm),
             Err(why) => {
-                skipped(&context, &why);
-                None
+                context.out.note("adding llvm-tools by rustup, for the coverage report");
+                match tests::add_llvm(&context.root).await {
+                    Ok(llvm) => Some(llvm),
+                    Err(no_rustup) => {
+                        skipped(&context, &format!("{why}; {no_rustup}"));
+                        None
+                    }
+                }
             }
         },
         None => None,
@@ -60,6 +66,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         for name in ["junit.xml", "cobertura.xml"] {
             forget(&dir.join(name))?;
         }
+    }
+    if let Ok(host) = cargo::setting(&context.root, "host", "test").await {
+        fetch::crates(&context.root, &[&host.target], &|text| context.out.note(text)).await;
     }
     context.out.spin("unit tests");
     // A package of that profile comes next, and shares what is compiled here.

@@ -1,6 +1,7 @@
 //! The Python environment: found, checked, and filled with what is pinned, by the tool itself.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -139,7 +140,7 @@ pub(crate) async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -
                 "api" => say("installing schemathesis (once, about 15 s)"),
                 _ => {}
             }
-            install(&dir, name, text).await?;
+            install(&dir, name, text, say).await?;
             std::fs::write(dir.join(format!("{name}.installed")), digest(text))
                 .context("mark the packages as installed")?;
         }
@@ -219,13 +220,26 @@ async fn make(python: &Path, dir: &Path) -> anyhow::Result<()> {
     Err(Fault::usage("make a Python environment", dir.display().to_string()).why(text).next(next).into())
 }
 
-async fn install(dir: &Path, name: &str, requirements: &str) -> anyhow::Result<()> {
+async fn install(
+    dir: &Path,
+    name: &str,
+    requirements: &str,
+    say: &(dyn Fn(&str) + Sync),
+) -> anyhow::Result<()> {
     let file = dir.join(format!("{name}.txt"));
     std::fs::write(&file, requirements).with_context(|| format!("write {}", file.display()))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"];
-    let mut command = shell::program(dir.join("bin/python"), pip, Path::new("."));
-    command.args(["--require-hashes", "--only-binary=:all:", "--requirement"]).arg(&file);
-    let output = run(&mut command).await?;
+    let ended = Mutex::new(None);
+    let once = || async {
+        let mut command = shell::program(dir.join("bin/python"), pip, Path::new("."));
+        command.args(["--require-hashes", "--only-binary=:all:", "--requirement"]).arg(&file);
+        let result = run(&mut command).await;
+        let failed = result.as_ref().ok().filter(|output| !output.status.success()).map(tail);
+        *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        failed.filter(|said| is_network(said))
+    };
+    shell::repeat(once, "PyPI", say).await;
+    let output = ended.into_inner().unwrap_or_else(PoisonError::into_inner).context("run pip")??;
     if output.status.success() {
         return Ok(());
     }
@@ -244,6 +258,23 @@ async fn run(command: &mut Command) -> anyhow::Result<std::process::Output> {
     output
         .map_err(|_| anyhow::anyhow!("{program} did not end within 15 minutes"))?
         .with_context(|| format!("start {program}"))
+}
+
+/// Whether pip says that the index or the way to it failed, which may be over in a moment. An index that does not answer has no
+/// versions of anything.
+fn is_network(said: &str) -> bool {
+    const LINES: [&str; 9] = [
+        "(from versions: none)",
+        "Max retries exceeded",
+        "NewConnectionError",
+        "Connection broken",
+        "Connection refused",
+        "Connection reset by peer",
+        "timed out",
+        "name resolution",
+        "Server Error",
+    ];
+    LINES.iter().any(|line| said.contains(line))
 }
 
 /// "ensurepip is not available": how Debian's Python says that `venv` is a package of its own.

@@ -20,6 +20,33 @@ pub(crate) fn known(said: &str, target: &str) -> Option<Fault> {
     table.into_iter().find(|(fits, _)| fits(said)).map(|(_, fault)| fault(target))
 }
 
+/// Whether what cargo printed is that a registry or the way to it failed, which may be over in a moment.
+///
+/// Source of the lines: cargo's `src/cargo/util/network` and the messages of curl that it passes on.
+pub(crate) fn is_network(said: &str) -> bool {
+    const LINES: [&str; 14] = [
+        "spurious network error",
+        "Could not resolve host",
+        "Could not resolve proxy",
+        "Could not connect to server",
+        "Couldn't connect to server",
+        "Failed to connect to",
+        "Connection reset by peer",
+        "Connection refused",
+        "Timeout was reached",
+        "Operation timed out",
+        "Operation too slow",
+        "SSL connect error",
+        "Failure when receiving data from the peer",
+        "Transferred a partial file",
+    ];
+    let answered = |code: &str| {
+        said.contains(&format!("got {code}")) && said.contains("failed to get successful HTTP response")
+    };
+    LINES.iter().any(|line| said.contains(line))
+        || ["408", "429", "500", "502", "503", "504"].iter().any(|code| answered(code))
+}
+
 fn lacks_library(said: &str) -> bool {
     ["can't find crate for `std`", "can't find crate for `core`"].iter().any(|line| said.contains(line))
 }
@@ -114,6 +141,26 @@ mod tests {
             text.contains("another machine") && text.contains("apt-get install gcc-aarch64-linux-gnu"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_registry_that_does_not_answer_is_told_from_what_stays() {
+        for passing in [
+            "warning: spurious network error (3 tries remaining): [7] Couldn't connect to server\n",
+            "error: failed to download from `https://static.crates.io/crates/serde/1.0.0/download`\n\nCaused by:\n  [6] Could not resolve hostname (Could not resolve host: static.crates.io)\n",
+            "  failed to get successful HTTP response from `https://index.crates.io/se/rd/serde` (127.0.0.1), got 503\n",
+        ] {
+            assert!(is_network(passing), "{passing}");
+        }
+        for stays in [
+            "error[E0308]: mismatched types\n",
+            "error: the lock file Cargo.lock needs to be updated but --locked was passed\n",
+            "  failed to get successful HTTP response from `https://index.crates.io/se/rd/serde` (127.0.0.1), got 404\n",
+            "error: attempting to make an HTTP request, but --offline was specified\n",
+            "test result: FAILED. 3 passed; 1 failed\n",
+        ] {
+            assert!(!is_network(stays), "{stays}");
+        }
     }
 
     #[test]

@@ -265,7 +265,7 @@ async fn plan(context: &Context, app: &Stack, args: &Args) -> anyhow::Result<Pla
         Setting { target: way.target.clone(), profile: args.profile.clone(), rustc: way.rustc.clone() };
     // Features are those of every binary that the template names.
     let names: Vec<String> = names.into_iter().collect();
-    let graph = remembered::graph(root, &names, &setting).await?;
+    let graph = remembered::graph(root, &names, &setting, &|text| context.out.note(text)).await?;
     let inputs = versions::inputs(root, &graph, &setting)?;
     let crate_version = versions::crate_version(root)?;
     Ok(Plan { way, setting, inputs, graph, tools, crate_version, template })

@@ -15,8 +15,11 @@ use crate::model::iam::{Effect, Guard, Kind, Limit, Place, Setting, Statement};
 use crate::model::plan;
 use crate::model::template::{Expand, Node, NodeValue, Pseudo};
 
-/// CloudFormation's limit for a template in a request ("CloudFormation quotas").
+/// CloudFormation's limit for a template in a request ("CloudFormation quotas"). It is for the stack that makes the artifact bucket:
+/// before there is a bucket, a template cannot be sent otherwise.
 const MAX_TEMPLATE: usize = 51_200;
+/// The same for a template in a bucket.
+const MAX_IN_BUCKET: usize = 1_000_000;
 
 /// Source: AWS Organizations, "SCP evaluation": an action must be allowed at every level, and FullAWSAccess, which allows
 /// everything, stays attached beside our file.
@@ -117,9 +120,14 @@ impl<'a> Ground<'a> {
             };
             match read {
                 Ok(template) => {
-                    if template.bytes >= MAX_TEMPLATE {
+                    let (most, of) = if matrix.artifacts.bucket.split('.').next() == Some(&stack.name) {
+                        (MAX_TEMPLATE, "before there is a bucket to send it by")
+                    } else {
+                        (MAX_IN_BUCKET, "from a bucket")
+                    };
+                    if template.bytes >= most {
                         let message = format!(
-                            "the template has {} bytes; CloudFormation takes {MAX_TEMPLATE}",
+                            "the template has {} bytes; CloudFormation takes {most} {of}",
                             template.bytes
                         );
                         broken.push(Problem::new(&template.file, 1, message));

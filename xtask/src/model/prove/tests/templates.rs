@@ -214,8 +214,7 @@ fn no_role_trusts_a_role_that_must_exist_already() {
 }
 
 #[test]
-fn templates_stay_below_the_limit_of_a_request() {
-    for (name, text) in files().iter().filter(|(name, _)| name.ends_with(".yaml")) {
-        assert!(text.len() < 51_200, "{name} has {} bytes", text.len());
-    }
+fn the_template_that_makes_the_bucket_stays_below_the_limit_of_a_request() {
+    let text = files().remove("build-base.yaml").unwrap();
+    assert!(text.len() < 51_200, "build-base.yaml has {} bytes", text.len());
 }
