@@ -35,8 +35,9 @@ fn signal(id: i32, name: &str) {
     );
 }
 
+/// Waits for what will be. It gives up after ten minutes, when whatever it is hangs on however busy a machine.
 fn wait_until(what: &str, done: impl Fn() -> bool) {
-    for _ in 0..200 {
+    for _ in 0..12_000 {
         if done() {
             return;
         }
@@ -102,6 +103,46 @@ fn bootstrap_deploys_in_order_and_a_second_run_changes_nothing() {
     assert_eq!((&key["op"], &key["stateful"]), (&"modify".into(), &true.into()));
     let third = project.run(&["bootstrap", "--yes"]);
     assert_eq!(third.result()["changed"], serde_json::json!(["build/causeway-build-base"]));
+}
+
+/// Adds what is no comment, so that nothing but a URL is left, or what is one.
+fn pad(project: &Project, template: &str, before: &str, with: &str) {
+    let padding = "x".repeat(50);
+    let rows: String = (0..1_000).map(|n| format!("{with}{n}: {padding}\n")).collect();
+    let head = if with.starts_with('#') { "" } else { "Metadata:\n" };
+    project.edit(template, before, &format!("{head}{rows}{before}"));
+}
+
+#[test]
+fn templates_too_large_for_a_request_are_deployed() {
+    let mut project = Project::new();
+    project.up();
+    // Into accounts that may not read the artifact bucket, and into the one it is in; and one that is large by its comments.
+    pad(&project, "cfn/target-roles.yaml", "Parameters:\n", "  Row");
+    pad(&project, "cfn/pipeline.yaml", "Parameters:\n", "# Row");
+    for name in ["target-roles", "pipeline"] {
+        let bytes = std::fs::metadata(project.path().join(format!("cfn/{name}.yaml"))).unwrap().len();
+        assert!(bytes > 51_200, "{name} has {bytes} bytes");
+    }
+    let first = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(first.code, 0, "{}", first.error());
+    assert_eq!(first.result()["changed"].as_array().unwrap().len(), 4);
+    let second = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(
+        (second.code, second.result()["verdict"].as_str()),
+        (0, Some("nothing-to-do")),
+        "{}",
+        second.error()
+    );
+    // The stack that makes the bucket must fit.
+    pad(&project, "cfn/build-base.yaml", "Parameters:\n", "  Row");
+    let refused = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(refused.code, 2, "{}", refused.error());
+    assert!(
+        refused.error().contains("causeway-build-base") && refused.error().contains("51200"),
+        "{}",
+        refused.error()
+    );
 }
 
 #[test]

@@ -194,7 +194,7 @@ async fn events_are_told_once_oldest_first_and_the_first_failure_is_kept() {
             hear.lock().unwrap().push(event.logical_id);
         }
     });
-    let settled = Stacks::new(&account).execute("s", "c", Duration::from_secs(5), &emit).await.unwrap();
+    let settled = Stacks::new(&account).execute("s", "c", Duration::from_secs(600), &emit).await.unwrap();
     assert_eq!(settled.status.to_string(), "UPDATE_ROLLBACK_COMPLETE");
     assert_eq!(settled.first_failure.as_deref(), Some("Table UPDATE_FAILED: no permission"));
     assert_eq!(*told.lock().unwrap(), ["Table", "Role", "s"]);
@@ -231,7 +231,7 @@ async fn a_failed_operation_says_what_describe_events_knows_of_it() {
     .await;
     let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
     let wanted = wanted(&parameters, &tags);
-    let limit = Duration::from_secs(5);
+    let limit = Duration::from_secs(600);
     let settled = Stacks::new(&account).create_or_update(&wanted, limit, &silent).await.unwrap().unwrap();
     assert_eq!(settled.first_failure.as_deref(), Some(told));
     assert!(script.bodies().last().unwrap().contains("OperationId=op-7"), "{:?}", script.bodies().last());
