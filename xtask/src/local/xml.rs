@@ -19,16 +19,6 @@ pub(crate) struct Element {
 }
 
 impl Element {
-    /// An element with a text.
-    pub(crate) fn leaf(name: &str, text: &str) -> Self {
-        Self { name: name.to_owned(), text: text.to_owned(), ..Self::default() }
-    }
-
-    /// An element with children.
-    pub(crate) fn node(name: &str, children: Vec<Element>) -> Self {
-        Self { name: name.to_owned(), children, ..Self::default() }
-    }
-
     /// Reads a document.
     ///
     /// # Errors
