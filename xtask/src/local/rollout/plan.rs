@@ -246,7 +246,7 @@ mod tests {
                 shifts: vec![TrafficShift {
                     alias: "Live".into(),
                     properties: json!({"FunctionName": {"Ref": "Function"}, "Name": "live"}),
-                    policy: json!({"ApplicationName": "app", "DeploymentGroupName": {"Ref": "Group"}, "BeforeAllowTrafficHook": "pre"}),
+                    policy: json!({"ApplicationName": "app", "DeploymentGroupName": {"Ref": "Group"}}),
                 }],
                 gate: None,
             },
@@ -296,7 +296,9 @@ mod tests {
         let (cloud, key) = (emulator.cloud(), (ACCOUNT.to_owned(), STACK.to_owned()));
         let alarms = |enabled: bool| json!({"AlarmConfiguration": {"Enabled": enabled, "Alarms": [{"Name": "fine"}]}});
         for (enabled, expected) in [(true, vec!["fine"]), (false, vec![])] {
-            let found = plan(&cloud, &key, &record(alarms(enabled)), &old("1")).await.unwrap();
+            let mut record = record(alarms(enabled));
+            record.lowered.shifts[0].policy["BeforeAllowTrafficHook"] = json!("pre");
+            let found = plan(&cloud, &key, &record, &old("1")).await.unwrap();
             assert_eq!(found[0].alarms, expected);
             assert_eq!((found[0].group.as_str(), found[0].application.as_str()), ("bench-Group", "app"));
             assert_eq!((found[0].before.as_deref(), found[0].after.as_deref()), (Some("pre"), None));
