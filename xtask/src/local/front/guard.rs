@@ -28,6 +28,10 @@ pub(super) fn look(parts: &Parts, port: u16, signed: bool) -> Option<Refused> {
         return Some(Refused::Origin);
     }
     let path = parts.uri.path();
+    // The front's own calls, in this spelling alone: they never reach the emulator.
+    if path.starts_with("/_causeway/") {
+        return None;
+    }
     // The query protocol's calls and the JSON protocol's have this path as well; they are posted.
     let lists = parts.method == Method::GET || parts.method == Method::HEAD;
     match first_segment(path) {
@@ -188,6 +192,8 @@ mod tests {
             ("POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData"),
             ("PUT", "/_ministack/cfn-signal/0a1b-2c"),
             ("PUT", "/_ministack/cfn-response/0a1b"),
+            ("POST", "/_causeway/stop"),
+            ("GET", "/_causeway/../_ministack/health"),
         ] {
             assert_eq!(look(&parts(method, uri, &[]), 8001, false), None, "{method} {uri}");
         }

@@ -303,6 +303,9 @@ mod tests {
             ("POST", "/", vec![("origin", "null")], 403),
             ("POST", "/", vec![("host", "evil.example:80")], 421),
             ("POST", "/_causeway/stop", vec![("host", "evil.example:80")], 421),
+            ("POST", "/_causeway/stop", vec![], 403),
+            ("GET", "/_causeway/../_ministack/health", vec![], 403),
+            ("GET", "/_causeway/health", vec![], 200),
         ] {
             let answer = ask(&front, method, uri, &headers).await;
             assert_eq!(answer.status().as_u16(), status, "{method} {uri} {headers:?}");
