@@ -4,7 +4,8 @@
 //! The address is found at run time, among the outputs of the hook's own stack. A reference to the API in the hook's
 //! environment would be a circle: the API refers to the alias, and the alias, by its UpdatePolicy, to the hook.
 //!
-//! The one call of CloudFormation is signed here and its answer read as text: its SDK would be a third of the package.
+//! The one call of CloudFormation is signed here and its answer read as text: a whole SDK for one call and one field of its
+//! answer would be most of what the package grows by.
 //! Source: "DescribeStacks" in the CloudFormation API reference.
 
 use std::time::Duration;

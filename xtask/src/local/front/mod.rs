@@ -315,6 +315,34 @@ mod tests {
         assert!(emulator.asked().is_empty(), "{:?}", emulator.asked());
     }
 
+    /// A hook's session began inside the emulator, so its keys are known there alone.
+    #[tokio::test]
+    async fn a_functions_own_session_sees_a_stack_as_everybody_does() {
+        let (emulator, front) = front_that(|_, _| {
+            let reason = "The following resource(s) failed to create: [CausewayGate12ab].";
+            Some(Answer::new(
+                200,
+                &format!(
+                    "<R><Stacks><member><StackStatusReason>{reason}</StackStatusReason></member></Stacks></R>"
+                ),
+            ))
+        })
+        .await;
+        let port = front.cloud.state().port;
+        let credential = "AWS4-HMAC-SHA256 Credential=ASIAFUNCTION/20260101/eu-central-1/cloudformation/aws4_request, SignedHeaders=host, Signature=0";
+        let request = http::Request::builder()
+            .method("POST")
+            .uri("/")
+            .header("host", format!("127.0.0.1:{port}"))
+            .header("authorization", credential)
+            .body(Body::from("Action=DescribeStacks&Version=2010-05-15&StackName=causeway-app-dev"));
+        let answer = answer(State(front.clone()), request.unwrap()).await;
+        let (parts, body) = whole(answer).await.unwrap();
+        let body = String::from_utf8_lossy(&body);
+        assert!(parts.status.is_success() && body.contains("[the deployment]"), "{body}");
+        assert_eq!(emulator.asked().len(), 1);
+    }
+
     #[tokio::test]
     async fn no_answer_lets_another_origin_read_it() {
         let (emulator, front) = front().await;

@@ -320,6 +320,7 @@ fn a_further_function_needs_no_code() {
     let end = text.find("\nOutputs:").unwrap();
     let copy = text[start..end].replace("Contacts", "Visits").replace("contacts", "visits");
     let copy = copy.replace("!Ref VisitsVersion", "!Ref ContactsVersion");
+    let copy = copy.replace("!Ref VisitsCodeSha256", "!Ref ContactsCodeSha256");
     let mut files = files();
     files.insert("app.yaml".to_owned(), format!("{}\n{copy}{}", &text[..end], &text[end..]));
     let report = report(&files);
