@@ -286,7 +286,10 @@ mod tests {
         assert!(refused.to_string().starts_with("Transform AWS::Serverless-2016-10-31 failed with: Invalid Serverless Application Specification document."), "{refused}");
         let endless = "Transform: AWS::LanguageExtensions\nResources:\n  Fn::ForEach::X: [A, B]\n";
         let refused = asked(shared(), endless, &[]).unwrap_err();
-        assert!(refused.to_string().starts_with("Transform AWS::LanguageExtensions failed with: "), "{refused}");
+        assert!(
+            refused.to_string().starts_with("Transform AWS::LanguageExtensions failed with: "),
+            "{refused}"
+        );
         assert!(asked(shared(), FUNCTION, &[("Alias", "live")]).is_ok());
     }
 

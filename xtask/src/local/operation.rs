@@ -42,7 +42,9 @@ pub(crate) async fn prepare(cloud: &Cloud, key: &StackKey, record: &Record) -> a
     }
     let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(prepared) };
     for shift in &record.lowered.shifts {
-        let Some((function, alias)) = resources.shifting(&cloud.emulator, key, record, shift)? else { continue };
+        let Some((function, alias)) = resources.shifting(&cloud.emulator, key, record, shift)? else {
+            continue;
+        };
         if let Some(version) = alias_version(cloud, &key.0, &function, &alias).await? {
             cloud.edges.pin(&key.0, &function, &version);
             prepared.old_versions.insert(shift.alias.clone(), version);
@@ -329,7 +331,11 @@ mod tests {
             lowered: Lowered {
                 template: Value::Null,
                 types: BTreeMap::new(),
-                shifts: vec![TrafficShift { alias: "Live".into(), properties: Value::Null, policy: Value::Null }],
+                shifts: vec![TrafficShift {
+                    alias: "Live".into(),
+                    properties: Value::Null,
+                    policy: Value::Null,
+                }],
                 gate: Some("CausewayGate1".into()),
             },
             code: mirror::Code::default(),

@@ -65,15 +65,14 @@ pub(crate) async fn run(config: &Config, paths: &Paths, options: &Options) -> an
         architecture: architecture().to_owned(),
     };
     state.write_profiles(paths)?;
-    let cloud =
-        Arc::new(Cloud::new(
-            emulator.client.clone(),
-            target,
-            expander,
-            paths.clone(),
-            state.clone(),
-            options.minute,
-        ));
+    let cloud = Arc::new(Cloud::new(
+        emulator.client.clone(),
+        target,
+        expander,
+        paths.clone(),
+        state.clone(),
+        options.minute,
+    ));
     let handle: Handle<SocketAddr> = Handle::new();
     let server = tokio::spawn(front::serve(Arc::clone(&cloud), listener, leaf, handle.clone()));
     handle.listening().await.context("the front does not listen")?;

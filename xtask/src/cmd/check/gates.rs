@@ -82,7 +82,8 @@ pub(super) async fn begin(context: &Context) -> anyhow::Result<JoinSet<Gate>> {
     let templates: BTreeMap<String, String> =
         files.into_iter().filter(|(name, _)| name.ends_with(".yaml")).collect();
     anyhow::ensure!(!templates.is_empty(), "there are no templates below cfn/");
-    let tools = Tools { root: context.root.clone(), work, checks, gates, passes, templates, expansions, policies };
+    let tools =
+        Tools { root: context.root.clone(), work, checks, gates, passes, templates, expansions, policies };
     let tools = std::sync::Arc::new(tools);
     let mut all = JoinSet::new();
     for name in NAMES {

@@ -25,7 +25,8 @@ pub(super) async fn second(context: &Context) -> anyhow::Result<Option<Judged>> 
     let expander = Expander::kept(&Paths::of(&context.root), &say).await?;
     let cases: Value = prove::with(&files, &config, &*expander, |proof| proof.cases()).map_err(unreadable)?;
     let answers = second_opinion::ask(&Paths::of(&context.root), &cases, &say).await?;
-    let opinion = prove::with(&files, &config, &*expander, |proof| proof.opinion(&answers)).map_err(unreadable)?;
+    let opinion =
+        prove::with(&files, &config, &*expander, |proof| proof.opinion(&answers)).map_err(unreadable)?;
     let opinion = opinion.map_err(|error| Fault::failed("compare with iam-simulate", "").why(error))?;
     let data =
         json!({"asked": answers.len(), "agreed": opinion.agreed, "expected_differences": opinion.expected});

@@ -73,9 +73,10 @@ async fn paper(context: &Context, config: &Config) -> anyhow::Result<Paper> {
     let unreadable = |problem: Problem| Fault::failed("read the policies", "cfn").why(problem);
     let say = |text: &str| context.out.note(text);
     let expander = Expander::kept(&Paths::of(&context.root), &say).await?;
-    let (asks, things, (rights, problems)) =
-        prove::with(&files, config, &*expander, |proof| (proof.asks(), proof.things(), proof.bootstrap_policies()))
-            .map_err(unreadable)?;
+    let (asks, things, (rights, problems)) = prove::with(&files, config, &*expander, |proof| {
+        (proof.asks(), proof.things(), proof.bootstrap_policies())
+    })
+    .map_err(unreadable)?;
     match problems.into_iter().next() {
         Some(problem) => Err(unreadable(problem).into()),
         None => Ok(Paper { asks, things, rights }),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{Routes, open};
 use crate::local::cloud::Cloud;
-use crate::local::expand::Expander;
 use crate::local::emulator::Client;
+use crate::local::expand::Expander;
 use crate::local::lower::Target;
 use crate::local::paths::Paths;
 use crate::local::state::State;

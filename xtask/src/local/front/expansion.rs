@@ -11,7 +11,9 @@ use tokio::runtime::Handle;
 use super::Front;
 use crate::local::ledger::StackKey;
 use crate::local::resources::Resources;
-use crate::model::template::{ExpandError, Pseudo, Scope, Unexpanded, circles, circular, expanded, has_transform};
+use crate::model::template::{
+    ExpandError, Pseudo, Scope, Unexpanded, circles, circular, expanded, has_transform,
+};
 
 /// The plain template, or a refusal in CloudFormation's words. On AWS a change set would be made and fail with them; here it is
 /// refused at once.

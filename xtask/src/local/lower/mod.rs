@@ -123,11 +123,7 @@ fn functions(template: &mut Value, target: &Target) {
 
 /// A wait condition after everything else. Its name changes with the template and the parameters, since a wait
 /// condition only waits when it is created.
-fn add_gate(
-    template: &mut Value,
-    shifts: &[TrafficShift],
-    parameters: &BTreeMap<String, String>,
-) -> String {
+fn add_gate(template: &mut Value, shifts: &[TrafficShift], parameters: &BTreeMap<String, String>) -> String {
     let mut digest = Sha256::new();
     digest.update(template.to_string());
     digest.update(Value::from_iter(parameters.iter().map(|(k, v)| (k.clone(), v.clone()))).to_string());
@@ -188,7 +184,65 @@ mod tests {
         let gate = lowered.gate.clone().unwrap();
         let text = lowered.template.to_string().replace(&gate, "Gate");
         lowered.template = serde_json::from_str(&text).unwrap();
-        assert_json_snapshot!(lowered.template["Resources"], @"");
+        assert_json_snapshot!(lowered.template["Resources"], @r#"
+        {
+          "F": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+              "Code": {
+                "S3Bucket": "b",
+                "S3Key": "k"
+              },
+              "Environment": {
+                "Variables": {
+                  "A": "b",
+                  "AWS_ENDPOINT_URL": "https://127.0.0.1:1",
+                  "SSL_CERT_FILE": "/b.pem"
+                }
+              },
+              "Architectures": [
+                "x86_64"
+              ]
+            }
+          },
+          "Live": {
+            "Type": "AWS::Lambda::Alias",
+            "Properties": {
+              "Name": "live",
+              "FunctionName": {
+                "Ref": "F"
+              }
+            }
+          },
+          "Group": {
+            "Type": "AWS::CDK::Metadata",
+            "Properties": {
+              "Type": "AWS::CodeDeploy::DeploymentGroup",
+              "Properties": {
+                "ApplicationName": "app"
+              }
+            }
+          },
+          "GateHandle": {
+            "Type": "AWS::CloudFormation::WaitConditionHandle"
+          },
+          "Gate": {
+            "Type": "AWS::CloudFormation::WaitCondition",
+            "DependsOn": [
+              "F",
+              "Live",
+              "Group"
+            ],
+            "Properties": {
+              "Handle": {
+                "Ref": "GateHandle"
+              },
+              "Timeout": "43200",
+              "Count": 1
+            }
+          }
+        }
+        "#);
     }
 
     #[test]

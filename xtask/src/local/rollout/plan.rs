@@ -26,7 +26,9 @@ pub(super) async fn plan(
     let mut all = Vec::new();
     for shift in &record.lowered.shifts {
         let Some(old) = old.get(&shift.alias) else { continue };
-        let Some((function, alias)) = resources.shifting(&cloud.emulator, key, record, shift)? else { continue };
+        let Some((function, alias)) = resources.shifting(&cloud.emulator, key, record, shift)? else {
+            continue;
+        };
         let Some(new) = alias_version(cloud, &key.0, &function, &alias).await? else { continue };
         if new == *old {
             continue;
@@ -98,7 +100,9 @@ fn group_in(
     let definitions = record.plain.get("Resources").and_then(Value::as_object).into_iter().flatten();
     for (id, definition) in definitions {
         let own = || resources.eval(&cloud.emulator, key, record, &json!({"Ref": id}));
-        if definition.get("Type").is_none_or(|kind| kind != "AWS::CodeDeploy::DeploymentGroup") || own()? != name {
+        if definition.get("Type").is_none_or(|kind| kind != "AWS::CodeDeploy::DeploymentGroup")
+            || own()? != name
+        {
             continue;
         }
         let part = |name: &str| {
@@ -153,7 +157,7 @@ fn shifting(
     Ok(known?)
 }
 
-/// What a stack's composite alarms are called: by a reference, which gives the inert resource's own id, or by name.
+/// What a stack's composite alarms are called.
 ///
 /// # Errors
 /// The emulator does not answer, or a name cannot be evaluated.
@@ -163,22 +167,20 @@ pub(super) async fn composites(
     record: &Record,
 ) -> anyhow::Result<BTreeSet<String>> {
     let definitions = record.plain.get("Resources").and_then(Value::as_object).into_iter().flatten();
-    let composites: Vec<(&String, &Value)> = definitions
+    let composites: Vec<&String> = definitions
         .filter(|(_, definition)| {
             definition.get("Type").is_some_and(|kind| kind == "AWS::CloudWatch::CompositeAlarm")
         })
+        .map(|(id, _)| id)
         .collect();
     if composites.is_empty() {
         return Ok(BTreeSet::new());
     }
     let resources = Resources::of(&cloud.emulator, key).await?.unwrap_or_default();
     let mut names = BTreeSet::new();
-    for (id, definition) in composites {
-        names.extend(resources.physical(id).map(ToOwned::to_owned));
-        if let Some(name) = definition.pointer("/Properties/AlarmName") {
-            let name = resources.eval(&cloud.emulator, key, record, name)?;
-            names.extend(name.as_str().map(ToOwned::to_owned));
-        }
+    for id in composites {
+        let name = resources.eval(&cloud.emulator, key, record, &json!({"Ref": id}))?;
+        names.extend(name.as_str().map(ToOwned::to_owned));
     }
     Ok(names)
 }
@@ -262,8 +264,7 @@ mod tests {
     async fn configurations_are_found_by_reference_and_by_name() {
         let emulator = emulator().await;
         let (cloud, key) = (emulator.cloud(), (ACCOUNT.to_owned(), STACK.to_owned()));
-        let planned =
-            async |group: Value, from: &str| plan(&cloud, &key, &record(group), &old(from)).await;
+        let planned = async |group: Value, from: &str| plan(&cloud, &key, &record(group), &old(from)).await;
         let linear = Shifting::Linear { percent: 25, minutes: 2 };
         let canary = Shifting::Canary { percent: 50, minutes: 1 };
         for (kind, name, shifting) in [
@@ -294,7 +295,8 @@ mod tests {
     async fn a_group_is_found_wherever_it_is_deployed_and_its_alarms_count_where_they_are_enabled() {
         let emulator = emulator().await;
         let (cloud, key) = (emulator.cloud(), (ACCOUNT.to_owned(), STACK.to_owned()));
-        let alarms = |enabled: bool| json!({"AlarmConfiguration": {"Enabled": enabled, "Alarms": [{"Name": "fine"}]}});
+        let alarms =
+            |enabled: bool| json!({"AlarmConfiguration": {"Enabled": enabled, "Alarms": [{"Name": "fine"}]}});
         for (enabled, expected) in [(true, vec!["fine"]), (false, vec![])] {
             let mut record = record(alarms(enabled));
             record.lowered.shifts[0].policy["BeforeAllowTrafficHook"] = json!("pre");
@@ -307,7 +309,9 @@ mod tests {
         elsewhere.lowered.shifts[0].policy = json!({"DeploymentGroupName": "theirs"});
         let missing = plan(&cloud, &key, &elsewhere, &old("1")).await.err().unwrap();
         assert!(format!("{missing:#}").contains("No Deployment Group found for name: theirs"), "{missing:#}");
-        let theirs = record(json!({"DeploymentGroupName": "theirs", "DeploymentConfigName": "CodeDeployDefault.LambdaCanary10Percent5Minutes"}));
+        let theirs = record(
+            json!({"DeploymentGroupName": "theirs", "DeploymentConfigName": "CodeDeployDefault.LambdaCanary10Percent5Minutes"}),
+        );
         cloud.ledger.set_current(&(ACCOUNT.to_owned(), "other".to_owned()), Some(Arc::new(theirs)));
         let found = plan(&cloud, &key, &elsewhere, &old("1")).await.unwrap();
         assert_eq!(found[0].shifting, Shifting::Canary { percent: 10, minutes: 5 });
@@ -331,9 +335,7 @@ mod tests {
             })
             .collect();
         assert_eq!(told.len(), 3, "{told:?}");
-        for (name, why) in
-            [("bench-Both", "composite"), ("gone", "no such alarm"), ("math", "metric math")]
-        {
+        for (name, why) in [("bench-Both", "composite"), ("gone", "no such alarm"), ("math", "metric math")] {
             assert!(
                 told.iter().any(|t| t.contains(&format!("alarm {name} ")) && t.contains(why)),
                 "{name}: {told:?}"

@@ -75,7 +75,10 @@ mod tests {
     fn the_policies_of_the_templates_are_found() {
         let files = super::super::tests::files();
         let config = super::super::tests::config_of(&files);
-        let policies = super::super::with(&files, &config, &**super::super::tests::shared(), |proof| proof.identity_policies()).unwrap();
+        let policies = super::super::with(&files, &config, &**super::super::tests::shared(), |proof| {
+            proof.identity_policies()
+        })
+        .unwrap();
         for (of, account) in
             [("CommonExecutionPolicy", "dev"), ("CommonExecutionPolicy", "prod"), ("BuildRole", "build")]
         {

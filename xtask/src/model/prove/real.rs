@@ -335,7 +335,10 @@ mod tests {
     fn many_rows_can_be_made_as_calls() {
         let files = files();
         let (asks, things) =
-            super::super::with(&files, &config_of(&files), &**super::super::tests::shared(), |proof| (proof.asks(), proof.things())).unwrap();
+            super::super::with(&files, &config_of(&files), &**super::super::tests::shared(), |proof| {
+                (proof.asks(), proof.things())
+            })
+            .unwrap();
         let made: Vec<&Ask> = asks.iter().filter(|ask| Real::default().call(ask).is_some()).collect();
         for service in ["s3:", "kms:", "sts:", "iam:", "dynamodb:", "lambda:", "logs:", "sns:"] {
             for allowed in [true, false] {

@@ -124,11 +124,7 @@ impl Stack {
     }
 
     /// The resources of the plain template, those left out whose condition does not hold.
-    fn found(
-        &self,
-        everything: bool,
-        complain: &mut dyn FnMut(usize, String),
-    ) -> BTreeMap<String, Resource> {
+    fn found(&self, everything: bool, complain: &mut dyn FnMut(usize, String)) -> BTreeMap<String, Resource> {
         let nothing = |_: &str, _: Option<&str>| None;
         let scope = self.scope(&nothing);
         let mut all = BTreeMap::new();
@@ -150,7 +146,9 @@ impl Stack {
                 continue;
             }
             let mut properties = definition.get("Properties").cloned().unwrap_or(Value::Null);
-            if let (Some(policy), Some(properties)) = (definition.get("UpdatePolicy"), properties.as_object_mut()) {
+            if let (Some(policy), Some(properties)) =
+                (definition.get("UpdatePolicy"), properties.as_object_mut())
+            {
                 properties.insert("UpdatePolicy".to_owned(), policy.clone());
             }
             let resource = Resource {

@@ -36,7 +36,9 @@ pub(crate) struct Unexpanded<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ExpandError {
     /// A macro that somebody deployed to their account.
-    #[error("No transform named {0} found: only CloudFormation itself can run a macro, so nothing can be said of this template")]
+    #[error(
+        "No transform named {0} found: only CloudFormation itself can run a macro, so nothing can be said of this template"
+    )]
     Macro(String),
     /// An included document that cannot be had.
     #[error("Transform AWS::Include failed with: {location}: {why}")]

@@ -154,8 +154,9 @@ mod tests {
             "UpdatePolicy: {CodeDeployLambdaAliasUpdate: {DeploymentGroupName: !Ref B}}",
             "Metadata: {M: !Ref B}",
         ] {
-            let circle =
-                found(&format!("  A: {{Type: T, {way}}}\n  B: {{Type: T, DependsOn: A}}\n  C: {{Type: T}}\n"));
+            let circle = found(&format!(
+                "  A: {{Type: T, {way}}}\n  B: {{Type: T, DependsOn: A}}\n  C: {{Type: T}}\n"
+            ));
             assert_eq!(circle, [["A", "B"]], "{way}");
         }
         assert_eq!(found("  A: {Type: T, Properties: {P: !GetAtt A.Arn}}\n"), [["A"]]);
@@ -178,9 +179,6 @@ mod tests {
 
     #[test]
     fn circles_are_told_in_cloudformations_words() {
-        assert_eq!(
-            circular(&["A".into(), "B".into()]),
-            "Circular dependency between resources: [A, B]"
-        );
+        assert_eq!(circular(&["A".into(), "B".into()]), "Circular dependency between resources: [A, B]");
     }
 }

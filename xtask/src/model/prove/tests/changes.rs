@@ -1,10 +1,13 @@
 //! What a change newly allows, wherever it is written; and the list of differences with the other evaluator.
 
-use crate::local::expand::shared;
 use super::*;
+use crate::local::expand::shared;
 
 fn shifts(old: &Files, new: &Files) -> Vec<compare::Shift> {
-    with(new, &config_of(new), &**shared(), |new| with(old, &config_of(old), &**shared(), |old| new.compare(old)).unwrap()).unwrap()
+    with(new, &config_of(new), &**shared(), |new| {
+        with(old, &config_of(old), &**shared(), |old| new.compare(old)).unwrap()
+    })
+    .unwrap()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What AWS would refuse to store, and rights whose lack stops the first day: each is found and named.
 
-use crate::local::expand::shared;
 use super::*;
+use crate::local::expand::shared;
 
 /// A copy with a text set before another one, which must be there.
 fn before(file: &str, at: &str, text: &str) -> Files {

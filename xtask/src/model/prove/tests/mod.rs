@@ -358,11 +358,10 @@ fn a_change_is_told_in_words() {
         "                  - codebuild:StopBuild\n",
         "                  - codebuild:DeleteProject\n",
     );
-    let shifts =
-        with(&new, &config_of(&new), &**shared(), |new| {
-            with(&old, &config_of(&old), &**shared(), |old| new.compare(old)).unwrap()
-        })
-            .unwrap();
+    let shifts = with(&new, &config_of(&new), &**shared(), |new| {
+        with(&old, &config_of(&old), &**shared(), |old| new.compare(old)).unwrap()
+    })
+    .unwrap();
     let sentences: Vec<String> = shifts.iter().map(compare::Shift::sentence).collect();
     assert_eq!(sentences.len(), 2, "{sentences:#?}");
     assert!(
@@ -372,11 +371,10 @@ fn a_change_is_told_in_words() {
     );
     assert!(sentences[1].contains("may no longer codebuild:StopBuild"), "{}", sentences[1]);
     assert!(sentences[1].contains("PipelineRole.RunProjects"), "{}", sentences[1]);
-    let same =
-        with(&old, &config_of(&old), &**shared(), |new| {
-            with(&old, &config_of(&old), &**shared(), |old| new.compare(old)).unwrap()
-        })
-            .unwrap();
+    let same = with(&old, &config_of(&old), &**shared(), |new| {
+        with(&old, &config_of(&old), &**shared(), |old| new.compare(old)).unwrap()
+    })
+    .unwrap();
     assert_eq!(same, []);
 }
 
@@ -384,11 +382,10 @@ fn a_change_is_told_in_words() {
 fn a_wide_change_is_told_in_few_words() {
     let new = edited("target-roles.yaml", "Action: cloudformation:ValidateTemplate", "Action: '*'");
     let old = files();
-    let shifts =
-        with(&new, &config_of(&new), &**shared(), |new| {
-            with(&old, &config_of(&old), &**shared(), |old| new.compare(old)).unwrap()
-        })
-            .unwrap();
+    let shifts = with(&new, &config_of(&new), &**shared(), |new| {
+        with(&old, &config_of(&old), &**shared(), |old| new.compare(old)).unwrap()
+    })
+    .unwrap();
     assert!(
         shifts
             .iter()
@@ -412,6 +409,7 @@ fn the_other_evaluator_is_given_every_key_and_every_policy() {
     );
     let number = usize::try_from(first["resourcePolicy"].as_u64().unwrap()).unwrap();
     assert_eq!(cases["policies"][number]["Version"], "2012-10-17");
-    let short = with(&files, &config_of(&files), &**shared(), |proof| proof.opinion(&["allow".to_owned()])).unwrap();
+    let short =
+        with(&files, &config_of(&files), &**shared(), |proof| proof.opinion(&["allow".to_owned()])).unwrap();
     assert!(short.unwrap_err().contains("1 answers"));
 }

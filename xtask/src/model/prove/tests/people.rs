@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::local::expand::shared;
 use super::super::world::World;
 use super::super::*;
 use super::{config_of, files};
+use crate::local::expand::shared;
 use crate::model::iam::{Caller, Decision, Kind, Limit, Place, Request, Statement, decide, size};
 use crate::model::prove::needs::Wanted;
 
@@ -138,8 +138,9 @@ fn the_lists_of_calls_are_those_of_the_code() {
         other(operation).map_or_else(|| words.collect(), ToOwned::to_owned)
     };
     let files = files();
-    let both =
-        with(&files, &config_of(&files), &**shared(), |proof| (proof.bootstrap_policies().0, proof.leaving_policies().0));
+    let both = with(&files, &config_of(&files), &**shared(), |proof| {
+        (proof.bootstrap_policies().0, proof.leaving_policies().0)
+    });
     let (bootstrap, leaving) = both.unwrap();
     let text = |policies: &BTreeMap<String, Value>| serde_json::to_string(policies).unwrap();
     let (bootstrap, leaving) = (text(&bootstrap), text(&leaving));

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::local::expand::shared;
 use super::super::{Files, with};
 use super::{config_of, files};
+use crate::local::expand::shared;
 
 fn original() -> Files {
     let mut all: Files = [
