@@ -5,6 +5,8 @@
 mod script;
 #[path = "../../api/tests/support/server.rs"]
 mod server;
+#[path = "support/stack.rs"]
+mod stack;
 
 use axum::response::Response;
 use hooks::check::{Check, GET, Step, Sweep};
@@ -143,7 +145,7 @@ async fn an_api_that_does_not_answer_fails_the_hook() {
     assert_eq!(reason(&summary), "GET /api/version through the API: no answer within 500 ms");
 
     let script = Script::new(checkin);
-    script.stacks.lock().unwrap().push_back(server::stack("http://127.0.0.1:1/"));
+    script.stacks.lock().unwrap().push_back(stack::with_api("http://127.0.0.1:1/"));
     let reason = reason(&through_api(&script).await);
     assert_eq!(reason, "GET /api/health through the API: no answer: the connection failed");
 }
@@ -161,7 +163,7 @@ async fn an_address_that_cannot_be_found_fails_the_hook() {
             "the API's address cannot be read: AccessDenied (status 403)",
         ),
         (vec![Response::new("<Stacks/>".into())], "the stack has no output ApiURL"),
-        (vec![server::stack("http://example.org/")], "the stack's output ApiURL is no address"),
+        (vec![stack::with_api("http://example.org/")], "the stack's output ApiURL is no address"),
     ];
     for (answers, expected) in cases {
         let script = Script::new(checkin);

@@ -7,6 +7,8 @@ mod clock;
 mod script;
 #[path = "../../api/tests/support/server.rs"]
 mod server;
+#[path = "support/stack.rs"]
+mod stack;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -5,6 +5,8 @@
 mod runtime;
 #[path = "../../api/tests/support/server.rs"]
 mod server;
+#[path = "support/stack.rs"]
+mod stack;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,7 +76,7 @@ async fn services(behavior: Behavior, report_status: u16) -> Services {
         async move {
             if seen.line == "POST /" {
                 assert_eq!(seen.body, "Action=DescribeStacks&Version=2010-05-15&StackName=causeway-app-dev");
-                return server::stack(&format!("http://{}/", own.get().unwrap()));
+                return stack::with_api(&format!("http://{}/", own.get().unwrap()));
             }
             if seen.line.ends_with("/configuration") {
                 return server::json(200, &[], &json!({"CodeSha256": CODE_SHA256}));

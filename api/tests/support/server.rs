@@ -45,16 +45,6 @@ where
     address
 }
 
-/// What CloudFormation answers about a stack with one output, an API's address.
-#[allow(dead_code, reason = "the functions' own tests ask for no stack")]
-pub(crate) fn stack(api: &str) -> Response {
-    let xml = format!(
-        "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><Outputs><member><OutputKey>ApiURL</OutputKey>\
-         <OutputValue>{api}</OutputValue></member></Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
-    );
-    Response::builder().header("content-type", "text/xml").body(xml.into()).unwrap()
-}
-
 /// A JSON answer.
 pub(crate) fn json(status: u16, headers: &[(&str, &str)], body: &Value) -> Response {
     let builder =

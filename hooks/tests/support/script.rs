@@ -16,6 +16,7 @@ use hooks::suites::Suite;
 use serde_json::{Value, json};
 
 use super::server::{self, Seen};
+use super::stack;
 
 pub(crate) const ARN: &str = "arn:aws:lambda:eu-central-1:222222222222:function:checkin:7";
 /// The digest of the packaged code, as Lambda says it and as the build does.
@@ -79,7 +80,7 @@ impl Script {
         if seen.line == "POST /" {
             assert_eq!(seen.body, "Action=DescribeStacks&Version=2010-05-15&StackName=causeway-app-dev");
             let next = self.stacks.lock().unwrap().pop_front();
-            return Some(next.unwrap_or_else(|| server::stack(&format!("http://{address}/"))));
+            return Some(next.unwrap_or_else(|| stack::with_api(&format!("http://{address}/"))));
         }
         self.reports.lock().unwrap().pop_front().unwrap_or_else(|| Some(server::json(200, &[], &seen.body)))
     }
