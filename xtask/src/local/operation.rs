@@ -19,7 +19,6 @@ use super::ledger::{Record, StackKey};
 use super::mirror;
 use super::resources::Resources;
 use super::rollout;
-use super::xml::Element;
 use crate::model::stack::StackStatus;
 
 /// What was known before an operation began.
@@ -212,6 +211,8 @@ async fn status(cloud: &Cloud, key: &StackKey) -> anyhow::Result<StackStatus> {
 }
 
 /// The handle's URL once the stack waits at the gate.
+///
+/// The gate is last, so it is among the newest events, which come first; the handle may be pages before it.
 async fn waiting_handle(cloud: &Cloud, key: &StackKey, gate: &str) -> anyhow::Result<Option<String>> {
     let root = cloud
         .emulator
@@ -219,16 +220,15 @@ async fn waiting_handle(cloud: &Cloud, key: &StackKey, gate: &str) -> anyhow::Re
         .await?;
     let events = root.all(&["DescribeStackEventsResult", "StackEvents"]);
     // What an update adds is reported as UPDATE_… by the emulator, and as CREATE_… by AWS.
-    let find = |id: &str, ending: &str| {
-        events.iter().find(|e| {
-            e.text_at(&["LogicalResourceId"]) == id && e.text_at(&["ResourceStatus"]).ends_with(ending)
-        })
-    };
-    if find(gate, "_IN_PROGRESS").is_none() {
+    let waits = events.iter().any(|event| {
+        event.text_at(&["LogicalResourceId"]) == gate
+            && event.text_at(&["ResourceStatus"]).ends_with("_IN_PROGRESS")
+    });
+    if !waits {
         return Ok(None);
     }
-    let handle: Option<&Element> = find(&format!("{gate}Handle"), "_COMPLETE");
-    Ok(handle.map(|event| event.text_at(&["PhysicalResourceId"]).to_owned()).filter(|url| !url.is_empty()))
+    let resources = Resources::of(&cloud.emulator, key).await?.unwrap_or_default();
+    Ok(resources.physical(&format!("{gate}Handle")).map(ToOwned::to_owned))
 }
 
 /// Signals the gate: the update goes on, or the emulator rolls it back.
@@ -364,10 +364,11 @@ mod tests {
                     Answer::new(200, &format!(
                         "<R><DescribeStackEventsResult><StackEvents>{}{}</StackEvents></DescribeStackEventsResult></R>",
                         event("CausewayGate1", "CREATE_IN_PROGRESS", ""),
-                        event("CausewayGate1Handle", "CREATE_COMPLETE", "http://127.0.0.1:1/gate/1"),
+                        // The handle's own event is on a later page.
+                        event("Role", "CREATE_COMPLETE", "role"),
                     ))
                 }
-                "DescribeStackResources" => Answer::new(200, "<R><DescribeStackResourcesResult><StackResources><member><LogicalResourceId>Role</LogicalResourceId><ResourceType>AWS::IAM::Role</ResourceType><PhysicalResourceId>role</PhysicalResourceId></member></StackResources></DescribeStackResourcesResult></R>"),
+                "DescribeStackResources" => Answer::new(200, "<R><DescribeStackResourcesResult><StackResources><member><LogicalResourceId>Role</LogicalResourceId><ResourceType>AWS::IAM::Role</ResourceType><PhysicalResourceId>role</PhysicalResourceId></member><member><LogicalResourceId>CausewayGate1Handle</LogicalResourceId><ResourceType>AWS::CloudFormation::WaitConditionHandle</ResourceType><PhysicalResourceId>http://127.0.0.1:1/gate/1</PhysicalResourceId></member></StackResources></DescribeStackResourcesResult></R>"),
                 _ => Answer::new(200, "<R/>"),
             })
         })
