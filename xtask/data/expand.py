@@ -20,6 +20,7 @@ os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 from samcli.lib.cfn_language_extensions.api import process_template
 from samcli.lib.cfn_language_extensions.exceptions import InvalidTemplateException, UnresolvableReferenceError
 from samcli.lib.cfn_language_extensions.models import PseudoParameterValues, ResolutionMode
+from samcli.lib.cfn_language_extensions.resolvers.fn_sub import PLACEHOLDER_PATTERN, FnSubResolver
 from samtranslator.internal.managed_policies import get_bundled_managed_policy_map
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.arn_generator import ArnGenerator
@@ -57,11 +58,46 @@ def typed(template, values):
     return found
 
 
+def substituted(self, value, resolve=FnSubResolver.resolve):
+    """`Fn::Sub` as CloudFormation has it: one that names a resource stays whole. SAM CLI fills in what it knows and leaves
+    the rest as plain text, which nothing would ever fill in."""
+    text, given = self._parse_args(self.get_function_args(value))
+    known = self._resolve_variable_map(given)
+    names = [name for name in PLACEHOLDER_PATTERN.findall(text) if not name.startswith("!")]
+    if any(name not in known and self._resolve_variable(name, known) is None for name in names):
+        return {"Fn::Sub": [text, known]} if known else {"Fn::Sub": text}
+    if any(isinstance(known.get(name), (dict, list)) for name in names):
+        return {"Fn::Sub": [text, known]}
+    return resolve(self, value)
+
+
+FnSubResolver.resolve = substituted
+
+CONDITION = "CausewayCondition"
+
+
+def renamed(part, old, new):
+    """The condition of a resource or an output under another name. SAM CLI takes references out of what a false condition
+    leaves out, and CloudFormation checks that as it is written."""
+    if isinstance(part, list):
+        return [renamed(item, old, new) for item in part]
+    if not isinstance(part, dict):
+        return part
+    owns = isinstance(part.get(old), str) and ("Type" in part or "Value" in part)
+    return {(new if owns and key == old else key): renamed(item, old, new) for key, item in part.items()}
+
+
+def sections(template, old, new):
+    """A template with the conditions of its resources and outputs under another name."""
+    named = ("Resources", "Outputs")
+    return {key: renamed(part, old, new) if key in named else part for key, part in template.items()}
+
+
 def extended(template, values, pseudo):
     """What the language extensions make of a template. References to resources stay."""
     try:
-        return process_template(
-            template,
+        made = process_template(
+            sections(template, "Condition", CONDITION),
             parameter_values=typed(template, values),
             pseudo_parameters=PseudoParameterValues(
                 region=pseudo["region"],
@@ -72,6 +108,7 @@ def extended(template, values, pseudo):
             ),
             resolution_mode=ResolutionMode.PARTIAL,
         )
+        return sections(made, CONDITION, "Condition")
     except (InvalidTemplateException, UnresolvableReferenceError) as error:
         raise Refused(LANGUAGE_EXTENSIONS, str(error)) from error
 
