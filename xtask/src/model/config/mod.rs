@@ -8,7 +8,7 @@ mod parse;
 mod placeholder;
 mod validate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -137,14 +137,19 @@ pub(crate) struct Instance {
 
 impl Config {
     /// Whether the pipeline releases to an account: a stack of the build account takes outputs of stacks there. A target that
-    /// it does not release to may be one for isolated stacks alone.
+    /// it does not release to may be one for isolated stacks alone. Where no stack names an account, nothing tells them apart,
+    /// and every target counts.
     pub(crate) fn is_released_to(&self, account: &str) -> bool {
-        let mut parameters = self.stacks.iter().flat_map(|stack| {
+        let parameters = self.stacks.iter().flat_map(|stack| {
             stack.parameters.values().chain(stack.overrides.values().flat_map(BTreeMap::values))
         });
-        parameters.any(|parameter| {
-            matches!(parameter, Parameter::Output { account: Some(of), .. } if of == account && of != BUILD)
-        })
+        let named: BTreeSet<&str> = parameters
+            .filter_map(|parameter| match parameter {
+                Parameter::Output { account: Some(of), .. } => Some(of.as_str()),
+                _ => None,
+            })
+            .collect();
+        account != BUILD && (named.is_empty() || named.contains(account))
     }
 
     /// The names of the target accounts: all but `build`, in the order of their names.
