@@ -239,6 +239,15 @@ impl Bucket {
             .map_err(|error| explain(error, "write the artifact", &self.url(key)))
     }
 
+    /// Deletes one version of an object for good.
+    pub(crate) async fn delete_version(&self, key: &str, version: &str) -> anyhow::Result<()> {
+        let call = self.client.delete_object().bucket(&self.name).key(key).version_id(version);
+        call.send()
+            .await
+            .map(|_| ())
+            .map_err(|error| explain(error, "delete the version of the artifact", &self.url(key)))
+    }
+
     /// The whole content of an object.
     pub(crate) async fn get(&self, key: &str) -> anyhow::Result<Vec<u8>> {
         Ok(self.read(key).await?.0)

@@ -27,7 +27,7 @@ use crate::build::{broken, cargo, git};
 use crate::clock::Stopwatch;
 use crate::local::control::Control;
 use crate::local::paths::Paths;
-use crate::local::pipeline::{self, Decide, Decision, Ended, Order, World};
+use crate::local::pipeline::{self, Decide, Decision, Ended, Order, Swap, World};
 use crate::local::resident::{self, Found, Keep};
 use crate::local::state::{State, quoted};
 use crate::model::changeset::Change;
@@ -58,6 +58,9 @@ pub(crate) struct Args {
     /// Release a version that misbehaves in prod, to see it taken back
     #[arg(long, conflicts_with = "no_baseline", num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(broken::MODES))]
     break_prod: Option<String>,
+    /// Put other bytes in place of an approved package between approval and execution, to see what comes of it
+    #[arg(long, conflicts_with_all = ["no_baseline", "break_prod"], num_args = 0..=1, require_equals = true, default_missing_value = "deleted", value_name = "HOW", value_enum)]
+    swap_package: Option<Swap>,
     #[command(flatten)]
     report: super::report::Args,
 }
@@ -281,6 +284,7 @@ impl Rehearsal {
             test_environment,
             decide,
             show: Arc::new(move |line| show.tick(line)),
+            swap: self.args.swap_package,
             probes: self.probes.clone(),
         }
     }
@@ -316,6 +320,7 @@ impl Rehearsal {
         let mut order = self.order();
         order.decide = Arc::new(|_| Decision::approved("approved").made());
         order.probes.clear();
+        order.swap = None;
         order.test_environment = common();
         order.build_environment = common();
         // Only what a reader should know of it gets through.
@@ -360,18 +365,24 @@ impl Rehearsal {
         Err(fault.into())
     }
 
-    /// A stack's first create runs no hooks and shifts nothing, so what misbehaves would simply be released.
+    /// A stack's first create runs no hooks and shifts nothing, so what fails in prod would simply be released.
     async fn refuse_first_create(&self, accounts: &Accounts) -> anyhow::Result<()> {
-        if self.args.break_prod.is_none() {
+        let Some(flag) = self
+            .args
+            .break_prod
+            .as_ref()
+            .map(|_| "--break-prod")
+            .or(self.args.swap_package.map(|_| "--swap-package"))
+        else {
             return Ok(());
-        }
+        };
         let stack = self.world.config.names().app_stack(PROD);
         if Stacks::new(accounts.get(PROD)?).describe(&stack).await?.is_some() {
             return Ok(());
         }
-        Err(Fault::usage("release a version that misbehaves", stack)
+        Err(Fault::usage(format!("rehearse with {flag}"), stack)
             .why("there is no such stack yet, and its first create has no hooks and no shift")
-            .next("rehearse without --break-prod first")
+            .next(format!("rehearse without {flag} first"))
             .into())
     }
 

@@ -23,8 +23,11 @@ impl Run {
             notices::publish(&self.world.control, &keys, &topic, &subject, &message).await?;
             (self.emit)(Line::Notice { topic: notices::topic_name(&topic), subject, message });
         }
-        let changes = self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let changes = self.pending.lock().unwrap_or_else(PoisonError::into_inner).changes.clone();
         let Decision { yes, said } = (self.order.decide)(&changes).await?;
+        if let Some(how) = self.order.swap.filter(|_| yes) {
+            self.swap(how).await?;
+        }
         Ok((yes, Some(said.to_owned())))
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::{Run, follow};
+use super::{Pending, Run, follow};
 use crate::aws::Account;
 use crate::aws::cloudformation::{Settled, StackInfo, Stacks, Wanted};
 use crate::model::fault::{Fault, Kind};
@@ -137,7 +137,7 @@ impl Run {
         let account = self.world.config.account_named_by_id(&session.id).unwrap_or_default().to_owned();
         (self.emit)(Line::Plan {
             waves: vec![vec![StackPlan {
-                account,
+                account: account.clone(),
                 stack: stack.to_owned(),
                 state,
                 action,
@@ -145,7 +145,8 @@ impl Run {
                 waits_for: Vec::new(),
             }]],
         });
-        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = changes;
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) =
+            Pending { changes, account, stack: stack.to_owned() };
         Ok(Some(said))
     }
 
@@ -157,7 +158,7 @@ impl Run {
     ) -> anyhow::Result<Option<String>> {
         let name = self.wanted(action, "ChangeSetName")?;
         // An empty change set was not kept; CodePipeline executes it as a success, with no shift.
-        if self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        if self.pending.lock().unwrap_or_else(PoisonError::into_inner).changes.is_empty() {
             return Ok(Some("nothing to change".to_owned()));
         }
         let settled = stacks.execute(stack, &name, LIMIT, &self.emit).await?;
@@ -194,7 +195,7 @@ impl Run {
     }
 
     /// A file of an artifact, `Artifact::path`.
-    async fn file(&self, session: &Account, path: &str) -> anyhow::Result<String> {
+    pub(super) async fn file(&self, session: &Account, path: &str) -> anyhow::Result<String> {
         let (artifact, name) =
             path.split_once("::").with_context(|| format!("{path} is not written Artifact::file"))?;
         let zip = self.bucket(session).get(&self.artifact(artifact)?).await?;

@@ -13,6 +13,7 @@ mod follow;
 mod notices;
 mod seed;
 mod source;
+mod swap;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use crate::model::watch::Watched;
 use super::control::Control;
 use super::paths::Paths;
 use definition::Definition;
+pub(crate) use swap::Swap;
 
 /// Unpacks a source artifact.
 pub(crate) fn unpack(dir: &std::path::Path, zip: &[u8]) -> anyhow::Result<()> {
@@ -85,6 +87,8 @@ pub(crate) struct Order {
     pub(crate) decide: Decide,
     /// Whether builds are shown as they run.
     pub(crate) show: Arc<dyn Fn(&str) + Send + Sync>,
+    /// What is done to a package once the release is approved.
+    pub(crate) swap: Option<Swap>,
     /// The version route of each function that is asked while its traffic shifts.
     pub(crate) probes: BTreeMap<String, String>,
 }
@@ -115,6 +119,15 @@ pub(crate) struct World {
     pub(crate) client_environment: Vec<(String, String)>,
 }
 
+/// A change set that waits for its execution.
+#[derive(Debug, Clone, Default)]
+struct Pending {
+    changes: Vec<Change>,
+    /// The account's name.
+    account: String,
+    stack: String,
+}
+
 /// One run of the pipeline.
 struct Run {
     world: World,
@@ -127,8 +140,8 @@ struct Run {
     variables: Mutex<Variables>,
     /// Keys of artifacts by name.
     artifacts: Mutex<BTreeMap<String, String>>,
-    /// What the approval will show: the changes of the last change set that was made.
-    pending: Mutex<Vec<Change>>,
+    /// What the approval will show: the last change set that was made.
+    pending: Mutex<Pending>,
     /// What was seen of each environment while it was deployed.
     watched: Mutex<BTreeMap<String, Watched>>,
 }
