@@ -31,6 +31,7 @@ pub(crate) mod package;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
 pub(crate) mod prove;
+pub(crate) mod release;
 pub(crate) mod report;
 pub(crate) mod retained;
 pub(crate) mod rollout;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::artifact::PackageRecord;
+use super::release::{self, Released};
 use super::template::{Edit, Node, apply, parse};
 
 /// Where a template names a package.
@@ -22,6 +23,8 @@ pub(crate) struct Packaged<'a> {
     pub(crate) bucket: Option<&'a str>,
     /// Lambda's word for the binaries' architecture.
     pub(crate) architecture: &'a str,
+    /// The functions whose versions a parameter publishes; the parameters are written, too.
+    pub(crate) released: &'a [Released],
 }
 
 /// The folder that `package` writes, as templates name it.
@@ -110,7 +113,7 @@ pub(crate) fn lead_into_bucket(template: &mut serde_json::Value) {
 /// # Errors
 /// The template does not parse, or names a package that was not made.
 pub(crate) fn template(source: &str, packaged: &Packaged<'_>) -> Result<String, String> {
-    let mut edits = Vec::new();
+    let mut edits = release::edits(source, packaged.released)?;
     if let Some(bucket) = packaged.bucket {
         for place in code_uris(source)? {
             let function = packaged.record.function(&place.function);
@@ -189,7 +192,8 @@ mod tests {
     #[test]
     fn only_places_and_architecture_change() {
         let record = record();
-        let packaged = Packaged { record: &record, bucket: Some("bucket"), architecture: "x86_64" };
+        let packaged =
+            Packaged { record: &record, bucket: Some("bucket"), architecture: "x86_64", released: &[] };
         let text = template(SOURCE, &packaged).unwrap();
         let expected = SOURCE
             .replace("../target/causeway/package/checkin.zip", "s3://bucket/packages/checkin/ab.zip")
@@ -217,7 +221,7 @@ mod tests {
         assert!(code_uris("a: [\n").unwrap_err().starts_with("line "));
         let mut record = record();
         record.functions.clear();
-        let packaged = Packaged { record: &record, bucket: Some("b"), architecture: "arm64" };
+        let packaged = Packaged { record: &record, bucket: Some("b"), architecture: "arm64", released: &[] };
         assert_eq!(template(SOURCE, &packaged).unwrap_err(), "no package checkin was made");
     }
 

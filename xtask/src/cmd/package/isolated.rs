@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 
 use super::pack::{Zips, bills, zips};
+use super::release::Releases;
 use super::write::parameters;
 use super::{Args, app_stack, plan};
 use crate::aws::Account;
@@ -17,6 +18,7 @@ use crate::cmd::Context;
 use crate::model::artifact::{PackageRecord, Upload};
 use crate::model::config::Config;
 use crate::model::fault::Fault;
+use crate::model::isolated::PARAMETERS;
 use crate::model::net::is_loopback;
 use crate::model::package::{self, Packaged};
 
@@ -84,10 +86,17 @@ pub(crate) async fn build(
         functions,
     };
     let bills = bills(&plan, &plan.graph.binaries, &stamps);
-    let packaged = Packaged { record: &record, bucket: Some(bucket), architecture };
+    let place = (&record, Some(bucket), architecture);
+    let mut releases = Releases::find(context, (config, app), &plan.template, place)?;
+    let packaged =
+        Packaged { record: &record, bucket: Some(bucket), architecture, released: &releases.released };
     let template = package::template(&plan.template, &packaged)
         .map_err(|error| Fault::failed("write the packaged template", app.template.as_str()).why(error))?;
-    let parameters = parameters(config, app, account, &record)?;
+    let mut parameters = parameters(config, app, account, &record)?;
+    let mut given = parameters.clone();
+    given.extend(PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    parameters.extend(releases.of(account, &given).await?);
+    releases.say_unresolved();
     Ok(Isolated { record, template, parameters, zips, bills })
 }
 

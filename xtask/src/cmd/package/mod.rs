@@ -3,6 +3,7 @@
 mod explain;
 pub(crate) mod isolated;
 mod pack;
+mod release;
 mod started;
 mod twice;
 mod upload;
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use self::pack::Zips;
+use self::release::Releases;
 use self::upload::Place;
 use super::{Baseline, Context, Outcome};
 use crate::build::cargo::{self, Kind};
@@ -175,21 +177,31 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
         bytes = upload::upload(&context, place, &mut record, &zips, &bills).await?;
     }
     let bucket = place.as_ref().map(|place| place.bucket.clone());
+    let mut unresolved = Value::Null;
     let mut files: Vec<(String, Vec<u8>)> =
         zips.into_iter().map(|(name, zip)| (format!("{name}.zip"), zip)).collect();
     files.extend(bills.into_iter().map(|(name, bill)| (format!("{name}.cdx.json"), bill.into_bytes())));
     if args.bin.is_empty() {
-        let packaged = Packaged { record: &record, bucket: bucket.as_deref(), architecture };
+        let place = (&record, bucket.as_deref(), architecture);
+        let mut releases = Releases::find(&context, (&config, app), &plan.template, place)?;
+        let packaged = Packaged {
+            record: &record,
+            bucket: bucket.as_deref(),
+            architecture,
+            released: &releases.released,
+        };
         let template = package::template(&plan.template, &packaged).map_err(|error| {
             Fault::failed("write the packaged template", app.template.as_str()).why(error)
         })?;
         files.push(("template.yaml".to_owned(), template.into_bytes()));
         for account in &app.accounts {
-            let parameters = write::parameters(&config, app, account, &record)?;
+            let mut parameters = write::parameters(&config, app, account, &record)?;
+            parameters.extend(releases.of(account, &parameters).await?);
             let text = serde_json::to_string_pretty(&json!({"Parameters": parameters}))
                 .context("write the parameters")?;
             files.push((format!("params-{account}.json"), format!("{text}\n").into_bytes()));
         }
+        unresolved = releases.say_unresolved();
         files.push(write::of(&record)?);
     } else {
         files.push(write::some(&context, before.as_ref(), &record)?);
@@ -200,7 +212,9 @@ pub(crate) async fn run(context: Context, args: Args) -> anyhow::Result<Outcome>
     if std::env::var_os("CODEBUILD_BUILD_ID").is_some() {
         write::tool(root)?;
     }
-    Ok(report(&context, record, bucket, bytes))
+    let mut outcome = report(&context, record, bucket, bytes);
+    outcome.data["does_not_publish"] = unresolved;
+    Ok(outcome)
 }
 
 /// Says what became of each package.

@@ -98,3 +98,38 @@ fn every_resource_type_is_held_to_the_schema_of_aws() {
     assert_eq!(wrong, Vec::<String>::new());
     assert!(types.len() > 20);
 }
+
+const REPLACED: &str = r#"
+import json, os, sys
+import cfnlint
+folder = os.path.join(os.path.dirname(cfnlint.__file__), "data", "schemas")
+with open(os.path.join(folder, "providers", "us-east-1.json")) as file:
+    names = json.load(file)
+found = {}
+for kind in set(sys.argv[1:]) & set(names):
+    with open(os.path.join(folder, "resources", names[kind] + ".json")) as file:
+        schema = json.load(file)
+    all = (schema.get("createOnlyProperties") or []) + (schema.get("conditionalCreateOnlyProperties") or [])
+    found[kind] = sorted({one.removeprefix("/properties/").split("/*")[0] for one in all})
+print(json.dumps(found))
+"#;
+
+#[test]
+fn what_replaces_a_resource_is_what_its_schema_says() {
+    let data = std::fs::read_to_string(root().join("xtask/data/create-only.toml")).unwrap();
+    let types: BTreeMap<String, Vec<String>> = toml::from_str(&data).unwrap();
+    assert!(types["AWS::DynamoDB::Table"].contains(&"KeySchema".to_owned()));
+    let Some(python) = python("cfnlint") else { return };
+    let names: Vec<&str> = types.keys().map(String::as_str).collect();
+    let schemas: BTreeMap<String, Vec<String>> =
+        serde_json::from_value(run(&python, REPLACED, &names)).unwrap();
+    for (kind, properties) in &types {
+        assert_eq!(Some(properties), schemas.get(kind), "{kind}");
+    }
+    // Every type that a template of ours has is known, so that nothing is published for the sake of a type alone.
+    let ours = std::fs::read_to_string(root().join("cfn/app.yaml")).unwrap();
+    let kinds = ours.lines().filter_map(|line| line.strip_prefix("    Type: AWS::")).map(str::trim);
+    for kind in kinds.filter(|kind| !kind.starts_with("Serverless::")) {
+        assert!(types.contains_key(&format!("AWS::{kind}")), "AWS::{kind}");
+    }
+}

@@ -19,7 +19,12 @@ impl Edit {
         Self { span: node.span.clone(), yaml: scalar(text.as_ref()) }
     }
 
-    /// The same with a mapping of strings in place of the scalar, written on its line.
+    /// An edit that adds YAML, as it is, at a place of the source.
+    pub(crate) fn insert(at: usize, yaml: impl Into<String>) -> Self {
+        Self { span: at..at, yaml: yaml.into() }
+    }
+
+    /// An edit that puts a mapping of strings in a scalar's place, on its line.
     pub(crate) fn mapping(node: &Node, pairs: &[(&str, &str)]) -> Self {
         let pairs: Vec<String> =
             pairs.iter().map(|(key, value)| format!("{}: {}", scalar(key), scalar(value))).collect();

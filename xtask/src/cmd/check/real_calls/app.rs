@@ -55,7 +55,7 @@ pub(super) async fn deploy(context: &Context, config: &Config, accounts: &Accoun
         linker: String::new(),
         functions,
     };
-    let packaged = Packaged { record: &record, bucket: Some(bucket), architecture: "arm64" };
+    let packaged = Packaged { record: &record, bucket: Some(bucket), architecture: "arm64", released: &[] };
     let template = package::template(&source, &packaged).map_err(unreadable)?;
     let mut begun = JoinSet::new();
     for env in config.targets() {
