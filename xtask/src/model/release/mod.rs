@@ -86,7 +86,7 @@ impl Environment<'_> {
         let mut next: VecDeque<String> = walk.take_named().into();
         while let Some(id) = next.pop_front() {
             if seen.insert(id.clone()) {
-                refers.insert(id.clone(), walk.identity(&id)?);
+                refers.insert(walk.stable(&id).to_owned(), walk.identity(&id)?);
                 next.extend(walk.take_named());
             }
         }
@@ -131,6 +131,15 @@ impl<'a> Walk<'a> {
 
     fn resource(&self, id: &str) -> Option<&'a Value> {
         self.environment.plain.get("Resources")?.get(id)
+    }
+
+    /// A resource's logical id. That of a version without what SAM ends it in, a digest of where the package lies.
+    fn stable<'i>(&self, id: &'i str) -> &'i str {
+        let kind = self.resource(id).and_then(|resource| resource.get("Type")).and_then(Value::as_str);
+        if kind == Some("AWS::Lambda::Version") {
+            return id.trim_end_matches(|c: char| c.is_ascii_hexdigit());
+        }
+        id
     }
 
     /// A function: its package and its properties.
@@ -255,13 +264,7 @@ impl<'a> Walk<'a> {
             }
             self.resource(name)?;
             self.named.borrow_mut().insert(name.to_owned());
-            let mut id = name;
-            if self.resource(name).is_some_and(|one| one.get("Type") == Some(&"AWS::Lambda::Version".into()))
-            {
-                // Its id carries a digest of where the package lies.
-                id = name.trim_end_matches(|c: char| c.is_ascii_hexdigit());
-            }
-            Some(Value::String(format!("{MARK}{id}.{}", attribute.unwrap_or("Ref"))))
+            Some(Value::String(format!("{MARK}{}.{}", self.stable(name), attribute.unwrap_or("Ref"))))
         };
         ask(&Scope {
             template: self.environment.plain,

@@ -92,7 +92,8 @@ pub(crate) fn edits(source: &str, released: &[Released]) -> Result<Vec<Edit>, St
         let reference = format!("{{\"Ref\": \"{}\"}}", one.parameter);
         let ways =
             properties.entries().iter().filter(|(_, value)| is_scalar(value)).flat_map(|(key, value)| {
-                let end = source[value.span.end..].find('\n').map_or(source.len(), |at| value.span.end + at);
+                let rest = source.get(value.span.end..).unwrap_or_default();
+                let end = rest.find('\n').map_or(source.len(), |at| value.span.end + at);
                 let indent = indent(source, key.line);
                 [
                     Edit::insert(end, format!("\n{indent}{PROPERTY}: !Ref {}", one.parameter)),
@@ -139,8 +140,9 @@ fn parameters(source: &str, root: &Node, released: &[Released]) -> Result<Edit, 
             let first = declared.entries().first().map(|(first, _)| indent(source, first.line));
             ways.push(Edit::insert(line_start(source, own.line + 1), block(first.unwrap_or("  "))));
             let start = line_start(source, own.line);
-            if let Some(open) = source[start..].find('{') {
-                ways.push(Edit::insert(start + open + 1, format!("{flow}, ")));
+            let named = source.get(start..).and_then(|rest| rest.find(&own.name)).map(|at| start + at);
+            if let Some(open) = named.and_then(|at| Some(at + source.get(at..)?.find('{')?)) {
+                ways.push(Edit::insert(open + 1, format!("{flow}, ")));
             }
             (own.line, declared.entries().len())
         }
