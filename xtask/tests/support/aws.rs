@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Ended, workspace};
+use super::{Ended, Project, workspace};
 
 /// What every script begins with: clients by account or by keys, roles, signed calls of the API, files of artifacts.
 const BEGIN: &str = r#"
@@ -75,6 +75,14 @@ impl Client {
             .collect();
         assert!(environment.iter().any(|(name, _)| name == "AWS_ENDPOINT_URL"), "{}", ended.stderr);
         Self { environment }
+    }
+
+    /// Led to a project's cloud by `local env`.
+    pub(crate) fn of(project: &Project) -> Self {
+        let told = project.run(&["local", "env"]);
+        let told = told.result()["data"]["env"].as_object().unwrap().clone();
+        let environment = told.into_iter().map(|(name, value)| (name, value.as_str().unwrap().to_owned()));
+        Self { environment: environment.collect() }
     }
 
     /// A variable that was printed.
