@@ -267,12 +267,12 @@ impl Rehearsal {
             }
         });
         let show = self.context.out.clone();
-        let mut test_environment = common();
+        let mut test_environment = common(&self.context);
         if self.args.fail_test {
             // No special case in the tests: the version that answers is simply not the one that is expected.
             test_environment.insert("EXPECTED_VERSION".to_owned(), "--fail-test".to_owned());
         }
-        let mut build_environment = common();
+        let mut build_environment = common(&self.context);
         if let Some(how) = &self.args.break_prod {
             build_environment.insert(broken::VARIABLE.to_owned(), how.clone());
         }
@@ -321,8 +321,8 @@ impl Rehearsal {
         order.decide = Arc::new(|_| Decision::approved("approved").made());
         order.probes.clear();
         order.swap = None;
-        order.test_environment = common();
-        order.build_environment = common();
+        order.test_environment = common(&self.context);
+        order.build_environment = common(&self.context);
         // Only what a reader should know of it gets through.
         let out = self.context.out.clone();
         let emit: Emit = Arc::new(move |line| {
@@ -452,9 +452,10 @@ const ALARM_PACE: Duration = Duration::from_millis(300);
 /// The cargo profile of a rehearsal: quick to build.
 const PROFILE: &str = "rehearse";
 
-/// What every build of a rehearsal is told.
-fn common() -> BTreeMap<String, String> {
+/// What every build of a rehearsal is told. Its checkout has no Python environment of its own.
+fn common(context: &Context) -> BTreeMap<String, String> {
     BTreeMap::from([
+        ("CAUSEWAY_VENV_DIR".to_owned(), Paths::of(&context.root).venv().display().to_string()),
         ("CAUSEWAY_TARGET".to_owned(), "host".to_owned()),
         ("CAUSEWAY_PROFILE".to_owned(), PROFILE.to_owned()),
     ])

@@ -31,6 +31,9 @@ const NOT_OF_A_VERSION: [&str; 5] = [
     "FunctionScalingConfig",
 ];
 
+/// A description may have 256 characters ("CreateFunction" in Lambda's API reference); SAM adds a space and the digest.
+const MAX_DESCRIPTION: usize = 256 - 65;
+
 /// Functions of the language that can be evaluated here, given what they refer to.
 const EVALUATED: [&str; 9] = [
     "Ref",
@@ -81,6 +84,13 @@ impl Environment<'_> {
     pub(crate) fn release(&self, function: &str) -> Result<Release, String> {
         let walk = Walk::new(self);
         let own = walk.function(function)?;
+        let described = own.pointer("/properties/Description").map(text_of).unwrap_or_default();
+        if described.chars().count() > MAX_DESCRIPTION {
+            return Err(format!(
+                "the Description of {function} has {} characters; {MAX_DESCRIPTION} are the most, since SAM adds what publishes a version",
+                described.chars().count()
+            ));
+        }
         let mut seen = BTreeSet::from([function.to_owned()]);
         let mut refers = Map::new();
         let mut next: VecDeque<String> = walk.take_named().into();

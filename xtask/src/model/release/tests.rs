@@ -151,6 +151,9 @@ fn what_only_aws_can_resolve_is_listed() {
     // What names it is part of the release all the same.
     assert_ne!(ask(&own.replace("/b:1", "/b:2"), &[("Env", "dev")], "ab").unwrap().value, made.value);
     assert_ne!(ask(&own.replace("-x", "-y"), &[("Env", "dev")], "ab").unwrap().value, made.value);
+    let long =
+        |count: usize| ask(&function(&format!("      Description: {}\n", "x".repeat(count))), &[], "ab");
+    assert!(long(191).is_ok() && long(192).unwrap_err().contains("192 characters; 191 are the most"));
     let missing = ask(&function("      Timeout: !Ref Env\n"), &[], "ab").unwrap();
     assert_eq!(missing.unresolved, ["F.Timeout: parameter Env, a value that is not known here"]);
     let wrong = ask(&function("      Timeout: !Ref Nothing\n"), &[], "ab").unwrap_err();
