@@ -49,6 +49,9 @@ pub(crate) enum EvalError {
     /// A function that is not part of the language as we know it.
     #[error("unknown intrinsic function `{0}`")]
     Function(String),
+    /// A function that asks an account or another stack.
+    #[error("only CloudFormation can evaluate `{0}`; give the value as a parameter in cfn/stacks.toml")]
+    OnlyAws(String),
     /// A function whose arguments have the wrong shape.
     #[error("`{0}` has arguments of the wrong shape")]
     Shape(String),
@@ -224,6 +227,9 @@ impl Scope<'_> {
             "Fn::ToJsonString" => {
                 Ok(Some(Value::String(self.eval(argument)?.unwrap_or(Value::Null).to_string())))
             }
+            "Fn::Cidr" | "Fn::GetAZs" | "Fn::ImportValue" | "Fn::Transform" => {
+                Err(EvalError::OnlyAws(name.to_owned()))
+            }
             other => Err(EvalError::Function(other.to_owned())),
         }
     }
@@ -388,7 +394,9 @@ mod tests {
             ("!Sub '${Nope}'", EvalError::Unknown("Nope".into())),
             ("!If [Nope, 1, 2]", EvalError::Unknown("Nope".into())),
             ("!If [Loop, 1, 2]", EvalError::Cycle("Loop".into())),
-            ("!Cidr [a, b, c]", EvalError::Function("Fn::Cidr".into())),
+            ("!Cidr [a, b, c]", EvalError::OnlyAws("Fn::Cidr".into())),
+            ("!ImportValue a", EvalError::OnlyAws("Fn::ImportValue".into())),
+            ("!Sum [a, b]", EvalError::Function("Fn::Sum".into())),
             ("!Join [a]", EvalError::Shape("Fn::Join".into())),
             ("!Select [9, [a]]", EvalError::Shape("Fn::Select".into())),
             ("!Sub '${open'", EvalError::Shape("Fn::Sub".into())),
