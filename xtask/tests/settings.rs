@@ -1,6 +1,8 @@
 //! Releases that change no code: a setting of one environment, and a resource that is replaced. Each is rehearsed on the cloud of the
 //! release before it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use serde_json::{Value, json};
@@ -34,6 +36,7 @@ fn told(aws: &Client, variable: &str) -> Value {
 }
 
 #[test]
+#[ignore = "it takes minutes: check --full runs it"]
 fn what_changes_a_function_without_its_code_is_released() {
     let project = Project::clone_of_repository();
     // The first create shifts nothing, here as on AWS.

@@ -90,10 +90,10 @@ fn artifacts_outlive_an_approval_and_packages_never_expire() {
                 !prefix.is_empty() && !prefix.starts_with("packages") && !"packages/".starts_with(prefix),
                 "it reaches packages: {rule}"
             );
-            if let Some(expires) = rule.get("ExpirationInDays").and_then(days) {
-                if "causeway/".starts_with(prefix) || prefix == "causeway/" {
-                    shortest = shortest.min(expires);
-                }
+            if let Some(expires) = rule.get("ExpirationInDays").and_then(days)
+                && ("causeway/".starts_with(prefix) || prefix == "causeway/")
+            {
+                shortest = shortest.min(expires);
             }
         }
         let pipeline = world.stack_for("pipeline", "dev").unwrap();
