@@ -47,6 +47,9 @@ const EVALUATED: [&str; 9] = [
     "Fn::ToJsonString",
 ];
 
+/// Functions whose arguments name values without a call: variables in a text, entries of a mapping.
+const NAMING: [&str; 2] = ["Fn::Sub", "Fn::FindInMap"];
+
 /// Stands before what is no text of the template, so that no text can be taken for it.
 const MARK: char = '\u{1}';
 
@@ -258,6 +261,19 @@ impl<'a> Walk<'a> {
             self.note(at, name);
         }
         let argument = self.value(argument, at)?.unwrap_or(Value::Null);
+        if NAMING.contains(&name) {
+            // What could not be evaluated is text in the argument by now, so the rest of it counts as it does elsewhere.
+            match self.scoped(at, |scope| scope.eval(&json!({name: argument}))) {
+                Ok(found) => {
+                    found.iter().for_each(|found| self.note_dynamic(found, at));
+                    return Ok(found);
+                }
+                // No mapping has a key that only AWS knows.
+                Err(_) if is_marked(&argument) => {}
+                Err(EvalError::Shape(_)) => {}
+                Err(error) => return Err(format!("{at}: {error}")),
+            }
+        }
         Ok(Some(Value::String(format!("{MARK}{name} {}", canonical(&argument)))))
     }
 
@@ -321,6 +337,16 @@ fn has_other_calls(value: &Value) -> bool {
             Some((name, argument)) => !EVALUATED.contains(&name) || has_other_calls(argument),
             None => map.values().any(has_other_calls),
         },
+        _ => false,
+    }
+}
+
+/// Whether something in a value stands for what only AWS knows.
+fn is_marked(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(MARK),
+        Value::Array(items) => items.iter().any(is_marked),
+        Value::Object(map) => map.values().any(is_marked),
         _ => false,
     }
 }

@@ -161,6 +161,30 @@ fn what_only_aws_can_resolve_is_listed() {
 }
 
 #[test]
+fn what_stands_beside_a_call_that_is_not_evaluated_counts() {
+    let with = |value: &str| function(&format!("      Environment: {{Variables: {{A: {value}}}}}\n"));
+    let days = |value: &str, days: &str| self::value(&with(value), &[("Env", "dev"), ("Days", days)]);
+    for text in
+        ["!Sub ['${Days}-${X}', {X: !If [IsProd, a, b]}]", "!Sub ['${Days}-${X}', {X: !ImportValue other}]"]
+    {
+        assert_ne!(days(text, "28"), days(text, "14"), "{text}");
+    }
+    // A choice that comes to the same is the same.
+    assert_eq!(days("!Sub ['${Days}-${X}', {X: !If [IsProd, a, b]}]", "28"), days("28-b", "28"));
+    assert_eq!(days("!FindInMap [Sizes, !If [IsProd, prod, dev], mb]", "28"), days("128", "28"));
+    let table = |name: &str| {
+        let own = with("!Sub ['${Table}-${X}', {X: !ImportValue other}]");
+        value(
+            &format!("{own}  Table: {{Type: AWS::DynamoDB::Table, Properties: {{TableName: {name}}}}}\n"),
+            &[("Env", "dev")],
+        )
+    };
+    assert_ne!(table("one"), table("two"), "a replaced resource");
+    let wrong = ask(&with("!Sub ['${Nothing}-${X}', {X: !If [IsProd, a, b]}]"), &[("Env", "dev")], "ab");
+    assert_eq!(wrong.unwrap_err(), "F.Environment: nothing is known of `Nothing`");
+}
+
+#[test]
 fn parameters_are_written_into_any_form_of_text() {
     let block = "# head\nParameters:\n  # the environment\n  Env: {Type: String}\nResources:\n  CheckinFunction:\n    Type: AWS::Serverless::Function\n    Properties:\n      AutoPublishAlias: live\n      CodeUri: ../target/causeway/package/checkin.zip # here\n      Runtime: provided.al2023\n";
     let written = |source: &str| {
