@@ -13,7 +13,8 @@ use super::names::Names;
 use super::needs::{Wanted, calls, general};
 use super::stack::Stack;
 use super::world::{Ground, World};
-use crate::model::config::DeployedBy;
+use crate::model::config::{BUILD, DeployedBy};
+use crate::model::template::{MAX_BODY, submitted};
 
 /// What `bootstrap` calls itself on each of its stacks (`aws/cloudformation.rs`).
 const STACK_CALLS: [&str; 16] = [
@@ -60,6 +61,13 @@ const LEFTOVER_CALLS: [(&str, &[&str], &str); 4] = [
     ("AWS::KMS::Key", &["kms:DescribeKey", "kms:ScheduleKeyDeletion"], ""),
 ];
 
+/// What `bootstrap` calls itself to lend CloudFormation a template that is too large for a request
+/// (`aws/artifacts/templates.rs`): the type, the calls, and what follows the ARN.
+const LENDING_CALLS: [(&str, &[&str], &str); 2] = [
+    ("AWS::S3::Bucket", &["s3:GetObject", "s3:PutObject"], "/templates/*"),
+    ("AWS::KMS::Key", &["kms:Decrypt", "kms:GenerateDataKey"], ""),
+];
+
 /// Lists the calls that a person needs in an account.
 pub(crate) type Calls = fn(&Ground<'_>, &World, &str, &mut Vec<Problem>) -> BTreeSet<Wanted>;
 
@@ -75,6 +83,7 @@ pub(crate) fn bootstrap_calls(
     problems: &mut Vec<Problem>,
 ) -> BTreeSet<Wanted> {
     let mut all = doctor_calls(ground, world, account);
+    let lends = account == BUILD && by_url(ground);
     for stack in stacks(ground, world, account, DeployedBy::Bootstrap) {
         all.extend(STACK_CALLS.map(|action| plain(action, stack.pseudo.stack_id.clone())));
         for transform in transforms(&stack.template.json) {
@@ -86,6 +95,16 @@ pub(crate) fn bootstrap_calls(
         }
         let names = Names::new(stack, ground.types);
         for resource in stack.resources.values() {
+            if lends {
+                for (_, actions, after) in LENDING_CALLS.iter().filter(|(kind, ..)| *kind == resource.kind) {
+                    match names.reference(resource, Some("Arn")) {
+                        Ok(arn) => {
+                            all.extend(actions.iter().map(|action| plain(action, format!("{arn}{after}"))))
+                        }
+                        Err(error) => problems.push(Problem::new(&stack.template.file, resource.line, error)),
+                    }
+                }
+            }
             // `bootstrap` looks whether the pipeline's connection is finished.
             for arn in names.fill(resource, "{..ConnectionArn}").unwrap_or_default() {
                 all.insert(plain("codeconnections:GetConnection", arn));
@@ -94,6 +113,13 @@ pub(crate) fn bootstrap_calls(
         }
     }
     all
+}
+
+/// Whether `bootstrap` submits a template by URL: one that is too large for a request, even without its comments.
+fn by_url(ground: &Ground<'_>) -> bool {
+    let by_hand = ground.config.stacks.iter().filter(|stack| stack.deployed_by == DeployedBy::Bootstrap);
+    let texts = by_hand.filter_map(|stack| ground.files.get(&stack.template));
+    texts.into_iter().any(|text| submitted(text).len() > MAX_BODY)
 }
 
 /// Every call that `destroy` and `doctor --fix` need in one account, with what CloudFormation does in the person's name.

@@ -76,6 +76,27 @@ fn people_may_do_what_they_do_and_their_policies_fit() {
 }
 
 #[test]
+fn whoever_bootstraps_may_lend_a_template_that_fits_into_no_request() {
+    let written = |files: &Files| {
+        with(files, &config_of(files), &**shared(), |proof| proof.bootstrap_policies().0).unwrap()
+    };
+    let lent = |policy: &Value| {
+        let text = policy.to_string();
+        (text.contains("-artifactbucket-*/templates/*"), text.contains("kms:GenerateDataKey"))
+    };
+    let mut files = files();
+    assert_eq!(lent(&written(&files)["build"]), (false, false), "nothing is too large");
+    let filler = "x".repeat(3_000);
+    let rows: String = (0..20).map(|n| format!("  Row{n}: {{Type: String, Default: {filler}}}\n")).collect();
+    let text = files["target-roles.yaml"].replacen("Parameters:\n", &format!("Parameters:\n{rows}"), 1);
+    files.insert("target-roles.yaml".to_owned(), text);
+    let policies = written(&files);
+    assert_eq!(lent(&policies["build"]), (true, true));
+    // The URL is signed by the build account's session: nobody else needs a right to it.
+    assert_eq!(lent(&policies["dev"]), (false, false));
+}
+
+#[test]
 fn leaving_allows_every_delete_handler_of_a_stack_without_a_role() {
     let files = files();
     with(&files, &config_of(&files), &**shared(), |proof| {
