@@ -22,9 +22,6 @@ use crate::local::operation;
 use crate::model::keys::Keys;
 use crate::model::template::{self, has_transform};
 
-/// CloudFormation's limit for a template in a request ("CloudFormation quotas").
-const MAX_TEMPLATE_BODY: usize = 51_200;
-
 /// What whoever deploys a template with a transform directly must acknowledge; a change set shows what comes of it. Source:
 /// CloudFormation API reference, "CreateStack", `Capabilities`.
 const AUTO_EXPAND: &str = "CAPABILITY_AUTO_EXPAND";
@@ -119,7 +116,7 @@ async fn with_template(
     action: &str,
     key: &StackKey,
 ) -> anyhow::Result<Response> {
-    if form.get("TemplateBody").len() > MAX_TEMPLATE_BODY {
+    if form.get("TemplateBody").len() > template::MAX_BODY {
         let message = "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to 51200";
         return Ok(refuse("ValidationError", message));
     }
@@ -175,7 +172,7 @@ async fn with_template(
     for name in ["TemplateBody", "TemplateURL", "UsePreviousTemplate"] {
         form.remove(name);
     }
-    if text.len() > MAX_TEMPLATE_BODY {
+    if text.len() > template::MAX_BODY {
         form.set("TemplateURL", front.put_template(&key.0, &text).await?);
     } else {
         form.set("TemplateBody", text);

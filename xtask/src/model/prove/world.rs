@@ -13,13 +13,7 @@ use super::{Files, Problem};
 use crate::model::config::{Config, DeployedBy, Instance, Parameter};
 use crate::model::iam::{Effect, Guard, Kind, Limit, Place, Setting, Statement};
 use crate::model::plan;
-use crate::model::template::{Expand, Node, NodeValue, Pseudo};
-
-/// CloudFormation's limit for a template in a request ("CloudFormation quotas"). It is for the stack that makes the artifact bucket:
-/// before there is a bucket, a template cannot be sent otherwise.
-const MAX_TEMPLATE: usize = 51_200;
-/// The same for a template in a bucket.
-const MAX_IN_BUCKET: usize = 1_000_000;
+use crate::model::template::{Expand, MAX_BODY, MAX_OBJECT, Node, NodeValue, Pseudo};
 
 /// Source: AWS Organizations, "SCP evaluation": an action must be allowed at every level, and FullAWSAccess, which allows
 /// everything, stays attached beside our file.
@@ -120,10 +114,11 @@ impl<'a> Ground<'a> {
             };
             match read {
                 Ok(template) => {
+                    // The stack that makes the artifact bucket: before there is one, its template goes in the request.
                     let (most, of) = if matrix.artifacts.bucket.split('.').next() == Some(&stack.name) {
-                        (MAX_TEMPLATE, "before there is a bucket to send it by")
+                        (MAX_BODY, "before there is a bucket to send it by")
                     } else {
-                        (MAX_IN_BUCKET, "from a bucket")
+                        (MAX_OBJECT, "from a bucket")
                     };
                     if template.bytes >= most {
                         let message = format!(
