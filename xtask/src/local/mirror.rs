@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::emulator::Client;
+use super::front::is_emulators_own;
 use crate::model::keys::Keys;
 use crate::sign;
 
@@ -255,6 +256,12 @@ async fn read(
     place: &Location,
 ) -> anyhow::Result<Result<Vec<u8>, Refused>> {
     let path = place.path();
+    // A template reaches no more of the emulator than a call does: neither by what it names nor by the key of its copy.
+    let copy = format!("/{}/{}", bucket_of(account), place.copy());
+    if [&path, &copy].into_iter().any(|path| is_emulators_own(path)) {
+        let message = words("NoSuchBucket", "The specified bucket does not exist", &place.to_string());
+        return Ok(Err(Refused { code: "NoSuchBucket".to_owned(), message }));
+    }
     let answer = match reader {
         Reader::Root => emulator.rest(Method::GET, &path, account, "s3", Vec::new()).await,
         Reader::Session(keys) => {

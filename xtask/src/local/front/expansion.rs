@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::Front;
+use super::{Front, guard};
 use crate::local::ledger::StackKey;
 use crate::local::resources::Resources;
 use crate::model::template::{
@@ -61,9 +61,11 @@ fn circle(plain: &Value, parameters: &BTreeMap<String, String>, pseudo: &Pseudo)
 
 /// An included document, read from the local cloud's S3 by the account that deploys.
 async fn document(front: &Front, account: &str, location: &str) -> Result<String, String> {
-    let path = location.strip_prefix("s3://").ok_or("it is no place in S3 (s3://bucket/key)")?;
-    let read =
-        front.cloud.emulator.rest(http::Method::GET, &format!("/{path}"), account, "s3", Vec::new()).await;
+    let place = location.strip_prefix("s3://").map(|place| format!("/{place}"));
+    // A template reaches no more of the emulator than a call does.
+    let path = place.filter(|path| !guard::is_emulators_own(path));
+    let path = path.ok_or("it is no place in S3 (s3://bucket/key)")?;
+    let read = front.cloud.emulator.rest(http::Method::GET, &path, account, "s3", Vec::new()).await;
     let (_, body) = read.map_err(|error| format!("it cannot be read: {error:#}"))?;
     String::from_utf8(body).map_err(|_| "it is no text".to_owned())
 }

@@ -42,6 +42,11 @@ pub(super) fn look(parts: &Parts, port: u16, signed: bool) -> Option<Refused> {
     }
 }
 
+/// Whether a path that the front itself asks for, in a caller's name, leads to the emulator's own paths in any spelling.
+pub(in crate::local) fn is_emulators_own(path: &str) -> bool {
+    first_segment(path).is_some_and(|own| is_own_segment(&own))
+}
+
 /// Whether a browser says that a page of another origin asks. No client of AWS sends these headers.
 fn is_foreign(parts: &Parts, port: u16) -> bool {
     let own = |value: &http::HeaderValue| {
@@ -176,6 +181,16 @@ mod tests {
             assert_eq!(look(&signal, 8001, false), Some(Refused::Path), "{method}");
         }
         assert_eq!(look(&parts("OPTIONS", "*", &[]), 8001, false), Some(Refused::Path));
+    }
+
+    #[test]
+    fn a_place_that_a_template_names_is_in_no_path_of_the_emulators_own() {
+        for path in ["/_ministack/lambda-code/x", "/%5fministack/x", "/b/../_ministack/x", "/health"] {
+            assert!(is_emulators_own(path), "{path}");
+        }
+        for path in ["/bucket/_ministack/x", "/bucket/health", "/bucket/part.yaml", "/"] {
+            assert!(!is_emulators_own(path), "{path}");
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::cloud::Cloud;
 use super::tls::Leaf;
+pub(in crate::local) use guard::is_emulators_own;
 pub(crate) use identity::{Identities, Signer};
 
 /// The largest body that is taken: Lambda's zip limit is 50 MB, an artifact may be larger.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Uri};
 
-use super::{Call, Front, identity, whole};
+use super::{Call, Front, guard, identity, whole};
 use crate::local::emulator::Refusal;
 
 /// Whether a URL carries a signature.
@@ -22,6 +22,9 @@ pub(super) async fn read(front: &Front, url: &str) -> anyhow::Result<Result<Stri
     let Ok(uri) = url.parse::<Uri>() else {
         return Ok(Err("TemplateURL must reference a valid S3 object to which you have access.".to_owned()));
     };
+    if guard::is_emulators_own(uri.path()) {
+        return Ok(Err("TemplateURL must be a supported URL.".to_owned()));
+    }
     // The signature covers the host that the URL names, whichever that is.
     let host = uri.authority().map_or("", http::uri::Authority::as_str).to_owned();
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
@@ -101,6 +104,9 @@ mod tests {
         assert_eq!(emulator.asked()[0].path, format!("/b/k?{query}"));
         let refused = read(&front, &format!("https://127.0.0.1:1/b/other?{query}")).await.unwrap();
         assert_eq!(refused, Err("S3 error: Access Denied".to_owned()));
+        // Whoever signs it, the emulator's own paths are no place in S3.
+        let own = read(&front, &format!("https://127.0.0.1:1/%5fministack/health?{query}")).await.unwrap();
+        assert_eq!(own, Err("TemplateURL must be a supported URL.".to_owned()));
         // An account's root is verified here: the emulator believes every one.
         let root = query.replace("ASIA1", "111111111111");
         let forged = read(&front, &format!("https://127.0.0.1:1/b/k?{root}")).await.unwrap();

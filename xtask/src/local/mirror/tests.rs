@@ -38,6 +38,26 @@ async fn copied(emulator: &Emulator, deployed: Option<&Code>, code: &Value) -> R
     super::code(client, ACCOUNT, (&Reader::Root, "role"), deployed, &mut template).await.unwrap()
 }
 
+#[tokio::test]
+async fn code_is_in_no_path_of_the_emulators_own() {
+    let emulator = without(&[]).await;
+    for code in [
+        json!("s3://_ministack/health"),
+        json!("s3://b/../_ministack/reset"),
+        json!("s3://b/x/../../_ministack/reset"),
+        json!({"Bucket": "%5fministack", "Key": "health"}),
+        json!({"Bucket": "b", "Key": "../../../_ministack/reset", "Version": "1"}),
+    ] {
+        let refused = copied(&emulator, None, &code).await.unwrap_err();
+        assert_eq!(
+            (refused.code.as_str(), refused.answer_code()),
+            ("NoSuchBucket", "ValidationError"),
+            "{code}"
+        );
+    }
+    assert!(emulator.asked().is_empty(), "{:?}", emulator.asked());
+}
+
 #[test]
 fn every_way_to_name_code_is_known() {
     let table = [
