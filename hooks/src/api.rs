@@ -35,7 +35,7 @@ const OUTPUT: &str = "ApiURL";
 /// Who asks: the workload sees it in the event, and knows a hook by it.
 const AGENT: &str = "causeway-hook";
 
-/// So often the address is asked for: CloudFormation throttles, and a busy moment of it says nothing about the new version.
+/// Attempts to read the address: CloudFormation throttles, and that says nothing about the new version.
 const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::check::word;
 use crate::invoke::code;
 
-/// What is said where nobody told the hook a digest: a stack that was deployed by hand.
+/// The reason that a hook without a digest gives: a stack that was deployed by hand.
 pub(crate) const NOT_KNOWN: &str = "not known: the template gave no digest, so nothing was compared";
 
 /// Compares the digest of a version's code with the packaged one.

@@ -84,7 +84,7 @@ pub(crate) async fn show(mut command: Command) -> anyhow::Result<bool> {
     Ok(status.success())
 }
 
-/// So often is something done that may fail for the network's sake.
+/// Attempts at what may fail because of the network.
 const ATTEMPTS: u32 = 4;
 /// The first pause; each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -29,7 +29,7 @@ pub(crate) struct Cloud {
     pub(crate) emulator: Client,
     /// What lowering needs to know.
     pub(crate) target: Target,
-    /// Whoever runs AWS's transforms.
+    /// Runs AWS's transforms.
     pub(crate) expand: Arc<dyn Expand + Send + Sync>,
     /// Where things are kept.
     pub(crate) paths: Paths,

@@ -6,7 +6,7 @@ use aws_sdk_cloudformation::types::{EventFilter, EventType, HookFailureMode, Ope
 use super::operations::says_cancelled;
 use super::*;
 
-/// So many reasons are told; a template that fails in each resource would fill the screen.
+/// The most reasons that are listed: a template that fails in each resource would fill the screen.
 const MOST: usize = 10;
 
 /// What is asked about.

@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(emulator.asked()[0].path, format!("/b/k?{query}"));
         let refused = read(&front, &format!("https://127.0.0.1:1/b/other?{query}")).await.unwrap();
         assert_eq!(refused, Err("S3 error: Access Denied".to_owned()));
-        // Whoever signs it, the emulator's own paths are no place in S3.
+        // The emulator's own paths are no place in S3, even under a signature.
         let own = read(&front, &format!("https://127.0.0.1:1/%5fministack/health?{query}")).await.unwrap();
         assert_eq!(own, Err("TemplateURL must be a supported URL.".to_owned()));
         // An account's root is verified here: the emulator believes every one.

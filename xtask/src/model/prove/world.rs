@@ -76,7 +76,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) types: &'a Types,
     /// The files below `cfn/`.
     pub(crate) files: &'a Files,
-    /// Whoever runs AWS's transforms.
+    /// Runs AWS's transforms.
     pub(crate) expand: &'a dyn Expand,
     /// The templates that parse, by name.
     pub(crate) templates: BTreeMap<String, Rc<Template>>,

@@ -70,7 +70,7 @@ impl ExpandError {
     }
 }
 
-/// Whoever can run AWS's transforms.
+/// Runs AWS's transforms.
 pub(crate) trait Expand {
     /// The plain template that AWS's transforms make; only [`SERVERLESS`] and [`LANGUAGE_EXTENSIONS`] are asked for.
     ///
