@@ -116,27 +116,14 @@ fn deployed(project: &Project, env: &str) -> (String, String) {
     (body.split_once("</TemplateBody>").unwrap().0.to_owned(), status.split('<').next().unwrap().to_owned())
 }
 
-/// Makes a minute of AWS so long that nothing happens by itself any more.
-fn stop_the_clock(project: &Project) {
-    let local = project.path().join("target/causeway/local");
-    let state: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(local.join("state.json")).unwrap()).unwrap();
-    let answer = assert_cmd::Command::new("curl")
-        .args(["--silent", "--fail", "--data", r#"{"millis": 3600000}"#, "--cacert"])
-        .arg(local.join("ca.pem"))
-        .args(["--header", &format!("Authorization: Bearer {}", state["token"].as_str().unwrap())])
-        .arg(format!("https://127.0.0.1:{}/_causeway/minute", state["port"]))
-        .output();
-    assert!(answer.unwrap().status.success());
-}
-
 #[test]
 #[ignore = "it takes minutes: check --full runs it"]
 fn a_version_that_misbehaves_in_prod_is_taken_back() {
     let mut project = Project::clone_of_repository();
     let words = ["rehearse", "--approve", "auto", "--keep", "--break-prod", "--minute", "30s"];
     let ended = project.run(&words);
-    stop_the_clock(&project);
+    // From here on nothing happens by itself.
+    project.minute(3_600_000);
     let verdict = (ended.code, ended.result()["verdict"].as_str());
     assert_eq!(verdict, (5, Some("rolled-back")), "{}", ended.stderr);
     let (status, reason) = step(&ended, "Prod", "ExecuteChangeSet");

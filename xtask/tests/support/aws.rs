@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Ended, Project, workspace};
 
-/// What every script begins with: clients by account or by keys, roles, signed calls of the API, files of artifacts.
+/// What every script begins with: clients by account or by keys, roles, signed calls of the API.
 const BEGIN: &str = r#"
 import boto3, io, json, zipfile
 from botocore.auth import SigV4Auth
@@ -43,7 +43,10 @@ def call(method, url, keys=None):
         credentials = Credentials(keys['AccessKeyId'], keys['SecretAccessKey'], keys['SessionToken'])
         SigV4Auth(credentials, 'execute-api', 'eu-central-1').add_auth(request)
     return URLLib3Session().send(request.prepare()).status_code
+"#;
 
+/// What scripts begin with where the project is bootstrapped: files of artifacts.
+const BOOTSTRAPPED: &str = r#"
 def keys_below(prefix):
     pages = client('s3').get_paginator('list_objects_v2').paginate(Bucket=BUCKET, Prefix=prefix)
     return [found for page in pages for found in page.get('Contents', [])]
@@ -62,6 +65,7 @@ BUCKET = BASE['BucketName']
 /// The client.
 pub(crate) struct Client {
     environment: Vec<(String, String)>,
+    begin: String,
 }
 
 impl Client {
@@ -74,7 +78,12 @@ impl Client {
             .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
             .collect();
         assert!(environment.iter().any(|(name, _)| name == "AWS_ENDPOINT_URL"), "{}", ended.stderr);
-        Self { environment }
+        Self { environment, begin: format!("{BEGIN}{BOOTSTRAPPED}") }
+    }
+
+    /// Of a project whose local cloud is up, and has nothing yet.
+    pub(crate) fn of_empty(project: &Project) -> Self {
+        Self { environment: project.environment.clone(), begin: BEGIN.to_owned() }
     }
 
     /// Led to a project's cloud by `local env`.
@@ -104,7 +113,7 @@ impl Client {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let text = format!("{BEGIN}\n{script}\nprint(json.dumps(answer, default=str))\n");
+        let text = format!("{}\n{script}\nprint(json.dumps(answer, default=str))\n", self.begin);
         let output = command.args(["-c", &text]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));

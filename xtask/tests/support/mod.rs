@@ -144,6 +144,24 @@ impl Project {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
+    /// Sets how many milliseconds a minute of AWS takes on its cloud.
+    pub(crate) fn minute(&self, millis: u64) {
+        let state = self.state();
+        let answer = Command::new("curl")
+            .args([
+                "--silent",
+                "--fail",
+                "--data",
+                &serde_json::json!({"millis": millis}).to_string(),
+                "--cacert",
+            ])
+            .arg(self.path().join("target/causeway/local/ca.pem"))
+            .args(["--header", &format!("Authorization: Bearer {}", state["token"].as_str().unwrap())])
+            .arg(format!("https://127.0.0.1:{}/_causeway/minute", state["port"]))
+            .output();
+        assert!(answer.unwrap().status.success());
+    }
+
     /// An AWS call of its cloud by curl, signed with these keys of an account's root; without any where there are none.
     /// The status and the answer.
     pub(crate) fn call(

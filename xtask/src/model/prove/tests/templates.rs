@@ -218,3 +218,30 @@ fn the_template_that_makes_the_bucket_stays_below_the_limit_of_a_request() {
     let text = files().remove("build-base.yaml").unwrap();
     assert!(text.len() < 51_200, "build-base.yaml has {} bytes", text.len());
 }
+
+#[test]
+fn an_alarm_that_refers_to_the_api_closes_a_circle_in_a_group() {
+    // API → alias → (UpdatePolicy) deployment group → alarm → API: only what SAM makes of the template has it.
+    let own = "          - !Ref CheckinNewVersionErrors\n";
+    let files = super::edited("app.yaml", own, &format!("{own}          - !Ref ApiErrors\n"));
+    let report = super::report(&files);
+    let circles: Vec<_> =
+        report.problems.iter().filter(|one| one.message.contains("Circular dependency")).collect();
+    assert!(!circles.is_empty(), "{:?}", super::complaints(&report));
+    let text = &files["app.yaml"];
+    for circle in circles {
+        let (_, ids) = circle.message.split_once("Circular dependency between resources: [").unwrap();
+        let ids: Vec<&str> = ids.split(']').next().unwrap().split(", ").collect();
+        for id in ["ApiErrors", "HttpApi", "CheckinFunctionAliaslive", "CheckinFunctionDeploymentGroup"] {
+            assert!(ids.contains(&id), "{id}: {circle}");
+        }
+        assert!(!ids.iter().any(|id| id.starts_with("Contacts")), "{circle}");
+        // The line is that of the first of them that somebody wrote.
+        let line = |id: &&str| {
+            let at = text.find(&format!("\n  {id}:\n"))?;
+            Some(text[..=at].matches('\n').count() + 1)
+        };
+        assert_eq!(circle.file, "cfn/app.yaml", "{circle}");
+        assert_eq!(Some(circle.line), ids.iter().filter_map(line).min(), "{circle}");
+    }
+}
