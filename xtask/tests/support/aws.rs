@@ -91,7 +91,7 @@ impl Client {
         let told = project.run(&["local", "env"]);
         let told = told.result()["data"]["env"].as_object().unwrap().clone();
         let environment = told.into_iter().map(|(name, value)| (name, value.as_str().unwrap().to_owned()));
-        Self { environment: environment.collect() }
+        Self { environment: environment.collect(), begin: format!("{BEGIN}{BOOTSTRAPPED}") }
     }
 
     /// A variable that was printed.
