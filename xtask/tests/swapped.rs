@@ -49,7 +49,7 @@ const UNPINNED: &str = r#"
 import base64, re, time
 cfn, files = client('cloudformation', 'prod'), newest('BuildOutput')
 template = re.sub(r'(CodeUri: \{[^}]*?), *Version: [^,}]+', r'\1', files['template.yaml'])
-assert template.count('CodeUri: {') == 4 and template != files['template.yaml'], template
+assert template.count('CodeUri: {') == files['template.yaml'].count(', Version: ') > 0, template
 assert not re.search(r'CodeUri:[^\n]*Version', template), template
 
 def update(release, **other):
