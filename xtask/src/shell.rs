@@ -38,6 +38,11 @@ fn is_cargos_own(name: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|own| name.starts_with(own))
 }
 
+/// Whether this is a run of continuous integration, by the variable that every CI system sets.
+pub(crate) fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|set| !set.is_empty())
+}
+
 /// What a program printed, as text.
 ///
 /// # Errors

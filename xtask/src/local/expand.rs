@@ -2,11 +2,12 @@
 //! that stays open (`xtask/data/expand.py`), JSON lines in and out. Results are kept by the digest of all they follow from.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -46,6 +47,21 @@ struct Process {
     child: Child,
     input: ChildStdin,
     answers: Receiver<std::io::Result<String>>,
+    /// What it printed as errors, once it has ended.
+    said: Arc<Mutex<String>>,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Ends it, and gives the last line of its complaints.
+    fn complaint(mut self) -> String {
+        let _ = self.child.kill();
+        let _ = self.listener.take().map(JoinHandle::join);
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.lines()
+            .rfind(|line| !line.trim().is_empty())
+            .map_or_else(String::new, |line| format!(" ({line})"))
+    }
 }
 
 impl Drop for Process {
@@ -98,7 +114,7 @@ impl Expander {
         };
         // Isolated (-I): the caller's Python settings would lead packages elsewhere.
         let mut command = shell::program(&self.python, ["-I", "-c", SCRIPT], Path::new(".")).into_std();
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Nothing of the caller's AWS settings reaches the translator, which asks nothing of AWS.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("AWS_") {
@@ -106,9 +122,18 @@ impl Expander {
             }
         }
         let mut child = command.spawn().map_err(failed)?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(input), Some(output), Some(mut errors)) = pipes else {
             return Err(ExpandError::Unasked("the translator has no input and output".to_owned()));
         };
+        // What it complains of says why it ended.
+        let said = Arc::new(Mutex::new(String::new()));
+        let complaints = Arc::clone(&said);
+        let listener = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = errors.read_to_string(&mut text);
+            *complaints.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        });
         let (tell, answers) = channel();
         // A thread of its own, so that an answer that does not come can be given up.
         std::thread::spawn(move || {
@@ -118,7 +143,7 @@ impl Expander {
                 }
             }
         });
-        Ok(Process { child, input, answers })
+        Ok(Process { child, input, answers, said, listener: Some(listener) })
     }
 
     fn ask(&self, inner: &mut Inner, request: &Value) -> Result<Value, ExpandError> {
@@ -144,9 +169,9 @@ impl Expander {
             Ok(answer) => judge(answer),
             Err(why) => {
                 // Whatever is wrong with this one, the next template gets another.
-                inner.process = None;
+                let complaint = inner.process.take().map(Process::complaint).unwrap_or_default();
                 Err(ExpandError::Unasked(format!(
-                    "AWS's translator ({}): {why}; removing that environment installs it anew",
+                    "AWS's translator ({}): {why}{complaint}; removing that environment installs it anew",
                     self.python.display()
                 )))
             }
@@ -298,8 +323,12 @@ mod tests {
         for program in ["/nonexistent/python", "/bin/false", "/bin/cat"] {
             let expander = Expander::of(PathBuf::from(program), None);
             let error = asked(&expander, FUNCTION, &[("Alias", "x")]).unwrap_err();
-            // `cat` ends at once, since it knows no -I.
-            assert!(matches!(&error, ExpandError::Unasked(why) if why.contains(program)), "{error}");
+            // `cat` ends at once, since it knows no -I, and says so.
+            let said = if program == "/bin/cat" { "option" } else { "" };
+            assert!(
+                matches!(&error, ExpandError::Unasked(why) if why.contains(program) && why.contains(said)),
+                "{error}"
+            );
         }
     }
 

@@ -19,14 +19,17 @@ use crate::model::gates::{self, Judged, Passes, checkov, deny, parliament, secre
 use crate::model::prove::{self, IdentityPolicy, Problem};
 use crate::shell::{self, describe, program};
 
-/// The gates, in the order in which they are begun.
+/// The gates, in the order in which they are begun, and last what is no gate.
 pub(super) const NAMES: [&str; 6] =
-    ["checkov", "secrets", "cfn-lint", "parliament", "dependencies", "advisories"];
+    ["checkov", "secrets", "cfn-lint", "parliament", "dependencies", ADVISORIES];
 
-/// Whether something that cannot look here may be left out: nothing where `CI` is set, but for advisories. Those are no gate: what
-/// they say of a commit changes from day to day, and where RustSec's list cannot be reached nobody can say it.
+/// RustSec's advisories. What they say of a commit changes from day to day, and where their list cannot be reached nobody can say
+/// it: they fail a check that reads them, and are no gate that a commit must pass.
+const ADVISORIES: &str = "advisories";
+
+/// Whether something that cannot look here may be left out: nothing where `CI` is set, but for the advisories.
 pub(super) fn may_be_skipped(name: &str) -> bool {
-    name == "advisories" || std::env::var_os("CI").is_none_or(|set| set.is_empty())
+    name == ADVISORIES || !crate::shell::is_ci()
 }
 
 /// How long the list of advisories may take to come.
