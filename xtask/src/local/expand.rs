@@ -324,7 +324,7 @@ mod tests {
             let expander = Expander::of(PathBuf::from(program), None);
             let error = asked(&expander, FUNCTION, &[("Alias", "x")]).unwrap_err();
             // `cat` ends at once, since it knows no -I, and says so.
-            let said = if program == "/bin/cat" { "option" } else { "" };
+            let said = if program == "/bin/cat" { "); removing" } else { "" };
             assert!(
                 matches!(&error, ExpandError::Unasked(why) if why.contains(program) && why.contains(said)),
                 "{error}"
