@@ -184,8 +184,13 @@ fn judge(mut answer: Value) -> Result<Value, ExpandError> {
     if let Some(template) = answer.get_mut("template") {
         return Ok(template.take());
     }
-    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Err(ExpandError::Refused { transform: text("transform"), message: text("message") })
+    let text = |name: &str| answer.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
+    match (text("transform"), text("message")) {
+        (Some(transform), Some(message)) => Err(ExpandError::Refused { transform, message }),
+        _ => Err(ExpandError::Unasked(format!(
+            "AWS's translator answered neither a template nor a refusal: {answer}"
+        ))),
+    }
 }
 
 impl Expand for Expander {
