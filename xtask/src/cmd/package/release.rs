@@ -1,6 +1,7 @@
 //! What publishes a version of each function, in each environment: asked of the template as AWS's transforms expand it there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -27,6 +28,8 @@ pub(super) struct Releases<'a> {
     template: Value,
     /// The digests of packages, by the function's logical id.
     packages: BTreeMap<String, String>,
+    /// Whoever runs AWS's transforms; one for all environments, from the first on.
+    expander: Option<Arc<Expander>>,
     /// What publishes nothing by itself, by environment.
     unresolved: BTreeMap<String, BTreeSet<String>>,
 }
@@ -60,7 +63,16 @@ impl<'a> Releases<'a> {
             Some((one.function.clone(), package.sha256.clone()))
         });
         let packages = digests.collect();
-        Ok(Self { context, config, app, released, template, packages, unresolved: BTreeMap::new() })
+        Ok(Self {
+            context,
+            config,
+            app,
+            released,
+            template,
+            packages,
+            expander: None,
+            unresolved: BTreeMap::new(),
+        })
     }
 
     /// The values of the parameters in an environment, to which `parameters` are given.
@@ -76,8 +88,14 @@ impl<'a> Releases<'a> {
         if self.released.is_empty() {
             return Ok(values);
         }
-        let say = |text: &str| self.context.out.note(text);
-        let expander = Expander::kept(&Paths::of(&self.context.root), &say).await?;
+        let expander = match &self.expander {
+            Some(expander) => Arc::clone(expander),
+            None => {
+                let say = |text: &str| self.context.out.note(text);
+                let begun = Expander::kept(&Paths::of(&self.context.root), &say).await?;
+                Arc::clone(self.expander.insert(begun))
+            }
+        };
         let stack_name = self.config.names().app_stack(account);
         let pseudo = Pseudo {
             account_id: self.config.account_id(account).unwrap_or_default().to_owned(),

@@ -14,7 +14,7 @@ use super::needs::{Wanted, calls, general};
 use super::stack::Stack;
 use super::world::{Ground, World};
 use crate::model::config::{BUILD, DeployedBy};
-use crate::model::template::{MAX_BODY, submitted};
+use crate::model::template::{MAX_BODY, submitted, transforms};
 
 /// What `bootstrap` calls itself on each of its stacks (`aws/cloudformation.rs`).
 const STACK_CALLS: [&str; 16] = [
@@ -86,8 +86,8 @@ pub(crate) fn bootstrap_calls(
     let lends = account == BUILD && by_url(ground);
     for stack in stacks(ground, world, account, DeployedBy::Bootstrap) {
         all.extend(STACK_CALLS.map(|action| plain(action, stack.pseudo.stack_id.clone())));
-        for transform in transforms(&stack.template.json) {
-            let name = transform.strip_prefix("AWS::").unwrap_or(&transform);
+        for transform in transforms(stack.template.json.get("Transform")).iter().filter_map(Value::as_str) {
+            let name = transform.strip_prefix("AWS::").unwrap_or(transform);
             let pseudo = &stack.pseudo;
             let on =
                 format!("arn:{}:cloudformation:{}:aws:transform/{name}", pseudo.partition, pseudo.region);
@@ -212,14 +212,6 @@ fn isolated(ground: &Ground<'_>, arn: String) -> String {
     match rest.find(['/', '-']) {
         Some(end) => format!("{before}{open}*{}", &rest[end..]),
         None => format!("{before}{open}*"),
-    }
-}
-
-fn transforms(template: &Value) -> Vec<String> {
-    match template.get("Transform") {
-        Some(Value::String(one)) => vec![one.clone()],
-        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect(),
-        _ => Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::template::{EvalError, Pseudo, Scope, text_of};
+use super::template::{EvalError, Pseudo, Scope, single, text_of};
 pub(crate) use write::{Released, edits, released};
 
 /// Properties of a function that are no part of its versions.
@@ -322,11 +322,7 @@ impl<'a> Walk<'a> {
 
 /// The function of the language that a mapping is a call of.
 fn call(map: &Map<String, Value>) -> Option<(&str, &Value)> {
-    let mut entries = map.iter();
-    match (entries.next(), entries.next()) {
-        (Some((name, argument)), None) if name == "Ref" || name.starts_with("Fn::") => Some((name, argument)),
-        _ => None,
-    }
+    single(map).filter(|(name, _)| *name == "Ref" || name.starts_with("Fn::"))
 }
 
 /// Whether a value has a call that cannot be evaluated here, or one that is evaluated in parts.

@@ -308,8 +308,8 @@ fn url_suffix(partition: &str) -> &'static str {
     if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
-/// A mapping's only entry.
-fn single(map: &Map<String, Value>) -> Option<(&str, &Value)> {
+/// A mapping's only entry, as a call of an intrinsic function has.
+pub(crate) fn single(map: &Map<String, Value>) -> Option<(&str, &Value)> {
     let mut entries = map.iter();
     match (entries.next(), entries.next()) {
         (Some((key, value)), None) => Some((key, value)),

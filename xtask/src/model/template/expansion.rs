@@ -95,7 +95,7 @@ pub(crate) fn expanded(
     let mut template = unexpanded.template.clone();
     include(&mut template, read, 0)?;
     let mut names = Vec::new();
-    for transform in listed(template.get("Transform")) {
+    for transform in transforms(template.get("Transform")) {
         match transform {
             Value::String(name) if name == SERVERLESS || name == LANGUAGE_EXTENSIONS => names.push(name),
             Value::String(name) => return Err(ExpandError::Macro(name)),
@@ -113,7 +113,7 @@ pub(crate) fn expanded(
 
 /// Whether a template in long form has anything that must be expanded.
 pub(crate) fn has_transform(template: &Value) -> bool {
-    !listed(template.get("Transform")).is_empty() || uses(template)
+    !transforms(template.get("Transform")).is_empty() || uses(template)
 }
 
 fn uses(value: &Value) -> bool {
@@ -124,8 +124,9 @@ fn uses(value: &Value) -> bool {
     }
 }
 
-fn listed(transform: Option<&Value>) -> Vec<Value> {
-    match transform {
+/// The transforms that a `Transform` section names: texts, or maps with a name and parameters.
+pub(crate) fn transforms(section: Option<&Value>) -> Vec<Value> {
+    match section {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(all)) => all.clone(),
         Some(one) => vec![one.clone()],
@@ -154,7 +155,7 @@ fn include(value: &mut Value, read: Read<'_>, depth: usize) -> Result<(), Expand
                 return Ok(());
             }
             // At the top level the same is one of the template's transforms.
-            let all = listed(map.get("Transform"));
+            let all = transforms(map.get("Transform"));
             let (includes, others): (Vec<Value>, Vec<Value>) =
                 all.into_iter().partition(|one| one.get("Name").is_some_and(|name| name == INCLUDE));
             if includes.is_empty() {

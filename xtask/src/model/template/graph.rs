@@ -12,6 +12,8 @@ use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
 use serde_json::Value;
 
+use super::eval::single;
+
 /// Parts of a resource that refer to others. `Metadata` may as well, and CloudFormation evaluates it.
 const PARTS: [&str; 5] = ["Properties", "UpdatePolicy", "CreationPolicy", "Metadata", "DependsOn"];
 
@@ -74,13 +76,10 @@ pub(crate) fn circular(ids: &[String]) -> String {
 fn references(value: &Value, holds: &dyn Fn(&str) -> Option<bool>, found: &mut BTreeSet<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| references(item, holds, found)),
-        Value::Object(map) => {
-            let mut entries = map.iter();
-            match (entries.next(), entries.next()) {
-                (Some((name, argument)), None) => call(name, argument, holds, found),
-                _ => map.values().for_each(|item| references(item, holds, found)),
-            }
-        }
+        Value::Object(map) => match single(map) {
+            Some((name, argument)) => call(name, argument, holds, found),
+            None => map.values().for_each(|item| references(item, holds, found)),
+        },
         _ => {}
     }
 }

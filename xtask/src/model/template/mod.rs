@@ -10,8 +10,8 @@ mod parse;
 mod submit;
 
 pub(crate) use edit::{Edit, apply};
-pub(crate) use eval::{EvalError, Pseudo, Resolve, Scope, text_of};
-pub(crate) use expansion::{Expand, ExpandError, Unexpanded, expanded, has_transform};
+pub(crate) use eval::{EvalError, Pseudo, Resolve, Scope, single, text_of};
+pub(crate) use expansion::{Expand, ExpandError, Unexpanded, expanded, has_transform, transforms};
 pub(crate) use graph::{circles, circular};
 pub(crate) use node::{Node, NodeValue};
 pub(crate) use parse::{TemplateError, parse};
