@@ -1,0 +1,279 @@
+//! Stacks: describe, change sets, execution, events.
+
+mod change_sets;
+mod failures;
+mod operations;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
+use aws_sdk_cloudformation::types::{
+    Capability, ChangeSetStatus, ChangeSetType, EvaluationType, Parameter, RequiresRecreation,
+    ResourceChange, StackStatus as StackStatusFilter, Tag, TemplateStage,
+};
+use tokio::time::sleep;
+
+use super::error::explain;
+use super::session::Account;
+use causeway_machine::clock::Stopwatch;
+use causeway_model::changeset::{Caused, Change, says_no_changes, settle, sorted};
+use causeway_model::fault::{Fault, Kind};
+use causeway_model::line::{Emit, Event, Line};
+use causeway_model::stack::StackStatus;
+use causeway_model::template::{MAX_BODY, MAX_OBJECT, MAX_URL};
+
+/// A stack as it stands.
+#[derive(Debug, Clone)]
+pub struct StackInfo {
+    /// Its unique id.
+    pub id: String,
+    /// Its state.
+    pub status: StackStatus,
+    /// Its outputs.
+    pub outputs: BTreeMap<String, String>,
+    /// Its parameters; a secret one is `****`.
+    pub parameters: BTreeMap<String, String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// When it was made, in seconds since 1970.
+    pub created: Option<i64>,
+    /// The operation it went through last, by its id; unknown to an older endpoint.
+    pub operation: Option<String>,
+}
+
+/// A resource of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Physical {
+    /// Its id in its service.
+    pub id: String,
+    /// Its type.
+    pub resource_type: String,
+}
+
+/// What a change set is made of.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// The stack.
+    pub stack: &'a str,
+    /// The template's text.
+    pub template: &'a str,
+    /// Where CloudFormation reads the template that is too large for a request.
+    pub url: Option<&'a str>,
+    /// Every parameter.
+    pub parameters: &'a BTreeMap<String, String>,
+    /// The stack's tags.
+    pub tags: &'a BTreeMap<String, String>,
+    /// The role CloudFormation acts as; its caller's rights where there is none.
+    pub role_arn: Option<&'a str>,
+    /// The change set's name.
+    pub name: &'a str,
+}
+
+impl Wanted<'_> {
+    /// How the template is submitted: as body or by URL.
+    ///
+    /// # Errors
+    /// It fits into no request and has no URL, or its URL is too long for one.
+    fn submitted(&self) -> anyhow::Result<(Option<String>, Option<String>)> {
+        let (bytes, fault) =
+            (self.template.len(), Fault::usage("submit the template of the stack", self.stack));
+        match self.url {
+            Some(url) if url.len() > MAX_URL => Err(fault
+                .why(format!("the signed URL of it has {} bytes; CloudFormation takes {MAX_URL}", url.len()))
+                .next("make the template smaller, or sign in by a way whose session tokens are shorter")
+                .into()),
+            Some(_) if bytes > MAX_OBJECT => Err(fault
+                .why(format!("it has {bytes} bytes; CloudFormation takes {MAX_OBJECT}"))
+                .next("split it into two stacks")
+                .into()),
+            Some(url) => Ok((None, Some(url.to_owned()))),
+            None if bytes > MAX_BODY => Err(fault
+                .why(format!("it has {bytes} bytes; a request takes {MAX_BODY}, and there is no bucket it could be read from"))
+                .next("make the template smaller, or split it into two stacks")
+                .into()),
+            None => Ok((Some(self.template.to_owned()), None)),
+        }
+    }
+}
+
+/// A change set, ready to be executed.
+#[derive(Debug, Clone)]
+pub struct ChangeSet {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it changes.
+    pub changes: Vec<Change>,
+}
+
+/// How an operation on a stack ended.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The state now.
+    pub status: StackStatus,
+    /// The first failure, in CloudFormation's words, with the resource it happened to.
+    pub first_failure: Option<String>,
+}
+
+/// Calls on the stacks of one account.
+#[derive(Clone)]
+pub struct Stacks {
+    client: Client,
+    account: String,
+    pace: Duration,
+}
+
+impl Stacks {
+    /// For an account or a session.
+    pub fn new(account: &Account) -> Self {
+        Self { client: Client::new(account.sdk()), account: account.name.clone(), pace: account.pace() }
+    }
+
+    /// The account's name.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The stack, or `None` where there is none (or only a deleted one).
+    pub async fn describe(&self, stack: &str) -> anyhow::Result<Option<StackInfo>> {
+        let answer = self.client.describe_stacks().stack_name(stack).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.message().is_some_and(says_no_such_stack) => return Ok(None),
+            Err(error) => return Err(explain(error, "describe the stack", stack)),
+        };
+        let Some(found) = answer.stacks().first() else { return Ok(None) };
+        let status = StackStatus::parse(found.stack_status().map_or("", |status| status.as_str()));
+        if status == StackStatus::Absent {
+            return Ok(None);
+        }
+        let pair = |key: Option<&str>, value: Option<&str>| Some((key?.to_owned(), value?.to_owned()));
+        Ok(Some(StackInfo {
+            id: found.stack_id().unwrap_or(stack).to_owned(),
+            status,
+            outputs: found.outputs().iter().filter_map(|o| pair(o.output_key(), o.output_value())).collect(),
+            parameters: found
+                .parameters()
+                .iter()
+                .filter_map(|p| pair(p.parameter_key(), p.parameter_value()))
+                .collect(),
+            tags: found.tags().iter().filter_map(|tag| pair(tag.key(), tag.value())).collect(),
+            created: found.creation_time().map(|time| time.secs()),
+            operation: failures::last_operation(found),
+        }))
+    }
+
+    /// Names and states of every stack whose name begins so, deleted ones left out.
+    pub async fn named(&self, prefix: &str) -> anyhow::Result<Vec<(String, StackStatus)>> {
+        let mut pages = self.client.list_stacks().into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the stacks", &self.account))?;
+            found.extend(page.stack_summaries().iter().filter_map(|stack| {
+                let status = StackStatus::parse(stack.stack_status().map_or("", |status| status.as_str()));
+                let name = stack.stack_name().filter(|name| name.starts_with(prefix))?;
+                (status != StackStatus::Absent).then(|| (name.to_owned(), status))
+            }));
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
+
+    /// What deleted stacks of such a name left behind, as far as CloudFormation remembers them (90 days): the stack's
+    /// name and the resource.
+    pub async fn left_behind(&self, prefix: &str) -> anyhow::Result<Vec<(String, Physical)>> {
+        let deleted = self.client.list_stacks().stack_status_filter(StackStatusFilter::DeleteComplete);
+        let mut pages = deleted.into_paginator().send();
+        let mut ids = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the deleted stacks", &self.account))?;
+            let own = page
+                .stack_summaries()
+                .iter()
+                .filter(|s| s.stack_name().is_some_and(|n| n.starts_with(prefix)));
+            ids.extend(own.filter_map(|s| Some((s.stack_id()?.to_owned(), s.stack_name()?.to_owned()))));
+        }
+        let mut found = Vec::new();
+        for (id, name) in ids {
+            let mut pages = self.client.describe_stack_events().stack_name(&id).into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page =
+                    page.map_err(|error| explain(error, "read the events of the deleted stack", &name))?;
+                let skipped = page.stack_events().iter().filter(|event| {
+                    event.resource_status().is_some_and(|status| status.as_str() == "DELETE_SKIPPED")
+                });
+                found.extend(skipped.filter_map(|event| {
+                    let physical = Physical {
+                        id: event.physical_resource_id()?.to_owned(),
+                        resource_type: event.resource_type()?.to_owned(),
+                    };
+                    Some((name.clone(), physical))
+                }));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The template's text as it was submitted. Without a stage CloudFormation gives the one that transforms have made
+    /// of it ("GetTemplate").
+    pub async fn template(&self, stack: &str) -> anyhow::Result<String> {
+        let call = self.client.get_template().stack_name(stack).template_stage(TemplateStage::Original);
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| explain(error, "read the template of the stack", stack))?;
+        Ok(answer.template_body().unwrap_or_default().to_owned())
+    }
+
+    /// The stack's resources that are there: physical ids and types by logical id, all pages. A create that was taken back
+    /// still lists what it removed, as DELETE_COMPLETE.
+    pub async fn resources(&self, stack: &str) -> anyhow::Result<BTreeMap<String, Physical>> {
+        let mut pages = self.client.list_stack_resources().stack_name(stack).into_paginator().send();
+        let mut all = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the resources of the stack", stack))?;
+            let there = page.stack_resource_summaries().iter().filter(|found| {
+                found.resource_status().is_none_or(|status| status.as_str() != "DELETE_COMPLETE")
+            });
+            all.extend(there.filter_map(|found| {
+                let physical = Physical {
+                    id: found.physical_resource_id().unwrap_or_default().to_owned(),
+                    resource_type: found.resource_type().unwrap_or_default().to_owned(),
+                };
+                Some((found.logical_resource_id()?.to_owned(), physical))
+            }));
+        }
+        Ok(all)
+    }
+
+    /// What a stack whose create was taken back left behind: what is still listed, and what its events say was kept.
+    pub async fn held(&self, stack: &str) -> anyhow::Result<BTreeMap<String, Physical>> {
+        let mut all = self.resources(stack).await?;
+        let mut pages = self.client.describe_stack_events().stack_name(stack).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "read the events of the stack", stack))?;
+            let kept = page.stack_events().iter().filter(|event| {
+                event.resource_status().is_some_and(|status| status.as_str() == "DELETE_SKIPPED")
+            });
+            all.extend(kept.filter_map(|event| {
+                let physical = Physical {
+                    id: event.physical_resource_id()?.to_owned(),
+                    resource_type: event.resource_type()?.to_owned(),
+                };
+                Some((event.logical_resource_id()?.to_owned(), physical))
+            }));
+        }
+        all.retain(|_, physical| !physical.id.is_empty());
+        Ok(all)
+    }
+}
+
+/// "Stack with id … does not exist": how CloudFormation says not found.
+fn says_no_such_stack(message: &str) -> bool {
+    message.contains("does not exist")
+}
+
+#[cfg(test)]
+mod tests;

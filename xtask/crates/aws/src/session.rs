@@ -1,0 +1,345 @@
+//! Which credentials and which endpoint an account is reached with, and the check that they belong to it.
+//!
+//! On AWS: a profile per account, or the ambient credentials in CodeBuild. For a rehearsal: the local cloud's
+//! endpoint, certificate and account keys, written into the configuration by hand, so that nothing of the caller's
+//! environment can lead to AWS.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+use super::sts;
+use causeway_model::config::{BUILD, Config, Local};
+use causeway_model::fault::{Fault, Kind};
+use causeway_model::keys::Keys;
+use causeway_model::net::is_loopback;
+
+/// The local cloud as a client sees it.
+#[derive(Clone)]
+pub struct LocalWorld {
+    /// `https://127.0.0.1:<port>`.
+    pub endpoint: String,
+    /// The certificates to trust, PEM.
+    pub bundle: PathBuf,
+    /// The secret of every account's root there.
+    pub root_secret: String,
+}
+
+impl LocalWorld {
+    /// The keys of an account's root: its id is the access key's id.
+    pub fn root(&self, account: &str) -> Keys {
+        Keys { id: account.to_owned(), secret: self.root_secret.clone(), token: None }
+    }
+}
+
+/// How accounts are reached.
+#[derive(Clone, Default)]
+pub struct OpenOptions {
+    /// `--profile-prefix`.
+    pub profile_prefix: Option<String>,
+    /// `cfn/stacks.local.toml`.
+    pub local: Local,
+    /// The local cloud of a rehearsal, in place of everything the environment says.
+    pub world: Option<LocalWorld>,
+}
+
+/// One account and the way to it.
+#[derive(Clone)]
+pub struct Account {
+    /// Its name in `cfn/stacks.toml`.
+    pub name: String,
+    /// Its id there.
+    pub id: String,
+    /// The profile, where one is used.
+    pub profile: Option<String>,
+    /// Whether the endpoint is on this machine.
+    pub loopback: bool,
+    sdk: SdkConfig,
+}
+
+/// All accounts of a configuration.
+#[derive(Clone)]
+pub struct Accounts(BTreeMap<String, Account>);
+
+impl Accounts {
+    /// Opens every account of the configuration. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// A certificate file that cannot be read.
+    pub async fn open(config: &Config, options: &OpenOptions) -> anyhow::Result<Self> {
+        let mut all = BTreeMap::new();
+        for (name, account) in &config.accounts {
+            let opened = match &options.world {
+                Some(world) => local(config, name, &account.id, world)?,
+                None => from_environment(config, name, &account.id, options).await?,
+            };
+            all.insert(name.clone(), opened);
+        }
+        Ok(Self(all))
+    }
+
+    /// The account of that name.
+    ///
+    /// # Errors
+    /// A name that the configuration does not have.
+    pub fn get(&self, name: &str) -> anyhow::Result<&Account> {
+        self.0.get(name).with_context(|| format!("there is no account `{name}` in cfn/stacks.toml"))
+    }
+
+    /// The same accounts with another way to one of them, for instance a role's session.
+    pub fn with(mut self, account: Account) -> Self {
+        self.0.insert(account.name.clone(), account);
+        self
+    }
+
+    /// Verifies that the credentials of every named account belong to it, and that placeholder ids only meet an
+    /// endpoint on this machine. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Credentials`] where they do not.
+    pub async fn verify(&self, config: &Config, names: &[String]) -> anyhow::Result<()> {
+        for name in names {
+            let account = self.get(name)?;
+            if causeway_model::config::PLACEHOLDER_IDS.contains(&account.id.as_str()) && !account.loopback {
+                return Err(Fault::new(Kind::Credentials, "use the account", name.as_str())
+                    .why(format!("its id {} is the placeholder of the committed file", account.id))
+                    .next("write the ids of your accounts into cfn/stacks.toml")
+                    .into());
+            }
+        }
+        let mut checks = tokio::task::JoinSet::new();
+        for name in names {
+            let account = self.get(name)?.clone();
+            checks.spawn(async move { (sts::caller_account(&account).await, account) });
+        }
+        while let Some(joined) = checks.join_next().await {
+            let (found, account) = joined?;
+            let found = found?;
+            if found != account.id {
+                let other = config
+                    .account_named_by_id(&found)
+                    .map(|name| format!(", which is `{name}`"))
+                    .unwrap_or_default();
+                let profile = account.profile.as_deref().unwrap_or("the ambient credentials");
+                return Err(Fault::new(Kind::Credentials, "use the account", account.name.as_str())
+                    .why(format!("{profile} leads to {found}{other}; cfn/stacks.toml says {}", account.id))
+                    .next("correct the profile (--profile-prefix, cfn/stacks.local.toml) or the id; nothing was changed")
+                    .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Account {
+    /// The SDK's configuration for this account.
+    pub(super) fn sdk(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
+    /// The region.
+    pub fn region(&self) -> &str {
+        self.sdk.region().map_or("", Region::as_ref)
+    }
+
+    /// How long to wait between two looks at something that takes its time.
+    pub fn pace(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(if self.loopback { 150 } else { 2_000 })
+    }
+
+    /// The same endpoint with the keys of a session, for instance an assumed role's.
+    pub fn with_keys(&self, name: &str, id: &str, keys: &Keys) -> Account {
+        let sdk = self.sdk.to_builder().credentials_provider(provider(keys)).build();
+        Account { name: name.to_owned(), id: id.to_owned(), profile: None, loopback: self.loopback, sdk }
+    }
+}
+
+impl Account {
+    /// An account whose services are stand-ins on this machine, for tests.
+    pub fn at(endpoint: &str) -> Self {
+        let keys = Keys { id: "AKIAEXAMPLE".to_owned(), secret: "example".to_owned(), token: None };
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .endpoint_url(endpoint)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .credentials_provider(provider(&keys))
+            .retry_config(RetryConfig::disabled())
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .time_source(SystemTimeSource::new())
+            .build();
+        Self { name: "dev".to_owned(), id: "222222222222".to_owned(), profile: None, loopback: true, sdk }
+    }
+
+    /// The same account, tried again as on AWS, without the long pauses.
+    #[cfg(test)]
+    pub(super) fn retrying(mut self) -> Self {
+        let retry = RetryConfig::standard().with_initial_backoff(std::time::Duration::from_millis(1));
+        self.sdk = self.sdk.to_builder().retry_config(retry).build();
+        self
+    }
+}
+
+fn provider(keys: &Keys) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new(
+        &keys.id,
+        &keys.secret,
+        keys.token.clone(),
+        None,
+        "causeway",
+    ))
+}
+
+/// The local cloud: an access key id of twelve digits is that account's root.
+fn local(config: &Config, name: &str, id: &str, world: &LocalWorld) -> anyhow::Result<Account> {
+    let bundle = std::fs::read(&world.bundle).with_context(|| format!("read {}", world.bundle.display()))?;
+    let keys = world.root(id);
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(config.region.clone()))
+        .endpoint_url(&world.endpoint)
+        .http_client(http_client(Some(bundle))?)
+        .credentials_provider(provider(&keys))
+        .retry_config(RetryConfig::standard())
+        .timeout_config(timeouts())
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .time_source(SystemTimeSource::new())
+        .build();
+    Ok(Account { name: name.to_owned(), id: id.to_owned(), profile: None, loopback: true, sdk })
+}
+
+/// AWS, or whatever `AWS_ENDPOINT_URL` names.
+async fn from_environment(
+    config: &Config,
+    name: &str,
+    id: &str,
+    options: &OpenOptions,
+) -> anyhow::Result<Account> {
+    let profile = profile(config, name, options);
+    let bundle = match std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
+        Some(path) => Some(
+            std::fs::read(&path).with_context(|| format!("read AWS_CA_BUNDLE {}", path.to_string_lossy()))?,
+        ),
+        None => None,
+    };
+    let http = http_client(bundle)?;
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(config.region.clone()))
+        .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .timeout_config(timeouts())
+        .http_client(http.clone());
+    if let Some(profile) = &profile {
+        // Keys in the environment would win over a profile otherwise, and lead to whichever account they are of.
+        let provider = ProviderConfig::default()
+            .with_http_client(http)
+            .with_region(Some(Region::new(config.region.clone())));
+        let provider =
+            ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+        loader = loader.profile_name(profile).credentials_provider(provider);
+    }
+    let sdk = loader.load().await;
+    let loopback = sdk.endpoint_url().is_some_and(is_loopback);
+    Ok(Account { name: name.to_owned(), id: id.to_owned(), profile, loopback, sdk })
+}
+
+/// The profile for an account: the personal file's, else `<prefix>-<account>`. None in CodeBuild.
+fn profile(config: &Config, name: &str, options: &OpenOptions) -> Option<String> {
+    if name == BUILD && std::env::var_os("CODEBUILD_BUILD_ID").is_some() {
+        return None;
+    }
+    let personal = options.local.profiles.get(name).cloned();
+    let prefix = options.profile_prefix.as_ref().or(options.local.profile_prefix.as_ref());
+    match (options.profile_prefix.is_some(), personal, prefix) {
+        (false, Some(profile), _) => Some(profile),
+        (_, _, Some(prefix)) => Some(format!("{prefix}-{name}")),
+        _ => Some(config.names().profile(name)),
+    }
+}
+
+/// rustls on ring; the given certificates, or the ones in force on this machine (`SSL_CERT_FILE` counts).
+fn http_client(bundle: Option<Vec<u8>>) -> anyhow::Result<SharedHttpClient> {
+    let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    Ok(match bundle {
+        Some(pem) => {
+            let store = TrustStore::empty().with_pem_certificate(pem);
+            let context =
+                TlsContext::builder().with_trust_store(store).build().context("read the certificates")?;
+            builder.tls_context(context).build_https()
+        }
+        None => builder.build_https(),
+    })
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(std::time::Duration::from_secs(5))
+        .operation_attempt_timeout(std::time::Duration::from_secs(120))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Script, result};
+    use super::*;
+    use causeway_model::fault::from_error;
+
+    const CONFIG: &str = r#"
+project = "acme"
+region = "eu-central-1"
+[source]
+repository = "acme/shop"
+branch = "main"
+[accounts]
+build = { id = "444455556666" }
+dev = { id = "222222222229" }
+prod = { id = "777788889999" }
+[[stacks]]
+name = "build-base"
+template = "build-base.yaml"
+accounts = "build"
+"#;
+
+    /// The account `dev` of `CONFIG`, whose credentials belong to the account that answers.
+    async fn dev_answering(id: &str) -> (Script, Config, Accounts) {
+        let config = causeway_model::config::parse(CONFIG).unwrap();
+        let (script, mut account) =
+            Script::start(vec![result("GetCallerIdentity", &format!("<Account>{id}</Account>"))]).await;
+        account.id = config.accounts["dev"].id.clone();
+        account.profile = Some("acme-dev".to_owned());
+        (script, config, Accounts(BTreeMap::from([("dev".to_owned(), account)])))
+    }
+
+    #[tokio::test]
+    async fn a_profile_of_another_account_is_refused_before_anything_else_is_asked() {
+        for (answers, named) in [
+            ("777788889999", "leads to 777788889999, which is `prod`"),
+            ("123412341234", "leads to 123412341234;"),
+        ] {
+            let (script, config, accounts) = dev_answering(answers).await;
+            let error = accounts.verify(&config, &["dev".to_owned()]).await.unwrap_err();
+            let fault = from_error(&error);
+            assert_eq!(fault.kind, Kind::Credentials);
+            assert!(fault.why.contains("acme-dev") && fault.why.contains(named), "{}", fault.why);
+            assert!(fault.next.contains("nothing was changed"), "{}", fault.next);
+            assert_eq!(script.asked(), ["GetCallerIdentity"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_right_account_is_taken() {
+        let (_script, config, accounts) = dev_answering("222222222229").await;
+        accounts.verify(&config, &["dev".to_owned()]).await.unwrap();
+    }
+}

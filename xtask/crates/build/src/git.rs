@@ -1,0 +1,100 @@
+//! The commit at work and its files.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use causeway_machine::shell::{program, read, read_bytes};
+
+/// The full id of a revision; `None` where it does not exist or this is no git checkout.
+pub async fn commit(root: &Path, revision: &str) -> Option<String> {
+    let spec = format!("{revision}^{{commit}}");
+    let answer = read(program("git", ["rev-parse", "--verify", "--quiet", "--end-of-options", &spec], root))
+        .await
+        .ok()?;
+    Some(answer.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+/// The commit at work in one line: its short id, its subject, its author's name.
+pub async fn subject(root: &Path) -> Option<String> {
+    let answer = read(program("git", ["log", "-1", "--format=commit %h: %s (%an)"], root)).await.ok()?;
+    Some(answer.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Files that differ from the commit or are not part of it; empty for a clean tree.
+pub async fn uncommitted(root: &Path) -> Vec<String> {
+    let answer = read(program(
+        "git",
+        ["status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"],
+        root,
+    ))
+    .await;
+    let text = answer.unwrap_or_default();
+    text.split('\0')
+        .filter_map(|entry| entry.get(3..))
+        .filter(|path| !path.is_empty())
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// A revision's files as a zip, as a source provider hands them out.
+///
+/// # Errors
+/// git is missing or does not know the revision.
+pub async fn archive(root: &Path, revision: &str) -> anyhow::Result<Vec<u8>> {
+    read_bytes(program("git", ["archive", "--format=zip", revision], root))
+        .await
+        .context("archive the commit")
+}
+
+/// The working tree's files as they are, without what git ignores, as a zip. Works outside of a git checkout, too.
+///
+/// # Errors
+/// A file cannot be read.
+pub async fn working_tree(root: &Path) -> anyhow::Result<Vec<u8>> {
+    let listed =
+        read(program("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], root)).await;
+    let names: Vec<String> = match listed {
+        Ok(text) => text.split('\0').filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect(),
+        Err(_) => causeway_machine::files::files_below(root, &|name| name != "target" && name != ".git")?,
+    };
+    let mut entries = Vec::new();
+    for name in names {
+        let path = root.join(&name);
+        // A tracked file that was deleted is still listed; a link is not followed.
+        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
+        if !metadata.is_file() {
+            continue;
+        }
+        let content = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let executable = {
+            use std::os::unix::fs::PermissionsExt as _;
+            metadata.permissions().mode() & 0o111 != 0
+        };
+        entries.push(super::zips::Entry { name, executable, content });
+    }
+    super::zips::archive(entries)
+}
+
+/// The files directly in a folder as a commit has them, by name.
+///
+/// # Errors
+/// git is missing, does not know the commit, or a file is not text.
+pub async fn files_at(
+    root: &Path,
+    commit: &str,
+    folder: &str,
+) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+    let tree = format!("{commit}:{folder}");
+    let listed = read(program("git", ["ls-tree", "-z", "--name-only", &tree], root)).await;
+    let listed = listed.with_context(|| format!("list {folder} at {commit}"))?;
+    let mut files = std::collections::BTreeMap::new();
+    for name in listed.split('\0').filter(|name| !name.is_empty()) {
+        let object = format!("{tree}/{name}");
+        // A folder in the folder is no blob; it is none of ours.
+        if let Ok(text) = read(program("git", ["cat-file", "blob", &object], root)).await {
+            files.insert(name.to_owned(), text);
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,155 @@
+//! Test results: read from what Rust's test harness prints, written as JUnit.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+/// How a test ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It passed.
+    Passed,
+    /// It was not run, by its own word.
+    Ignored,
+    /// It failed; with what it printed.
+    Failed(String),
+}
+
+/// One test program's results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suite {
+    /// Its name, for instance `api::store`.
+    pub name: String,
+    /// Its tests and how they ended, in the order they were reported.
+    pub tests: Vec<(String, Ended)>,
+    /// Milliseconds it took.
+    pub millis: u64,
+    /// Whether the program itself ended well; it may die without naming a test.
+    pub ended_well: bool,
+    /// Why there is no program, where there is none.
+    pub missing: Option<String>,
+}
+
+impl Suite {
+    /// From what a test program printed on stdout.
+    pub fn parse(name: &str, stdout: &str, millis: u64, ended_well: bool) -> Self {
+        let mut tests: Vec<(String, Ended)> = Vec::new();
+        for row in stdout.lines() {
+            let Some((test, outcome)) = row.strip_prefix("test ").and_then(|row| row.rsplit_once(" ... "))
+            else {
+                continue;
+            };
+            let ended = match outcome.split([',', ' ']).next().unwrap_or_default() {
+                "ok" => Ended::Passed,
+                "ignored" => Ended::Ignored,
+                "FAILED" => Ended::Failed(printed(stdout, test)),
+                _ => continue,
+            };
+            // "test a::b - should panic ... ok"
+            tests.push((test.trim_end_matches(" - should panic").to_owned(), ended));
+        }
+        Self { name: name.to_owned(), tests, millis, ended_well, missing: None }
+    }
+
+    /// Of tests that could not be run at all, for instance since they do not compile.
+    pub fn not_run(name: &str, why: &str) -> Self {
+        let missing = Some(why.to_owned());
+        Self { name: name.to_owned(), tests: Vec::new(), millis: 0, ended_well: false, missing }
+    }
+
+    /// How many tests failed; a program that died counts as one.
+    pub fn failed(&self) -> usize {
+        let failed = self.tests.iter().filter(|(_, ended)| matches!(ended, Ended::Failed(_))).count();
+        if failed == 0 && !self.ended_well { 1 } else { failed }
+    }
+}
+
+/// What a failed test printed: the section `---- name stdout ----`.
+fn printed(stdout: &str, test: &str) -> String {
+    let head = format!("---- {test} stdout ----");
+    let Some((_, rest)) = stdout.split_once(&head) else { return String::new() };
+    let end = rest.find("\n---- ").or_else(|| rest.find("\n\nfailures:")).unwrap_or(rest.len());
+    rest[..end].trim().to_owned()
+}
+
+/// The results as a JUnit document.
+///
+/// # Errors
+/// The document cannot be written.
+pub fn junit(suites: &[Suite]) -> Result<String, String> {
+    let mut report = Report::new("causeway");
+    for suite in suites {
+        let mut all = TestSuite::new(&suite.name);
+        all.set_time(Duration::from_millis(suite.millis));
+        for (name, ended) in &suite.tests {
+            let status = match ended {
+                Ended::Passed => TestCaseStatus::success(),
+                Ended::Ignored => TestCaseStatus::skipped(),
+                Ended::Failed(printed) => {
+                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                    status.set_description(printed.as_str());
+                    status
+                }
+            };
+            let mut case = TestCase::new(name, status);
+            case.set_classname(&suite.name);
+            all.add_test_case(case);
+        }
+        if !suite.ended_well && suite.tests.iter().all(|(_, ended)| !matches!(ended, Ended::Failed(_))) {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_message(suite.missing.as_deref().unwrap_or("the test program died"));
+            let mut case = TestCase::new("the test program", status);
+            case.set_classname(&suite.name);
+            all.add_test_case(case);
+        }
+        report.add_test_suite(all);
+    }
+    report.to_string().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRINTED: &str = "\nrunning 4 tests\ntest a::one ... ok\ntest a::two ... FAILED\ntest a::three ... ignored, slow\ntest b - should panic ... ok\n\nfailures:\n\n---- a::two stdout ----\n\nthread 'a::two' panicked at x.rs:1:\nleft != <right>\n\n\nfailures:\n    a::two\n\ntest result: FAILED. 2 passed; 1 failed; 1 ignored\n";
+
+    #[test]
+    fn the_harness_is_read() {
+        let suite = Suite::parse("api", PRINTED, 1_500, false);
+        let failed = Ended::Failed("thread 'a::two' panicked at x.rs:1:\nleft != <right>".into());
+        assert_eq!(
+            suite.tests,
+            [
+                ("a::one".into(), Ended::Passed),
+                ("a::two".into(), failed),
+                ("a::three".into(), Ended::Ignored),
+                ("b".into(), Ended::Passed)
+            ]
+        );
+        assert_eq!(suite.failed(), 1);
+        assert_eq!(Suite::parse("api", "", 0, false).failed(), 1, "a program that died");
+    }
+
+    #[test]
+    fn junit_names_failures_and_escapes_what_they_printed() {
+        let missing = Suite::not_run("other", "it does not compile");
+        let text = junit(&[
+            Suite::parse("api", PRINTED, 1_500, false),
+            Suite::parse("hooks", "", 1, false),
+            missing,
+        ])
+        .unwrap();
+        for part in [
+            "name=\"a::one\"",
+            "tests=\"4\"",
+            "failures=\"1\"",
+            "left != &lt;right&gt;",
+            "<skipped",
+            "the test program died",
+            "<error message=\"it does not compile\"",
+            "errors=\"1\"",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}

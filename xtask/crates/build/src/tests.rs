@@ -1,0 +1,230 @@
+//! Runs unit tests as programs of their own, so that each result is known; with coverage where LLVM's tools are there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use cargo_metadata::Message;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::way::{Way, target_dir};
+use crate::test_report::Suite;
+use causeway_machine::clock::Stopwatch;
+use causeway_machine::shell::{hear, program, read};
+use causeway_model::fault::{Fault, from_error};
+
+/// LLVM's tools of the compiler's own version.
+#[derive(Debug, Clone)]
+pub struct Llvm {
+    profdata: PathBuf,
+    cov: PathBuf,
+}
+
+/// How many test programs run at once.
+const AT_ONCE: usize = 4;
+
+/// The programs that tests start, by the variables that cargo names them with.
+type Binaries = BTreeMap<String, PathBuf>;
+
+/// A test program.
+#[derive(Debug, Clone)]
+struct Built {
+    suite: String,
+    executable: PathBuf,
+    /// The folder of its package, where it is run.
+    dir: PathBuf,
+}
+
+/// What a run gave.
+pub struct Ran {
+    /// The results of each program.
+    pub suites: Vec<Suite>,
+    /// LLVM's lcov export, or why there is none.
+    pub lcov: Option<anyhow::Result<String>>,
+}
+
+/// Finds LLVM's tools of the compiler's version: in its sysroot (rustup's `llvm-tools`), or on the path.
+///
+/// # Errors
+/// Why there are none, in words.
+pub async fn llvm(root: &Path) -> Result<Llvm, String> {
+    let text = |arguments: &'static [&'static str]| async move {
+        read(program("rustc", arguments, root)).await.map_err(|e| format!("{e:#}"))
+    };
+    let version = text(&["-vV"]).await?;
+    let own =
+        version.lines().find_map(|row| row.strip_prefix("LLVM version: ")).unwrap_or_default().to_owned();
+    let host = version.lines().find_map(|row| row.strip_prefix("host: ")).unwrap_or_default().to_owned();
+    let sysroot = text(&["--print", "sysroot"]).await?;
+    let bin = PathBuf::from(sysroot.trim()).join("lib/rustlib").join(host).join("bin");
+    let major = own.split('.').next().unwrap_or_default().to_owned();
+    let candidates = [
+        (bin.join("llvm-profdata"), bin.join("llvm-cov")),
+        (PathBuf::from(format!("llvm-profdata-{major}")), PathBuf::from(format!("llvm-cov-{major}"))),
+        (PathBuf::from("llvm-profdata"), PathBuf::from("llvm-cov")),
+    ];
+    for (profdata, cov) in candidates {
+        let Ok(said) = read(program(&cov, ["--version"], root)).await else { continue };
+        if said.contains(&format!("version {major}."))
+            && read(program(&profdata, ["--version"], root)).await.is_ok()
+        {
+            return Ok(Llvm { profdata, cov });
+        }
+    }
+    Err(format!(
+        "no llvm-profdata and llvm-cov of version {major} were found (rustup component add llvm-tools)"
+    ))
+}
+
+/// Adds LLVM's tools to the compiler by rustup, then finds them.
+///
+/// # Errors
+/// Why there are none, in words: rustup is not there, or cannot add them.
+pub async fn add_llvm(root: &Path) -> Result<Llvm, String> {
+    let add = program("rustup", ["component", "add", "llvm-tools"], root);
+    read(add).await.map_err(|error| format!("rustup cannot add llvm-tools: {}", from_error(&error).why))?;
+    llvm(root).await
+}
+
+/// Builds and runs the unit tests of packages. Every program is run, also after a failure.
+///
+/// `way`: the way by which a package of the same profile is built, and the folder for its programs; what both use is compiled
+/// once.
+///
+/// # Errors
+/// Something does not compile, or a program cannot be started.
+pub async fn run(
+    root: &Path,
+    packages: &[&str],
+    profile: Option<&str>,
+    llvm: Option<&Llvm>,
+    way: Option<(&Way, &Path)>,
+) -> anyhow::Result<Ran> {
+    let scratch = tempfile::tempdir().context("make a folder for the profiles")?;
+    let (built, binaries) = build(root, packages, profile, llvm.is_some(), way).await?;
+    let suites = all(&built, &binaries, scratch.path()).await?;
+    let lcov = match llvm {
+        Some(llvm) => Some(export(root, llvm, &built, scratch.path()).await),
+        None => None,
+    };
+    Ok(Ran { suites, lcov })
+}
+
+async fn build(
+    root: &Path,
+    packages: &[&str],
+    profile: Option<&str>,
+    instrument: bool,
+    way: Option<(&Way, &Path)>,
+) -> anyhow::Result<(Vec<Built>, Binaries)> {
+    let mut arguments = vec!["test", "--locked", "--no-run", "--message-format", "json-render-diagnostics"];
+    for package in packages {
+        arguments.extend(["--package", package]);
+    }
+    if let Some(profile) = profile {
+        arguments.extend(["--profile", profile]);
+    }
+    let mut command = program("cargo", arguments, root);
+    if let Some((way, tools)) = way {
+        way.lead(&mut command, root, tools)?;
+    }
+    if instrument {
+        // Apart from other builds: these flags would compile everything anew each time.
+        command
+            .env("CARGO_TARGET_DIR", target_dir(root).join("coverage"))
+            .env("RUSTFLAGS", "-C instrument-coverage");
+    }
+    let output = hear(command).await.context("start cargo")?;
+    if !output.status.success() {
+        return Err(Fault::failed("build the unit tests", packages.join(", "))
+            .why(format!("cargo ended with {}; its lines are above", output.status))
+            .next("mend what it names, and run it again")
+            .into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (mut built, mut binaries) = (Vec::new(), BTreeMap::new());
+    for line in text.lines() {
+        let Ok(Message::CompilerArtifact(artifact)) = serde_json::from_str(line) else { continue };
+        let Some(executable) = artifact.executable else { continue };
+        if !artifact.profile.test {
+            if artifact.target.is_bin() {
+                binaries.insert(format!("CARGO_BIN_EXE_{}", artifact.target.name), executable.into());
+            }
+            continue;
+        }
+        let dir = PathBuf::from(&artifact.manifest_path)
+            .parent()
+            .map_or_else(|| root.to_path_buf(), Path::to_path_buf);
+        let package = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let suite = if artifact.target.name == package {
+            package
+        } else {
+            format!("{package}::{}", artifact.target.name)
+        };
+        built.push(Built { suite, executable: executable.into(), dir });
+    }
+    built.sort_by(|a, b| (&a.suite, &a.executable).cmp(&(&b.suite, &b.executable)));
+    Ok((built, binaries))
+}
+
+/// Runs the programs, some at once: most of their time they wait. The results are in the programs' order; what a program
+/// printed is shown when it has ended.
+async fn all(built: &[Built], binaries: &Binaries, scratch: &Path) -> anyhow::Result<Vec<Suite>> {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for (number, test) in built.iter().cloned().enumerate() {
+        let (places, scratch, binaries) = (Arc::clone(&places), scratch.to_path_buf(), binaries.clone());
+        running.spawn(async move {
+            let _place = places.acquire_owned().await.context("wait for other tests")?;
+            one(&test, &binaries, &scratch).await.map(|(suite, printed)| (number, suite, printed))
+        });
+    }
+    let mut suites = BTreeMap::new();
+    let mut stderr = tokio::io::stderr();
+    while let Some(ended) = running.join_next().await {
+        let (number, suite, printed) = ended.context("run the unit tests")??;
+        let _ = stderr.write_all(format!("\n{}", suite.name).as_bytes()).await;
+        let _ = stderr.write_all(&printed).await;
+        suites.insert(number, suite);
+    }
+    Ok(suites.into_values().collect())
+}
+
+async fn one(test: &Built, binaries: &Binaries, scratch: &Path) -> anyhow::Result<(Suite, Vec<u8>)> {
+    let watch = Stopwatch::start();
+    let mut command = program(&test.executable, std::iter::empty::<&str>(), &test.dir);
+    command
+        .envs(binaries)
+        .env("CARGO_MANIFEST_DIR", &test.dir)
+        .env("LLVM_PROFILE_FILE", scratch.join("%p-%m.profraw"));
+    let output = hear(command).await.with_context(|| format!("start {}", test.executable.display()))?;
+    let millis = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let suite = Suite::parse(&test.suite, &said, millis, output.status.success());
+    Ok((suite, output.stdout))
+}
+
+async fn export(root: &Path, llvm: &Llvm, built: &[Built], scratch: &Path) -> anyhow::Result<String> {
+    let entries = std::fs::read_dir(scratch).context("read the profiles")?;
+    let profiles: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "profraw"))
+        .collect();
+    let merged = scratch.join("merged.profdata");
+    let mut merge = program(&llvm.profdata, ["merge", "-sparse", "-o"], root);
+    merge.arg(&merged).args(&profiles);
+    read(merge).await.context("merge the profiles")?;
+    let mut export = program(&llvm.cov, ["export", "-format=lcov"], root);
+    export.arg(format!("-instr-profile={}", merged.display()));
+    for (index, test) in built.iter().enumerate() {
+        if index > 0 {
+            export.arg("-object");
+        }
+        export.arg(&test.executable);
+    }
+    read(export).await.context("export the coverage")
+}

@@ -1,0 +1,130 @@
+//! A client of the front: its control calls, and single AWS calls with the rights of a role.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::happenings::Happening;
+use super::state::State;
+use causeway_aws::sign;
+use causeway_machine::paths::Paths;
+use causeway_model::fault::Fault;
+use causeway_model::keys::Keys;
+
+/// A client of the front of a running cloud.
+#[derive(Clone)]
+pub struct Control {
+    http: reqwest::Client,
+    endpoint: String,
+    region: String,
+    token: String,
+    root_secret: String,
+}
+
+impl Control {
+    /// For a running cloud.
+    ///
+    /// # Errors
+    /// Its certificates cannot be read.
+    pub fn new(paths: &Paths, state: &State) -> anyhow::Result<Self> {
+        // Only one provider is compiled in; an earlier installation of it is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ca = std::fs::read(paths.ca()).with_context(|| format!("read {}", paths.ca().display()))?;
+        let ca = reqwest::Certificate::from_pem(&ca).context("read the local cloud's certificate")?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([ca])
+            .timeout(Duration::from_secs(60))
+            .build();
+        Ok(Self {
+            http: http.context("make an HTTP client")?,
+            endpoint: state.endpoint(),
+            region: state.region.clone(),
+            token: state.token.clone(),
+            root_secret: state.root_secret.clone(),
+        })
+    }
+
+    /// The keys of an account's root in this cloud.
+    pub fn root(&self, account: &str) -> Keys {
+        Keys { id: account.to_owned(), secret: self.root_secret.clone(), token: None }
+    }
+
+    /// What the engines did after a place in the order. `patient`: where there is nothing, a moment is waited for something.
+    ///
+    /// # Errors
+    /// The cloud does not answer.
+    pub async fn happenings(&self, after: u64, patient: bool) -> anyhow::Result<Vec<Happening>> {
+        let path = format!("happenings?after={after}{}", if patient { "&patient" } else { "" });
+        let answer = self.control(Method::GET, &path, None).await?;
+        serde_json::from_value(answer).context("read what the engines did")
+    }
+
+    /// Sets how long a minute of AWS takes.
+    ///
+    /// # Errors
+    /// The cloud does not answer.
+    pub async fn set_minute(&self, minute: Duration) -> anyhow::Result<()> {
+        let millis = u64::try_from(minute.as_millis()).unwrap_or(u64::MAX);
+        self.control(Method::POST, "minute", Some(json!({"millis": millis}))).await.map(|_| ())
+    }
+
+    /// Lets connections wait for a person, or be finished.
+    ///
+    /// # Errors
+    /// The cloud does not answer.
+    pub async fn set_connections_pending(&self, pending: bool) -> anyhow::Result<()> {
+        self.control(Method::POST, "connections", Some(json!({"pending": pending}))).await.map(|_| ())
+    }
+
+    async fn control(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let call =
+            self.http.request(method, format!("{}/_causeway/{path}", self.endpoint)).bearer_auth(&self.token);
+        let call = match body {
+            Some(body) => call.body(body.to_string()),
+            None => call,
+        };
+        let answer = call
+            .send()
+            .await
+            .context("the local cloud does not answer")?
+            .error_for_status()
+            .context("call the local cloud")?;
+        let text = answer.text().await.context("read the local cloud's answer")?;
+        serde_json::from_str(&text).context("read the local cloud's answer")
+    }
+
+    /// A call of the query protocol with the rights of these keys.
+    ///
+    /// # Errors
+    /// A fault that carries what the service said.
+    pub async fn query(
+        &self,
+        keys: &Keys,
+        service: &str,
+        parameters: &[(&str, &str)],
+        what: &str,
+        on: &str,
+    ) -> anyhow::Result<()> {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        let url = format!("{}/", self.endpoint);
+        let host = self.endpoint.trim_start_matches("https://").to_owned();
+        let kind = "application/x-www-form-urlencoded; charset=utf-8".to_owned();
+        let signed = [("host".to_owned(), host), ("content-type".to_owned(), kind.clone())];
+        let headers =
+            sign::headers(keys, service, &self.region, &Method::POST, &url, &signed, body.as_bytes())?;
+        let call = self.http.post(&url).headers(headers).header("content-type", kind).body(body);
+        let answer = call.send().await.context("the local cloud does not answer")?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        let root = super::xml::Element::parse(&text).unwrap_or_default();
+        let (code, message) = (root.text_at(&["Error", "Code"]), root.text_at(&["Error", "Message"]));
+        let why = if code.is_empty() { format!("{status}: {text}") } else { format!("{code}: {message}") };
+        Err(Fault::failed(what, on).why(why).into())
+    }
+}

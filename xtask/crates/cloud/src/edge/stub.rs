@@ -1,0 +1,70 @@
+//! An edge before a stub in place of the emulator, for `bench rollout`: what is measured is the edge alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Routes, open};
+use crate::cloud::Cloud;
+use crate::emulator::Client;
+use crate::lower::Target;
+use crate::state::State;
+use causeway_machine::expand::Expander;
+use causeway_machine::paths::Paths;
+
+/// The account of the stub.
+pub const ACCOUNT: &str = "111111111111";
+/// Its stack.
+pub const STACK: &str = "bench";
+/// Its function.
+pub const FUNCTION: &str = "stub";
+/// Its route.
+pub const ROUTE: &str = "api/version";
+
+/// Opens it before whatever answers Lambda's invocations at that port; the traffic of its one route is split evenly
+/// between two versions. Returns what keeps it open, and its address.
+///
+/// # Errors
+/// No port is free.
+pub async fn stub(dir: &Path, port: u16) -> anyhow::Result<(Arc<Cloud>, String)> {
+    let cloud = cloud(dir, port)?;
+    cloud.edges.weigh(ACCOUNT, FUNCTION, "1", "2", 50);
+    let url = edge(&cloud).await?;
+    Ok((cloud, url))
+}
+
+/// A cloud before whatever listens at that port.
+///
+/// # Errors
+/// No HTTP client can be made.
+pub fn cloud(dir: &Path, port: u16) -> anyhow::Result<Arc<Cloud>> {
+    // Only one provider is compiled in; an earlier installation of it is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let region = "eu-central-1".to_owned();
+    let state = State {
+        v: 1,
+        pid: 0,
+        port: 0,
+        region: region.clone(),
+        project: "bench".to_owned(),
+        accounts: BTreeMap::new(),
+        token: String::new(),
+        root_secret: String::new(),
+        urls: BTreeMap::new(),
+    };
+    let target = Target { endpoint: String::new(), bundle: String::new(), architecture: String::new() };
+    let paths = Paths::of(dir).with_local(dir);
+    let minute = Duration::from_secs(60);
+    Ok(Arc::new(Cloud::new(Client::new(port, &region)?, target, Expander::idle(), paths, state, minute)))
+}
+
+/// Opens the edge of the stub's API before a cloud; its address.
+///
+/// # Errors
+/// No port is free.
+pub async fn edge(cloud: &Arc<Cloud>) -> anyhow::Result<String> {
+    let routes = Arc::new(Routes::one("GET", &format!("/{ROUTE}"), FUNCTION));
+    let key = (ACCOUNT.to_owned(), STACK.to_owned());
+    open(cloud, &key, "stub", routes, "bench".to_owned()).await
+}

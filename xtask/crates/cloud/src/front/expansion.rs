@@ -1,0 +1,96 @@
+//! A submitted template made plain before anything else is done with it: AWS's transforms applied for the stack's actual
+//! parameters, circles refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use super::{Front, guard};
+use crate::ledger::StackKey;
+use crate::resources::Resources;
+use causeway_model::template::{
+    ExpandError, Pseudo, Scope, Unexpanded, circles, circular, expanded, has_transform,
+};
+
+/// The plain template, or a refusal in CloudFormation's words. On AWS a change set would be made and fail with them; here it is
+/// refused at once.
+///
+/// # Errors
+/// AWS's translator cannot be asked.
+pub(super) async fn plain(
+    front: &Front,
+    key: &StackKey,
+    template: Value,
+    parameters: &BTreeMap<String, String>,
+) -> anyhow::Result<Result<Value, String>> {
+    let pseudo = Resources::pseudo(&front.cloud.emulator, key);
+    let plain = if has_transform(&template) {
+        let (front, parameters, its) = (front.clone(), parameters.clone(), pseudo.clone());
+        let account = key.0.clone();
+        // The translator answers in its own time: not on a thread that serves others.
+        let asked = tokio::task::spawn_blocking(move || {
+            let read = |location: &str| Handle::current().block_on(document(&front, &account, location));
+            let unexpanded = Unexpanded { template: &template, parameters: &parameters, pseudo: &its };
+            let expand = Arc::clone(&front.cloud.expand);
+            expanded(&*expand, &read, unexpanded)
+        });
+        match asked.await.context("expand the template")? {
+            Ok(plain) => plain,
+            Err(error @ ExpandError::Unasked(_)) => return Err(error.into()),
+            Err(refusal) => return Ok(Err(refusal.to_string())),
+        }
+    } else {
+        template
+    };
+    Ok(match circle(&plain, parameters, &pseudo) {
+        Some(circle) => Err(circle),
+        None => Ok(plain),
+    })
+}
+
+/// The first circle, in CloudFormation's words.
+fn circle(plain: &Value, parameters: &BTreeMap<String, String>, pseudo: &Pseudo) -> Option<String> {
+    let parameters = Scope::parameters_of(plain, parameters);
+    let nothing = |_: &str, _: Option<&str>| None;
+    let scope = Scope { template: plain, parameters: &parameters, pseudo, resources: &nothing };
+    circles(plain, &|name| scope.condition(name).ok()).first().map(|ids| circular(ids))
+}
+
+/// An included document, read from the local cloud's S3 by the account that deploys.
+async fn document(front: &Front, account: &str, location: &str) -> Result<String, String> {
+    let place = location.strip_prefix("s3://").map(|place| format!("/{place}"));
+    // A template reaches no more of the emulator than a call does.
+    let path = place.filter(|path| !guard::is_emulators_own(path));
+    let path = path.ok_or("it is no place in S3 (s3://bucket/key)")?;
+    let read = front.cloud.emulator.rest(http::Method::GET, &path, account, "s3", Vec::new()).await;
+    let (_, body) = read.map_err(|error| format!("it cannot be read: {error:#}"))?;
+    String::from_utf8(body).map_err(|_| "it is no text".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_model::template::parse;
+
+    #[test]
+    fn a_circle_is_refused_under_the_parameters_that_make_it() {
+        let template = parse(
+            "Parameters:\n  On: {Type: String, Default: 'no'}\nConditions:\n  IsOn: !Equals [!Ref On, 'yes']\nResources:\n  A: {Type: T, Properties: {P: !If [IsOn, !Ref B, x]}}\n  B: {Type: T, DependsOn: A}\n",
+        )
+        .unwrap()
+        .to_json();
+        let pseudo = Pseudo {
+            account_id: "1".into(),
+            region: "r".into(),
+            partition: "aws".into(),
+            stack_name: "s".into(),
+            stack_id: "i".into(),
+        };
+        let told = |on: &str| circle(&template, &BTreeMap::from([("On".into(), on.into())]), &pseudo);
+        assert_eq!(told("no"), None);
+        assert_eq!(told("yes").unwrap(), "Circular dependency between resources: [A, B]");
+    }
+}

@@ -1,0 +1,31 @@
+//! The local cloud: an emulator, a thin front before it, and the engines that no emulator has.
+//!
+//! One resident process a checkout (`xtask local serve`) holds all of it; commands find it through `state.json`.
+
+mod alarms;
+mod cloud;
+pub mod control;
+pub use edge::stub as edge_stub;
+mod deployments;
+mod edge;
+mod emulator;
+mod front;
+pub mod happenings;
+mod hooks;
+mod host;
+mod ledger;
+mod lower;
+mod metrics;
+mod mirror;
+mod operation;
+pub mod pipeline;
+pub mod resident;
+mod resources;
+mod rollout;
+pub mod serve;
+pub mod state;
+#[cfg(test)]
+mod stub_emulator;
+mod time;
+pub mod tls;
+mod xml;

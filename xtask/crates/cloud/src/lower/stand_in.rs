@@ -1,0 +1,236 @@
+//! Resources that the emulator refuses become inert ones of the same name, and references to them become the names
+//! they would have.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::resources;
+use causeway_model::template::Pseudo;
+
+/// The inert type. It takes any property, does nothing, and its changes show up in change sets.
+pub(crate) const INERT: &str = "AWS::CDK::Metadata";
+
+/// A type that the emulator refuses.
+struct Refused {
+    resource_type: &'static str,
+    /// The property that names it.
+    name: &'static str,
+    /// Its ARN, with `{name}` for the name; what `Ref` gives where `ref_is_arn`.
+    arn: &'static str,
+    ref_is_arn: bool,
+}
+
+const REFUSED: [Refused; 9] = [
+    Refused {
+        resource_type: "AWS::CodePipeline::Pipeline",
+        name: "Name",
+        arn: "arn:${AWS::Partition}:codepipeline:${AWS::Region}:${AWS::AccountId}:{name}",
+        ref_is_arn: false,
+    },
+    Refused {
+        resource_type: "AWS::CodeDeploy::Application",
+        name: "ApplicationName",
+        arn: "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:application:{name}",
+        ref_is_arn: false,
+    },
+    Refused {
+        resource_type: "AWS::CodeDeploy::DeploymentConfig",
+        name: "DeploymentConfigName",
+        arn: "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentconfig:{name}",
+        ref_is_arn: false,
+    },
+    Refused {
+        resource_type: "AWS::CodeDeploy::DeploymentGroup",
+        name: "DeploymentGroupName",
+        arn: "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:{name}",
+        ref_is_arn: false,
+    },
+    Refused {
+        resource_type: "AWS::IAM::Group",
+        name: "GroupName",
+        arn: "arn:${AWS::Partition}:iam::${AWS::AccountId}:group/{name}",
+        ref_is_arn: false,
+    },
+    Refused {
+        resource_type: "AWS::CodeConnections::Connection",
+        name: "ConnectionName",
+        arn: "arn:${AWS::Partition}:codeconnections:${AWS::Region}:${AWS::AccountId}:connection/{name}",
+        ref_is_arn: true,
+    },
+    Refused {
+        resource_type: "AWS::CodeStarConnections::Connection",
+        name: "ConnectionName",
+        arn: "arn:${AWS::Partition}:codestar-connections:${AWS::Region}:${AWS::AccountId}:connection/{name}",
+        ref_is_arn: true,
+    },
+    Refused {
+        resource_type: "AWS::CodeBuild::ReportGroup",
+        name: "Name",
+        arn: "arn:${AWS::Partition}:codebuild:${AWS::Region}:${AWS::AccountId}:report-group/{name}",
+        ref_is_arn: true,
+    },
+    Refused {
+        resource_type: "AWS::CloudWatch::CompositeAlarm",
+        name: "AlarmName",
+        arn: "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:{name}",
+        ref_is_arn: false,
+    },
+];
+
+/// What `Ref` of a refused resource gives. `eval` evaluates the property that names it.
+pub(crate) fn physical_id(
+    definition: &Value,
+    logical_id: &str,
+    pseudo: &Pseudo,
+    eval: impl Fn(&Value) -> Option<Value>,
+) -> Option<String> {
+    let kind = definition.get("Type").and_then(Value::as_str)?;
+    let refused = REFUSED.iter().find(|refused| refused.resource_type == kind)?;
+    let given = definition.get("Properties").and_then(|properties| eval(properties.get(refused.name)?));
+    let given = given.and_then(|name| name.as_str().map(ToOwned::to_owned));
+    let name = given.unwrap_or_else(|| format!("{}-{logical_id}", pseudo.stack_name));
+    if !refused.ref_is_arn {
+        return Some(name);
+    }
+    let fields = [
+        ("${AWS::Partition}", &pseudo.partition),
+        ("${AWS::Region}", &pseudo.region),
+        ("${AWS::AccountId}", &pseudo.account_id),
+        ("{name}", &name),
+    ];
+    Some(fields.iter().fold(refused.arn.to_owned(), |text, (from, to)| text.replace(from, to)))
+}
+
+/// What stands for a reference.
+struct Named {
+    name: Value,
+    arn: Value,
+    ref_is_arn: bool,
+}
+
+/// Makes refused resources inert and replaces references to them. Returns their real types.
+pub(super) fn replace(template: &mut Value) -> BTreeMap<String, String> {
+    let mut types = BTreeMap::new();
+    let mut named = BTreeMap::new();
+    for (logical_id, resource) in resources(template) {
+        let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let Some(refused) = REFUSED.iter().find(|refused| refused.resource_type == kind) else { continue };
+        let properties = resource.get("Properties").cloned().unwrap_or_else(|| json!({}));
+        let name = properties
+            .get(refused.name)
+            .cloned()
+            .unwrap_or_else(|| json!({"Fn::Sub": format!("${{AWS::StackName}}-{logical_id}")}));
+        named.insert(logical_id.clone(), of(refused, name));
+        types.insert(logical_id.clone(), kind.clone());
+        if let Some(map) = resource.as_object_mut() {
+            map.insert("Type".into(), INERT.into());
+            map.insert("Properties".into(), json!({"Type": kind, "Properties": properties}));
+        }
+    }
+    if !named.is_empty() {
+        references(template, &named);
+    }
+    types
+}
+
+fn of(refused: &Refused, name: Value) -> Named {
+    let text = refused.arn.replace("{name}", "${CausewayName}");
+    let arn = json!({"Fn::Sub": [text, {"CausewayName": name.clone()}]});
+    Named { name, arn, ref_is_arn: refused.ref_is_arn }
+}
+
+impl Named {
+    fn reference(&self) -> &Value {
+        if self.ref_is_arn { &self.arn } else { &self.name }
+    }
+
+    fn attribute(&self, attribute: &str) -> &Value {
+        if attribute.ends_with("Arn") { &self.arn } else { &self.name }
+    }
+}
+
+fn references(value: &mut Value, named: &BTreeMap<String, Named>) {
+    if let Some(new) = replacement(value, named) {
+        *value = new;
+        return;
+    }
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| references(item, named)),
+        Value::Object(map) => map.values_mut().for_each(|item| references(item, named)),
+        _ => {}
+    }
+}
+
+fn replacement(value: &Value, named: &BTreeMap<String, Named>) -> Option<Value> {
+    let map = value.as_object().filter(|map| map.len() == 1)?;
+    let (function, argument) = map.iter().next()?;
+    match function.as_str() {
+        "Ref" => named.get(argument.as_str()?).map(|named| named.reference().clone()),
+        "Fn::GetAtt" => {
+            let (resource, attribute) = match argument {
+                Value::String(path) => path.split_once('.')?,
+                Value::Array(parts) => (parts.first()?.as_str()?, parts.get(1)?.as_str()?),
+                _ => return None,
+            };
+            named.get(resource).map(|named| named.attribute(attribute).clone())
+        }
+        "Fn::Sub" => sub(argument, named),
+        _ => None,
+    }
+}
+
+/// `${Pipeline}` in a `Fn::Sub` becomes a variable of it.
+fn sub(argument: &Value, named: &BTreeMap<String, Named>) -> Option<Value> {
+    let (text, mut variables) = match argument {
+        Value::String(text) => (text.clone(), Map::new()),
+        Value::Array(parts) => (parts.first()?.as_str()?.to_owned(), parts.get(1)?.as_object()?.clone()),
+        _ => return None,
+    };
+    let before = variables.len();
+    for (resource, named) in named {
+        if text.contains(&format!("${{{resource}}}")) && !variables.contains_key(resource) {
+            variables.insert(resource.clone(), named.reference().clone());
+        }
+    }
+    let mut new_text = text.clone();
+    for (resource, named) in named {
+        for attribute in ["Arn", "ConnectionArn", "Version"] {
+            let from = format!("${{{resource}.{attribute}}}");
+            if new_text.contains(&from) {
+                let variable = format!("{resource}{attribute}");
+                new_text = new_text.replace(&from, &format!("${{{variable}}}"));
+                variables.insert(variable, named.attribute(attribute).clone());
+            }
+        }
+    }
+    (variables.len() > before).then(|| json!({"Fn::Sub": [new_text, variables]}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_model::template;
+
+    #[test]
+    fn references_become_names() {
+        let mut value = template::parse(
+            "Resources:\n  P:\n    Type: AWS::CodePipeline::Pipeline\n    Properties: {Name: !Sub '${Project}-x'}\n  C:\n    Type: AWS::CodeConnections::Connection\n\
+             \x20 G: {Type: AWS::IAM::Group}\n  T:\n    Type: AWS::SNS::Topic\n    Properties:\n      A: !Ref P\n      B: !Ref C\n      D: !GetAtt C.ConnectionArn\n      E: !Sub 'to-${P}-${G.Arn}'\n      F: !Ref Other\n      H: !Ref D\n  D: {Type: AWS::CodeDeploy::DeploymentGroup}\n",
+        )
+        .unwrap()
+        .to_json();
+        let types = replace(&mut value);
+        assert_eq!(types.len(), 4);
+        let properties = &value["Resources"]["T"]["Properties"];
+        let name = json!({"Fn::Sub": "${Project}-x"});
+        assert_eq!(properties["A"], name);
+        let connection = json!({"Fn::Sub": ["arn:${AWS::Partition}:codeconnections:${AWS::Region}:${AWS::AccountId}:connection/${CausewayName}", {"CausewayName": {"Fn::Sub": "${AWS::StackName}-C"}}]});
+        assert_eq!(properties["B"], connection);
+        assert_eq!(properties["D"], connection);
+        let group = json!({"Fn::Sub": ["arn:${AWS::Partition}:iam::${AWS::AccountId}:group/${CausewayName}", {"CausewayName": {"Fn::Sub": "${AWS::StackName}-G"}}]});
+        assert_eq!(properties["E"], json!({"Fn::Sub": ["to-${P}-${GArn}", {"P": name, "GArn": group}]}));
+        assert_eq!(properties["F"], json!({"Ref": "Other"}));
+        assert_eq!(properties["H"], json!({"Fn::Sub": "${AWS::StackName}-D"}));
+    }
+}

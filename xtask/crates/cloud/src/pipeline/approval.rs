@@ -1,0 +1,33 @@
+//! The manual approval: its notice goes to the topic with the pipeline role's rights; the decision is the caller's.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{Decision, Run, notices};
+use causeway_aws::assume_role;
+use causeway_model::config::BUILD;
+use causeway_model::line::Line;
+use causeway_model::pipeline::Action;
+
+impl Run {
+    /// Asks; false where the approval is refused.
+    pub(super) async fn approve(self: &Arc<Self>, action: &Action) -> anyhow::Result<(bool, Option<String>)> {
+        if let Some(topic) = self.setting(action, "NotificationArn")? {
+            let data = self.setting(action, "CustomData")?.unwrap_or_default();
+            let link = self.setting(action, "ExternalEntityLink")?.unwrap_or_default();
+            let subject =
+                format!("APPROVAL NEEDED: {} action {}", self.definition.pipeline.name, action.name);
+            let message = format!("{data}\n{link}").trim().to_owned();
+            // Published with the pipeline role's own rights: a missing permission shows here as on AWS.
+            let build = self.world.accounts.get(BUILD)?;
+            let keys = assume_role(build, &self.definition.pipeline.role_arn, "approval").await?;
+            notices::publish(&self.world.control, &keys, &topic, &subject, &message).await?;
+            (self.emit)(Line::Notice { topic: notices::topic_name(&topic), subject, message });
+        }
+        let changes = self.pending.lock().unwrap_or_else(PoisonError::into_inner).changes.clone();
+        let Decision { yes, said } = (self.order.decide)(&changes).await?;
+        if let Some(how) = self.order.swap.filter(|_| yes) {
+            self.swap(how).await?;
+        }
+        Ok((yes, Some(said.to_owned())))
+    }
+}

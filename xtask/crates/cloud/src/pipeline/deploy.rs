@@ -1,0 +1,244 @@
+//! CloudFormation actions, with the action role's session and the execution role passed on.
+//!
+//! Source: "AWS CloudFormation deploy action reference" in the CodePipeline user guide.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read as _};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use super::{Pending, Run, follow};
+use causeway_aws::Account;
+use causeway_aws::cloudformation::{Settled, StackInfo, Stacks, Wanted};
+use causeway_model::fault::{Fault, Kind};
+use causeway_model::line::Line;
+use causeway_model::pipeline::Action;
+use causeway_model::plan::StackPlan;
+use causeway_model::stack::{self, Outcome, Phase, StackStatus};
+use causeway_model::template::MAX_BODY;
+
+/// How long a stack may take, a gradual shift included.
+const LIMIT: Duration = Duration::from_secs(3_600);
+
+/// A template configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Configuration {
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+impl Run {
+    /// Does a CloudFormation action; what there is to say of it.
+    pub(super) async fn deploy(
+        self: &Arc<Self>,
+        stage: &str,
+        action: &Action,
+    ) -> anyhow::Result<Option<String>> {
+        let session = self.session_of(action).await?;
+        let stacks = Stacks::new(&session);
+        let stack = self.wanted(action, "StackName")?;
+        let mode = self.wanted(action, "ActionMode")?;
+        let said = match mode.as_str() {
+            "CREATE_UPDATE" => {
+                let following = follow::Following::start(self, stage, action, &session.id, &stack).await;
+                let result = self.create_update(action, &session, &stacks, &stack).await;
+                following.end().await;
+                result?
+            }
+            "CHANGE_SET_REPLACE" => self.replace_change_set(action, &session, &stacks, &stack).await?,
+            "CHANGE_SET_EXECUTE" => {
+                let following = follow::Following::start(self, stage, action, &session.id, &stack).await;
+                let result = self.execute_change_set(action, &stacks, &stack).await;
+                following.end().await;
+                result?
+            }
+            other => {
+                return Err(Fault::failed("run the action", action.name.as_str())
+                    .why(format!("ActionMode {other} is not known to the rehearsal"))
+                    .into());
+            }
+        };
+        self.give_outputs(action, &stacks, &stack).await?;
+        Ok(said)
+    }
+
+    async fn create_update(
+        &self,
+        action: &Action,
+        session: &Account,
+        stacks: &Stacks,
+        stack: &str,
+    ) -> anyhow::Result<Option<String>> {
+        let (template, configuration) = self.inputs(action, session).await?;
+        if let Some(info) = stacks.describe(stack).await? {
+            refuse_dead_stack(stack, &info)?;
+        }
+        let role = self.setting(action, "RoleArn")?;
+        let url = self.template_url(&template, session).await?;
+        let wanted = Wanted {
+            stack,
+            template: &template,
+            url: url.as_deref(),
+            parameters: &configuration.parameters,
+            tags: &configuration.tags,
+            role_arn: role.as_deref(),
+            name: "",
+        };
+        match stacks.create_or_update(&wanted, LIMIT, &self.emit).await? {
+            None => Ok(Some("nothing to change".to_owned())),
+            Some(settled) => good(stack, &settled).map(|()| None),
+        }
+    }
+
+    async fn replace_change_set(
+        &self,
+        action: &Action,
+        session: &Account,
+        stacks: &Stacks,
+        stack: &str,
+    ) -> anyhow::Result<Option<String>> {
+        let (template, configuration) = self.inputs(action, session).await?;
+        let name = self.wanted(action, "ChangeSetName")?;
+        let role = self.setting(action, "RoleArn")?;
+        let info = stacks.describe(stack).await?;
+        if let Some(info) = &info {
+            refuse_dead_stack(stack, info)?;
+        }
+        let state = info.as_ref().map_or_else(|| "ABSENT".to_owned(), |info| info.status.to_string());
+        let is_new = info.is_none_or(|info| info.status == StackStatus::Review);
+        let url = self.template_url(&template, session).await?;
+        let wanted = Wanted {
+            stack,
+            template: &template,
+            url: url.as_deref(),
+            parameters: &configuration.parameters,
+            tags: &configuration.tags,
+            role_arn: role.as_deref(),
+            name: &name,
+        };
+        let made = stacks.create_change_set(&wanted, is_new).await?;
+        let said = match &made {
+            Some(made) => format!("{} changes", made.changes.len()),
+            None => "nothing to change".to_owned(),
+        };
+        let changes = made.map(|made| made.changes).unwrap_or_default();
+        // Before anybody is asked, everybody who reads the lines can see what the release would change.
+        let action = match (changes.is_empty(), is_new) {
+            (true, _) => stack::Action::None,
+            (false, true) => stack::Action::Create,
+            (false, false) => stack::Action::Update,
+        };
+        let account = self.world.config.account_named_by_id(&session.id).unwrap_or_default().to_owned();
+        (self.emit)(Line::Plan {
+            waves: vec![vec![StackPlan {
+                account: account.clone(),
+                stack: stack.to_owned(),
+                state,
+                action,
+                changes: changes.clone(),
+                waits_for: Vec::new(),
+            }]],
+        });
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) =
+            Pending { changes, account, stack: stack.to_owned() };
+        Ok(Some(said))
+    }
+
+    async fn execute_change_set(
+        &self,
+        action: &Action,
+        stacks: &Stacks,
+        stack: &str,
+    ) -> anyhow::Result<Option<String>> {
+        let name = self.wanted(action, "ChangeSetName")?;
+        // An empty change set was not kept; CodePipeline executes it as a success, with no shift.
+        if self.pending.lock().unwrap_or_else(PoisonError::into_inner).changes.is_empty() {
+            return Ok(Some("nothing to change".to_owned()));
+        }
+        let settled = stacks.execute(stack, &name, LIMIT, &self.emit).await?;
+        good(stack, &settled).map(|()| None)
+    }
+
+    /// The template and its parameters, read from artifacts with the action's own rights.
+    async fn inputs(&self, action: &Action, session: &Account) -> anyhow::Result<(String, Configuration)> {
+        let template = self.file(session, &self.wanted(action, "TemplatePath")?).await?;
+        let mut configuration = match self.setting(action, "TemplateConfiguration")? {
+            Some(path) => {
+                let text = self.file(session, &path).await?;
+                serde_json::from_str(&text).with_context(|| format!("read {path}"))?
+            }
+            None => Configuration::default(),
+        };
+        if let Some(overrides) = self.setting(action, "ParameterOverrides")? {
+            let overrides: BTreeMap<String, String> =
+                serde_json::from_str(&overrides).context("read ParameterOverrides")?;
+            configuration.parameters.extend(overrides);
+        }
+        Ok((template, configuration))
+    }
+
+    /// Where CloudFormation reads a template that is too large for a request. As CodePipeline does, it lies in the artifact
+    /// bucket, and the address is signed with the action's own rights (aws-codepipeline-user-guide 48).
+    async fn template_url(&self, template: &str, session: &Account) -> anyhow::Result<Option<String>> {
+        if template.len() <= MAX_BODY {
+            return Ok(None);
+        }
+        let key = self.artifact_key("Template");
+        self.bucket(&self.session).put_artifact(&key, template.as_bytes().to_vec()).await?;
+        self.bucket(session).signed_url(&key).await.map(Some)
+    }
+
+    /// A file of an artifact, `Artifact::path`.
+    pub(super) async fn file(&self, session: &Account, path: &str) -> anyhow::Result<String> {
+        let (artifact, name) =
+            path.split_once("::").with_context(|| format!("{path} is not written Artifact::file"))?;
+        let zip = self.bucket(session).get(&self.artifact(artifact)?).await?;
+        let mut archive =
+            zip::ZipArchive::new(Cursor::new(zip)).with_context(|| format!("open artifact {artifact}"))?;
+        let mut file = archive.by_name(name).map_err(|error| {
+            Fault::failed("take the file", path)
+                .why(error)
+                .next("see the artifacts section of buildspecs/build.yml")
+        })?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).with_context(|| format!("read {path}"))?;
+        Ok(text)
+    }
+
+    /// The stack's outputs become variables of the action's namespace.
+    async fn give_outputs(&self, action: &Action, stacks: &Stacks, stack: &str) -> anyhow::Result<()> {
+        let Some(namespace) = &action.namespace else { return Ok(()) };
+        let outputs = stacks.describe(stack).await?.map(|info| info.outputs).unwrap_or_default();
+        for (name, value) in outputs {
+            self.set_variable(namespace, &name, value);
+        }
+        Ok(())
+    }
+}
+
+/// CloudFormation refuses for ever to update a stack whose create was rolled back.
+fn refuse_dead_stack(stack: &str, info: &StackInfo) -> anyhow::Result<()> {
+    if info.status == StackStatus::Known(Phase::Rollback, Outcome::Complete) {
+        return Err(Fault::new(Kind::Stuck, "deploy the stack", stack)
+            .why("it is in ROLLBACK_COMPLETE: its first create failed, and it can only be removed")
+            .next("cargo xtask doctor --fix removes it (it was never in service); then release again")
+            .into());
+    }
+    Ok(())
+}
+
+fn good(stack: &str, settled: &Settled) -> anyhow::Result<()> {
+    if settled.status.is_good() {
+        return Ok(());
+    }
+    let why = settled.first_failure.clone().unwrap_or_else(|| "no reason was given".to_owned());
+    let rolled_back = matches!(settled.status, StackStatus::Known(Phase::UpdateRollback, Outcome::Complete));
+    let kind = if rolled_back { Kind::RolledBack } else { Kind::Failed };
+    Err(Fault::new(kind, "deploy the stack", stack).why(format!("{}: {why}", settled.status)).into())
+}

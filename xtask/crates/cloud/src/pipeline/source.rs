@@ -1,0 +1,29 @@
+//! The source action: the commit's zip goes into the bucket with the pipeline role's rights. The connection to the
+//! provider is not there, so the step is simulated.
+
+use std::sync::Arc;
+
+use super::Run;
+use causeway_model::pipeline::Action;
+
+impl Run {
+    /// Puts the source artifact.
+    pub(super) async fn source(self: &Arc<Self>, action: &Action) -> anyhow::Result<Option<String>> {
+        let session = self.session_of(action).await?;
+        for artifact in &action.output_artifacts {
+            let key = self.artifact_key(&artifact.name);
+            self.bucket(&session).put_artifact(&key, self.order.source.as_ref().clone()).await?;
+            self.remember_artifact(&artifact.name, key);
+        }
+        if let Some(namespace) = &action.namespace {
+            self.set_variable(namespace, "CommitId", self.order.commit.clone());
+            self.set_variable(namespace, "BranchName", self.world.config.source.branch.clone());
+            self.set_variable(namespace, "FullRepositoryName", self.world.config.source.repository.clone());
+        }
+        let commit = self.order.commit.chars().take(12).collect::<String>();
+        Ok(Some(match self.order.uncommitted {
+            0 => format!("commit {commit}"),
+            n => format!("commit {commit} + {n} uncommitted files"),
+        }))
+    }
+}

@@ -1,0 +1,61 @@
+//! Colors, only where they are wanted: a terminal, no NO_COLOR, no `--no-color`, no dumb terminal.
+
+use std::fmt::Display;
+use std::io::IsTerminal as _;
+
+use anstyle::{AnsiColor, Style};
+
+/// Decides once whether text is painted.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint {
+    on: bool,
+}
+
+impl Paint {
+    /// By the flag, the environment and the terminal.
+    pub fn detect(no_color: bool) -> Self {
+        let refused = no_color
+            || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self { on: !refused && std::io::stdout().is_terminal() }
+    }
+
+    /// Whether it paints.
+    pub fn is_on(self) -> bool {
+        self.on
+    }
+
+    /// Never paints.
+    pub fn plain() -> Self {
+        Self { on: false }
+    }
+
+    fn paint(self, style: Style, text: impl Display) -> String {
+        if self.on { format!("{style}{text}{style:#}") } else { text.to_string() }
+    }
+
+    /// Good news.
+    pub fn good(self, text: impl Display) -> String {
+        self.paint(AnsiColor::Green.on_default(), text)
+    }
+
+    /// Bad news.
+    pub fn bad(self, text: impl Display) -> String {
+        self.paint(AnsiColor::Red.on_default().bold(), text)
+    }
+
+    /// Something to look at.
+    pub fn warn(self, text: impl Display) -> String {
+        self.paint(AnsiColor::Yellow.on_default(), text)
+    }
+
+    /// Something to look past.
+    pub fn dim(self, text: impl Display) -> String {
+        self.paint(Style::new().dimmed(), text)
+    }
+
+    /// A heading.
+    pub fn bold(self, text: impl Display) -> String {
+        self.paint(Style::new().bold(), text)
+    }
+}

@@ -1,0 +1,31 @@
+//! The pure part: what Causeway knows, without I/O, without a clock, without printing.
+//!
+//! Nothing here imports `cmd`, `aws`, `local`, `build` or `term`; `tests/tidy.rs` holds that.
+//! Everything is tested on data, beside the code.
+
+pub mod alarm;
+pub mod artifact;
+pub mod buildspec;
+pub mod calls;
+pub mod changeset;
+pub mod config;
+pub mod connection;
+pub mod deployment;
+pub mod fault;
+pub mod functions;
+pub mod isolated;
+pub mod keys;
+pub mod line;
+pub mod net;
+pub mod package;
+pub mod pipeline;
+pub mod plan;
+pub mod publish;
+pub mod retained;
+pub mod rollout;
+pub mod stack;
+pub mod steps;
+pub mod tally;
+pub mod template;
+pub mod verdict;
+pub mod watch;

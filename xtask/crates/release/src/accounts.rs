@@ -1,0 +1,22 @@
+//! Which profiles a person works with.
+
+use causeway_aws::OpenOptions;
+use causeway_command::Context;
+use causeway_model::config;
+use causeway_model::fault::Fault;
+
+/// Reads `cfn/stacks.local.toml`, where there is one, and the options about profiles.
+///
+/// # Errors
+/// A usage fault with file and line.
+pub(crate) fn open_options(context: &Context) -> anyhow::Result<OpenOptions> {
+    let path = context.root.join("cfn/stacks.local.toml");
+    let local = match std::fs::read_to_string(&path) {
+        Ok(text) => config::parse_local(&text).map_err(|error| {
+            Fault::usage("read the configuration", format!("cfn/stacks.local.toml line {}", error.line))
+                .why(&error.message)
+        })?,
+        Err(_) => config::Local::default(),
+    };
+    Ok(OpenOptions { profile_prefix: context.profile_prefix.clone(), local, world: None })
+}

@@ -1,0 +1,264 @@
+//! Doing it: wave after wave, side by side within a wave; a stack that needs a pending connection waits for a person.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::plan::{Filled, Standing as Before, bucket, change_set, fill};
+use super::{Job, Known};
+use causeway_aws::Accounts;
+use causeway_aws::cloudformation::{Settled, Stacks};
+use causeway_aws::connections::{self, Standing};
+use causeway_command::Context;
+use causeway_machine::clock::Stopwatch;
+use causeway_model::config::Config;
+use causeway_model::connection::{console_link, is_connection};
+use causeway_model::fault::{Fault, Kind};
+use causeway_model::line::Emit;
+use causeway_model::stack::{Action, StackStatus};
+
+/// How long one stack may take. A KMS key and a pipeline take minutes; an hour means that something hangs.
+pub const STACK_LIMIT: Duration = Duration::from_secs(3_600);
+/// How long a person is waited for who finishes a connection.
+const PERSON_LIMIT: Duration = Duration::from_secs(1_800);
+
+/// What became of a wave.
+#[derive(Default)]
+pub(super) struct ActedWave {
+    /// The stacks that were changed.
+    pub(super) changed: Vec<String>,
+    /// The first failure.
+    pub(super) failure: Option<anyhow::Error>,
+}
+
+/// Deploys a wave side by side. What needs a pending connection comes last, once a person has finished it.
+pub(super) async fn wave(
+    context: &Context,
+    config: &Config,
+    accounts: &Accounts,
+    jobs: Vec<Job>,
+    known: &mut Known,
+) -> ActedWave {
+    let mut acted = ActedWave::default();
+    let (mut ready, mut held) = (Vec::new(), Vec::new());
+    for job in jobs {
+        match pending_connection(config, accounts, &job, known).await {
+            Ok(None) => ready.push(job),
+            Ok(Some(connection)) => held.push((job, connection)),
+            Err(error) => {
+                acted.failure = Some(error);
+                return acted;
+            }
+        }
+    }
+    side_by_side(context, (config, accounts), ready, known, &mut acted).await;
+    for (job, connection) in held {
+        if acted.failure.is_none() {
+            match await_person(context, accounts, &job, &connection).await {
+                Ok(()) => side_by_side(context, (config, accounts), vec![job], known, &mut acted).await,
+                Err(error) => acted.failure = Some(error),
+            }
+        }
+    }
+    acted
+}
+
+async fn side_by_side(
+    context: &Context,
+    (config, accounts): (&Config, &Accounts),
+    jobs: Vec<Job>,
+    known: &mut Known,
+    acted: &mut ActedWave,
+) {
+    let bucket = match bucket(config, accounts, known) {
+        Ok(bucket) => bucket,
+        Err(error) => {
+            acted.failure.get_or_insert(error);
+            return;
+        }
+    };
+    let mut tasks = JoinSet::new();
+    for (index, mut job) in jobs.into_iter().enumerate() {
+        let filled = fill(config, &job, known);
+        job.bucket.clone_from(&bucket);
+        let (emit, changes) = (context.out.emitter(), context.changes.clone());
+        tasks.spawn(async move {
+            let instance = job.instance.clone();
+            let name = format!("{}/{}", job.plan.account, job.plan.stack);
+            if job.plan.action != Action::None {
+                changes.begin(&name);
+            }
+            let result = act(job, filled, &emit).await;
+            match &result {
+                Ok((Some(_), _)) => changes.done(&name),
+                _ => changes.unchanged(&name),
+            }
+            (index, instance, result)
+        });
+    }
+    let mut changed = BTreeMap::new();
+    while let Some(joined) = tasks.join_next().await {
+        match joined {
+            Ok((index, instance, Ok((name, outputs)))) => {
+                known.0.insert(instance, outputs);
+                changed.extend(name.map(|name| (index, name)));
+            }
+            Ok((_, _, Err(error))) => {
+                acted.failure.get_or_insert(error);
+            }
+            Err(error) => {
+                acted.failure.get_or_insert(error.into());
+            }
+        }
+    }
+    acted.changed.extend(changed.into_values());
+}
+
+/// The pending connection that a stack would be deployed with. A pipeline that is made before its connection is
+/// finished starts at once and fails.
+async fn pending_connection(
+    config: &Config,
+    accounts: &Accounts,
+    job: &Job,
+    known: &Known,
+) -> anyhow::Result<Option<String>> {
+    if job.plan.action == Action::None {
+        return Ok(None);
+    }
+    let values = fill(config, job, known).unwrap_or_default();
+    let Some(connection) = values.into_values().find(|value| is_connection(value)) else { return Ok(None) };
+    let account = accounts.get(&job.instance.account)?;
+    match connections::standing(account, &connection).await? {
+        Standing::Available => Ok(None),
+        Standing::Pending => Ok(Some(connection)),
+        Standing::Other => Err(Fault::new(Kind::Stuck, "use the connection", connection.as_str())
+            .why("it is in error")
+            .next(format!("mend it at {}", console_link(&connection)))
+            .into()),
+    }
+}
+
+/// With a terminal: says where to finish the connection, and waits. Without one: says what to run next.
+async fn await_person(
+    context: &Context,
+    accounts: &Accounts,
+    job: &Job,
+    connection: &str,
+) -> anyhow::Result<()> {
+    let link = console_link(connection);
+    let stuck = |why: &str| {
+        Fault::new(Kind::Stuck, format!("deploy the stack {}", job.plan.stack), connection)
+            .why(why)
+            .next(format!("finish it at {link} (\"Update pending connection\"), then run cargo xtask bootstrap again; it goes on from here"))
+    };
+    if !context.out.is_interactive() {
+        return Err(stuck("the connection is PENDING until a person finishes it in the console").into());
+    }
+    context.out.say(format!("\n  The connection to the repository must be finished once, by a person:\n    {link}\n  Choose it there, then \"Update pending connection\". This goes on by itself afterwards.\n"));
+    context.out.spin("wait for the connection");
+    let watch = Stopwatch::start();
+    let account = accounts.get(&job.instance.account)?;
+    while connections::standing(account, connection).await? == Standing::Pending {
+        if watch.elapsed() > PERSON_LIMIT {
+            return Err(stuck("the connection is still PENDING after half an hour").into());
+        }
+        sleep(account.pace() * 2).await;
+    }
+    context.out.rest();
+    Ok(())
+}
+
+/// Brings a stack, given by account and name, into a state that takes a change set: waits for another run, removes what
+/// a failed create left, finishes a rollback that got stuck.
+///
+/// # Errors
+/// It cannot be removed, its rollback cannot be finished, or it takes longer than an hour.
+pub async fn ready(
+    stacks: &Stacks,
+    (account, stack): (&str, &str),
+    action: Action,
+    emit: &Emit,
+) -> anyhow::Result<()> {
+    match action {
+        Action::Wait => {
+            stacks.wait(stack, STACK_LIMIT, emit).await?;
+        }
+        Action::Recreate => {
+            let gone = stacks.delete(stack, STACK_LIMIT, emit).await?;
+            if gone.status != StackStatus::Absent {
+                let what = "remove what a failed create left of the stack";
+                return Err(failed(what, (account, stack), &gone));
+            }
+        }
+        Action::Repair => {
+            let repaired = stacks.continue_rollback(stack, STACK_LIMIT, emit).await?;
+            if matches!(repaired.status.action(), Err(_) | Ok(Action::Repair)) {
+                return Err(failed("finish the rollback of the stack", (account, stack), &repaired));
+            }
+        }
+        // `Delete` is `destroy`'s; no plan of ours has it.
+        Action::None | Action::Create | Action::Update | Action::Delete => {}
+    }
+    Ok(())
+}
+
+type Acted = (Option<String>, BTreeMap<String, String>);
+
+async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
+    let stack = job.plan.stack.as_str();
+    let values = filled.map_err(|missing| {
+        Fault::failed("deploy the stack", stack)
+            .why(format!("these outputs are not there: {}", missing.join(", ")))
+            .next("see that the templates declare them")
+    })?;
+    let name = format!("{}/{stack}", job.plan.account);
+    if job.plan.action == Action::None {
+        return Ok((None, outputs(&job).await?));
+    }
+    ready(&job.stacks, (&job.plan.account, stack), job.plan.action, emit).await?;
+    let before = match job.stacks.describe(stack).await? {
+        None => Before::Absent,
+        Some(info) if info.status == StackStatus::Review => Before::Planned,
+        Some(_) => Before::There,
+    };
+    let ready = match &job.shown {
+        Some((shown, with)) if *with == values => Some(shown.clone()),
+        _ => change_set(&job, &values, before).await?,
+    };
+    let Some(ready) = ready else { return Ok((None, outputs(&job).await?)) };
+    if let Some(danger) =
+        ready.changes.iter().find(|change| change.endangers_data() && !job.plan.changes.contains(change))
+    {
+        return Err(Fault::failed("deploy the stack", stack)
+            .why(format!(
+                "{} ({}) would be replaced or removed, which the plan did not show",
+                danger.logical_id, danger.resource_type
+            ))
+            .next("run it again: the plan shows it now")
+            .into());
+    }
+    job.planned.settled(&ready.name);
+    let settled = job.stacks.execute(stack, &ready.id, STACK_LIMIT, emit).await?;
+    if !settled.status.is_good() {
+        return Err(failed("deploy the stack", (&job.plan.account, stack), &settled));
+    }
+    if job.protected {
+        job.stacks.protect(stack, true).await?;
+    }
+    Ok((Some(name), outputs(&job).await?))
+}
+
+async fn outputs(job: &Job) -> anyhow::Result<BTreeMap<String, String>> {
+    Ok(job.stacks.describe(&job.plan.stack).await?.map(|info| info.outputs).unwrap_or_default())
+}
+
+/// The fault of a stack, given by account and name, that settled in a state that is not good.
+pub fn failed(what: &str, (account, stack): (&str, &str), settled: &Settled) -> anyhow::Error {
+    let why = settled.first_failure.clone().unwrap_or_else(|| "CloudFormation gave no reason".to_owned());
+    Fault::failed(what, format!("{stack} in {account}"))
+        .why(format!("{} ({why})", settled.status))
+        .next("mend the cause, and run the same command again; it goes on where it stopped")
+        .into()
+}

@@ -1,0 +1,136 @@
+//! `bootstrap`: plans and deploys the ordered stacks, in build and in every target.
+//!
+//! Plan, show, confirm, act. What is shown is what a change set says; a stack whose inputs are not there yet is shown
+//! with the resources of its template.
+
+mod act;
+mod plan;
+
+pub use act::{STACK_LIMIT, failed, ready};
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use causeway_aws::Accounts;
+use causeway_aws::artifacts::Bucket;
+use causeway_aws::cloudformation::{ChangeSet, Stacks};
+use causeway_command::planned::Planned;
+use causeway_command::{AfterChanges, Context, Outcome};
+use causeway_model::config::{Config, Instance, Parameter};
+use causeway_model::fault::Fault;
+use causeway_model::line::Line;
+use causeway_model::plan::{StackPlan, waves};
+use causeway_model::stack::Action;
+use causeway_model::verdict::{ExitCode, Verdict};
+
+/// Arguments of `bootstrap`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Show the plan and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: exit with 3 where something would change
+    #[arg(long, requires = "dry_run")]
+    detailed_exitcode: bool,
+}
+
+/// Runs `bootstrap`.
+///
+/// # Errors
+/// Wrong credentials or accounts; a template that does not fit; a stack that fails, with its first cause.
+pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    let config = context.config()?;
+    let accounts = Accounts::open(&config, &crate::accounts::open_options(&context)?).await?;
+    deploy(&context, &config, &accounts, &args).await
+}
+
+impl Args {
+    /// As a rehearsal runs it.
+    pub fn act() -> Self {
+        Self { dry_run: false, detailed_exitcode: false }
+    }
+}
+
+/// Plans, shows, asks, and deploys.
+pub async fn deploy(
+    context: &Context,
+    config: &Config,
+    accounts: &Accounts,
+    args: &Args,
+) -> anyhow::Result<Outcome> {
+    let out = &context.out;
+    let waves = waves(config).map_err(|circle| {
+        Fault::usage("order the stacks", "cfn/stacks.toml")
+            .why(circle)
+            .next("let one of them take a literal instead")
+    })?;
+    let mut names: Vec<String> = waves.iter().flatten().map(|instance| instance.account.clone()).collect();
+    names.sort();
+    names.dedup();
+    out.spin("check the accounts");
+    accounts.verify(config, &names).await?;
+
+    out.spin("plan");
+    let mut known = Known::default();
+    let mut planned = Vec::new();
+    for wave in &waves {
+        planned.push(plan::wave(context, config, accounts, wave, &mut known).await?);
+    }
+    out.rest();
+    let shown: Vec<Vec<StackPlan>> =
+        planned.iter().map(|wave| wave.iter().map(|job| job.plan.clone()).collect()).collect();
+    out.line(&Line::Plan { waves: shown });
+    let nothing = planned.iter().flatten().all(|job| job.plan.action == Action::None);
+    if nothing {
+        return Ok(Outcome::of(Verdict::NothingToDo));
+    }
+    if args.dry_run {
+        let mut outcome = Outcome::of(Verdict::Changes);
+        outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
+        return Ok(outcome);
+    }
+    // What is not executed is removed in any case, when the command ends (`Planned`).
+    if !out.confirm("Deploy this?").await? {
+        return Ok(Outcome::of(Verdict::NothingToDo));
+    }
+    let mut changed = Vec::new();
+    for wave in planned {
+        let acted = act::wave(context, config, accounts, wave, &mut known).await;
+        changed.extend(acted.changed);
+        if let Some(source) = acted.failure {
+            return Err(AfterChanges { changed, data: json!({}), source }.into());
+        }
+    }
+    let mut outcome = Outcome::of(if changed.is_empty() { Verdict::NothingToDo } else { Verdict::Done });
+    outcome.data = json!({"outputs": known.shown()});
+    outcome.changed = changed;
+    Ok(outcome)
+}
+
+/// Outputs of stacks as far as they are known.
+#[derive(Default)]
+struct Known(BTreeMap<Instance, BTreeMap<String, String>>);
+
+impl Known {
+    fn shown(&self) -> BTreeMap<String, &BTreeMap<String, String>> {
+        self.0.iter().map(|(i, outputs)| (format!("{}@{}", i.stack, i.account), outputs)).collect()
+    }
+}
+
+/// One stack of the plan and what is needed to act on it.
+#[derive(Clone)]
+struct Job {
+    instance: Instance,
+    stacks: Stacks,
+    planned: Planned,
+    protected: bool,
+    /// The template as it is submitted.
+    template: String,
+    /// Where a template is put that is too large for a request; only the stack that makes the bucket has none.
+    bucket: Option<Bucket>,
+    parameters: BTreeMap<String, Parameter>,
+    /// The change set that was shown, and the parameters it was made with.
+    shown: Option<(ChangeSet, BTreeMap<String, String>)>,
+    plan: StackPlan,
+}

@@ -1,0 +1,244 @@
+//! What would happen: each stack's state, its parameters as far as they are known, and what its change set says.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+
+use super::{Job, Known};
+use causeway_aws::artifacts::Bucket;
+use causeway_aws::cloudformation::{ChangeSet, StackInfo, Stacks, Wanted};
+use causeway_aws::{Account, Accounts};
+use causeway_command::Context;
+use causeway_model::changeset::{Change, sorted};
+use causeway_model::config::{BUILD, Config, Instance, Parameter};
+use causeway_model::fault::{Fault, Kind};
+use causeway_model::plan::StackPlan;
+use causeway_model::stack::{Action, StackStatus};
+use causeway_model::template;
+
+/// Where templates lie in the artifact bucket that are too large for a request. What is below the pipeline's own prefix is
+/// its roles' alone to write.
+const TEMPLATES: &str = "templates/";
+/// The stack that makes the bucket. It alone must fit into a request.
+const BASE: &str = "build-base";
+
+/// A stack's parameters, or the outputs that are not there yet.
+pub(super) type Filled = Result<BTreeMap<String, String>, Vec<String>>;
+
+/// Plans the stacks of a wave side by side.
+pub(super) async fn wave(
+    context: &Context,
+    config: &Config,
+    accounts: &Accounts,
+    wave: &[Instance],
+    known: &mut Known,
+) -> anyhow::Result<Vec<Job>> {
+    let mut tasks = JoinSet::new();
+    for (index, instance) in wave.iter().enumerate() {
+        let account = accounts.get(&instance.account)?.clone();
+        let mut job = job(context, config, &account, instance)?;
+        job.bucket = bucket(config, accounts, known)?;
+        let filled = fill(config, &job, known);
+        tasks.spawn(async move { (index, plan_stack(job, filled).await) });
+    }
+    let mut jobs = BTreeMap::new();
+    while let Some(joined) = tasks.join_next().await {
+        let (index, result) = joined?;
+        let (job, outputs) = result?;
+        if let Some(outputs) = outputs {
+            known.0.insert(job.instance.clone(), outputs);
+        }
+        jobs.insert(index, job);
+    }
+    Ok(jobs.into_values().collect())
+}
+
+fn job(context: &Context, config: &Config, account: &Account, instance: &Instance) -> anyhow::Result<Job> {
+    let stack = config.stack(&instance.stack).context("a stack that is not in the configuration")?;
+    let path = context.root.join("cfn").join(&stack.template);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Fault::usage("read the template", format!("cfn/{}", stack.template))
+            .why(error)
+            .next("correct `template` in cfn/stacks.toml")
+    })?;
+    let parsed = template::parse(&text).map_err(|error| {
+        Fault::usage("read the template", format!("cfn/{} line {}", stack.template, error.line))
+            .why(&error.message)
+            .next("mend that line")
+    })?;
+    let parameters = config.parameters(instance);
+    for name in parameters.keys() {
+        if parsed.at(&["Parameters", name]).is_none() {
+            return Err(Fault::usage("use the template", format!("cfn/{}", stack.template))
+                .why(format!("cfn/stacks.toml gives parameter {name}, which it does not declare"))
+                .next("declare it, or take it out of cfn/stacks.toml")
+                .into());
+        }
+    }
+    let plan = StackPlan {
+        account: instance.account.clone(),
+        stack: config.stack_name(instance),
+        state: StackStatus::Absent.to_string(),
+        action: Action::None,
+        changes: all_of(&parsed),
+        waits_for: Vec::new(),
+    };
+    let protected = config.accounts.get(&instance.account).is_some_and(|account| account.protected);
+    Ok(Job {
+        instance: instance.clone(),
+        stacks: Stacks::new(account),
+        planned: context.planned.clone(),
+        protected,
+        template: template::submitted(&text).into_owned(),
+        bucket: None,
+        parameters,
+        shown: None,
+        plan,
+    })
+}
+
+/// The artifact bucket, as the build account's session sees it, once its stack is there.
+///
+/// # Errors
+/// The configuration has no build account.
+pub(super) fn bucket(config: &Config, accounts: &Accounts, known: &Known) -> anyhow::Result<Option<Bucket>> {
+    let Some(base) = config.output_source(BASE, Some(BUILD)) else { return Ok(None) };
+    let Some(outputs) = known.0.get(&base) else { return Ok(None) };
+    let (Some(name), Some(key)) = (outputs.get("BucketName"), outputs.get("KeyArn")) else { return Ok(None) };
+    Ok(Some(Bucket::new(accounts.get(BUILD)?, name, key)))
+}
+
+/// Every resource of a template as an addition.
+fn all_of(template: &template::Node) -> Vec<Change> {
+    let resources = template.get("Resources").map(template::Node::entries).unwrap_or_default();
+    let kind =
+        |node: &template::Node| node.get("Type").and_then(template::Node::as_str).map(ToOwned::to_owned);
+    sorted(
+        resources
+            .iter()
+            .filter_map(|(key, node)| Some(Change::new("Add", None, &key.name, &kind(node)?)))
+            .collect(),
+    )
+}
+
+/// The parameters' values; or the outputs that are not there yet.
+pub(super) fn fill(config: &Config, job: &Job, known: &Known) -> Filled {
+    let mut values = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (name, parameter) in &job.parameters {
+        match parameter {
+            Parameter::Literal(text) => {
+                // A configuration that exists has no unknown placeholder.
+                values.insert(name.clone(), config.fill(text, &job.instance.account).unwrap_or_default());
+            }
+            Parameter::Output { stack, output, account } => {
+                let source = config.output_source(stack, account.as_deref());
+                let value = source
+                    .as_ref()
+                    .and_then(|source| known.0.get(source))
+                    .and_then(|outputs| outputs.get(output));
+                match (value, source) {
+                    (Some(value), _) => {
+                        values.insert(name.clone(), value.clone());
+                    }
+                    (None, Some(source)) => {
+                        missing.push(format!("{}@{}.{output}", source.stack, source.account))
+                    }
+                    (None, None) => missing.push(format!("{stack}.{output}")),
+                }
+            }
+            Parameter::Artifact { .. } => {}
+        }
+    }
+    if missing.is_empty() { Ok(values) } else { Err(missing) }
+}
+
+/// What would happen to one stack. Makes a change set for one that exists and would differ.
+async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<(Job, Option<BTreeMap<String, String>>)> {
+    let info = job.stacks.describe(&job.plan.stack).await?;
+    let Some(info) = info else {
+        job.plan.action = Action::Create;
+        job.plan.waits_for = filled.err().unwrap_or_default();
+        return Ok((job, None));
+    };
+    job.plan.state = info.status.to_string();
+    job.plan.action = info.status.action().map_err(|advice| {
+        Fault::new(Kind::Stuck, "deploy the stack", job.plan.stack.as_str())
+            .why(format!("it is in {}", info.status))
+            .next(advice)
+    })?;
+    let values = match filled {
+        Ok(values) => values,
+        Err(missing) => {
+            job.plan.waits_for = missing;
+            return Ok((job, Some(info.outputs)));
+        }
+    };
+    if job.plan.action == Action::Update {
+        if is_same(&job, &info, &values).await? {
+            job.plan.action = Action::None;
+            job.plan.changes.clear();
+        } else {
+            match change_set(&job, &values, Standing::There).await? {
+                Some(change_set) => {
+                    job.plan.changes.clone_from(&change_set.changes);
+                    job.shown = Some((change_set, values));
+                }
+                None => {
+                    job.plan.action = Action::None;
+                    job.plan.changes.clear();
+                }
+            }
+        }
+    }
+    Ok((job, Some(info.outputs)))
+}
+
+/// Whether template and parameters are those of the stack: then nothing is asked of CloudFormation at all.
+async fn is_same(job: &Job, info: &StackInfo, values: &BTreeMap<String, String>) -> anyhow::Result<bool> {
+    let same = values.iter().all(|(name, value)| info.parameters.get(name) == Some(value));
+    Ok(same && job.stacks.template(&job.plan.stack).await? == job.template)
+}
+
+/// What there is of a stack before its change set is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing.
+    Absent,
+    /// A plan to create it: somebody else's, or one of a run that was killed.
+    Planned,
+    /// The stack.
+    There,
+}
+
+/// Makes a change set. It is removed when the command ends, unless it is executed.
+pub(super) async fn change_set(
+    job: &Job,
+    values: &BTreeMap<String, String>,
+    standing: Standing,
+) -> anyhow::Result<Option<ChangeSet>> {
+    let name = format!("causeway-{}", uuid::Uuid::new_v4().simple());
+    let url = match &job.bucket {
+        Some(bucket) if job.template.len() > template::MAX_BODY => {
+            Some(bucket.put_template(TEMPLATES, &job.template).await?)
+        }
+        _ => None,
+    };
+    let wanted = Wanted {
+        stack: &job.plan.stack,
+        template: &job.template,
+        url: url.as_deref(),
+        parameters: values,
+        tags: &BTreeMap::new(),
+        role_arn: None,
+        name: &name,
+    };
+    crate::planned::begin(&job.planned, &job.stacks, &job.plan.stack, &name, standing == Standing::Absent);
+    let made = job.stacks.create_change_set(&wanted, standing != Standing::There).await;
+    if standing != Standing::Absent && !matches!(made, Ok(Some(_))) {
+        // It is removed already, and there is no stack beside it that would be ours.
+        job.planned.settled(&name);
+    }
+    made
+}

@@ -1,0 +1,131 @@
+//! What `doctor` looks at on this machine: programs, disk, the local cloud.
+
+use std::path::Path;
+
+use super::Doctor;
+use causeway_cloud::state::State;
+use causeway_machine::clock::Stopwatch;
+use causeway_machine::install;
+use causeway_machine::paths::Paths;
+use causeway_machine::shell::{program, read};
+use causeway_model::fault::{Fault, from_error};
+use causeway_model::line::Line;
+
+/// What a cold build and a rehearsal take, in bytes.
+const DISK: u64 = 8 * 1024 * 1024 * 1024;
+
+impl Doctor<'_> {
+    /// This machine: programs, disk, the local cloud.
+    pub(super) async fn machine(&mut self) {
+        let root = self.context.root.clone();
+        let wanted = rust_version(&root);
+        let watch = Stopwatch::start();
+        let rust = version(&root, "rustc", &["--version"], "install Rust: https://rustup.rs")
+            .await
+            .and_then(|found| at_least(&found, &wanted));
+        self.note("rust", watch, rust);
+        for (name, tool, words, next) in [
+            ("cargo", "cargo", &["--version"][..], "install Rust: https://rustup.rs"),
+            (
+                "c-compiler",
+                "cc",
+                &["--version"],
+                "install a C compiler (Debian: apt install gcc; macOS: xcode-select --install)",
+            ),
+            (
+                "rustfmt",
+                "cargo",
+                &["fmt", "--version"],
+                "cargo xtask check needs it: rustup component add rustfmt",
+            ),
+            (
+                "clippy",
+                "cargo",
+                &["clippy", "--version"],
+                "cargo xtask check needs it: rustup component add clippy",
+            ),
+        ] {
+            let watch = Stopwatch::start();
+            let found = version(&root, tool, words, next).await;
+            self.note(name, watch, found);
+        }
+        let watch = Stopwatch::start();
+        let git = version(&root, "git", &["--version"], "install git").await.unwrap_or_else(|fault| {
+            let message =
+                "git is not found: the working tree is released as it is, without the name of a commit";
+            self.context.out.line(&Line::Warning { message: message.to_owned() });
+            format!("{}; {}", fault.why, fault.next)
+        });
+        self.note("git", watch, Ok(git));
+        let watch = Stopwatch::start();
+        let python = install::python_found().await.map_err(|error| from_error(&error));
+        self.note("python", watch, python);
+        let watch = Stopwatch::start();
+        let disk = disk(&root);
+        self.note("disk", watch, disk);
+        let paths = Paths::of(&root);
+        let cloud = State::read(&paths)
+            .map_or_else(|| "none is up".to_owned(), |state| format!("up at {}", state.endpoint()));
+        self.note("local-cloud", Stopwatch::start(), Ok(cloud));
+    }
+}
+
+/// The `rust-version` of the workspace.
+fn rust_version(root: &Path) -> String {
+    let text = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
+    let row = text.lines().find_map(|row| row.strip_prefix("rust-version = "));
+    row.map(|version| version.trim_matches('"').to_owned()).unwrap_or_default()
+}
+
+/// The first line that a program prints about its version.
+async fn version(root: &Path, tool: &str, words: &[&str], next: &str) -> Result<String, Fault> {
+    let text = read(program(tool, words, root)).await.map_err(|error| {
+        let fault = from_error(&error);
+        let part = words.split_last().map(|(_, words)| words.join(" ")).unwrap_or_default();
+        Fault::usage("find the program", format!("{tool} {part}").trim()).why(fault.why).next(next)
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// `rustc 1.95.0 (…)` against `1.95.0`.
+fn at_least(found: &str, wanted: &str) -> Result<String, Fault> {
+    let numbers = |text: &str| -> Vec<u32> {
+        text.split('.').filter_map(|part| part.split('-').next()?.parse().ok()).collect()
+    };
+    let own = found.split_whitespace().nth(1).map(numbers).unwrap_or_default();
+    if own >= numbers(wanted) {
+        return Ok(found.to_owned());
+    }
+    Err(Fault::usage("use the compiler", found)
+        .why(format!("{wanted} or later is wanted"))
+        .next("rustup update stable"))
+}
+
+/// The free space where builds go.
+fn disk(root: &Path) -> Result<String, Fault> {
+    let found = rustix::fs::statvfs(root)
+        .map_err(|error| Fault::failed("look at the disk", root.display().to_string()).why(error))?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let gigabytes = free as f64 / 1e9;
+    if free >= DISK {
+        return Ok(format!("{gigabytes:.0} GB free"));
+    }
+    Err(Fault::failed("find enough disk", root.display().to_string())
+        .why(format!("{gigabytes:.1} GB are free, a cold build takes up to {:.0}", DISK as f64 / 1e9))
+        .next("free some, for instance with cargo clean"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_model::fault::Kind;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        assert!(at_least("rustc 1.95.0 (abc 2026-04-14)", "1.95.0").is_ok());
+        assert!(at_least("rustc 1.100.0-nightly (abc)", "1.95.0").is_ok());
+        let old = at_least("rustc 1.94.1 (abc)", "1.95.0").unwrap_err();
+        assert_eq!(old.kind, Kind::Usage);
+        assert!(at_least("nonsense", "1.95.0").is_err());
+    }
+}

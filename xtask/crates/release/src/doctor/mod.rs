@@ -1,0 +1,429 @@
+//! `doctor`: looks at everything a release rests on, and says for each thing that is wrong how to mend it.
+//!
+//! It changes nothing, except with `--fix`: then it removes, after a confirmation, app stacks whose first create failed
+//! and which can therefore never be deployed again, and adds the standard library for arm64 where rustup can.
+
+mod machine;
+
+use serde_json::{Value, json};
+
+use causeway_aws::cloudformation::{StackInfo, Stacks};
+use causeway_aws::connections::{self, Standing};
+use causeway_aws::region::{self, Presence};
+use causeway_aws::rollouts;
+use causeway_aws::{Account, Accounts};
+use causeway_build::way::{self, Way};
+use causeway_command::{Context, Outcome};
+use causeway_machine::clock::Stopwatch;
+use causeway_machine::install;
+use causeway_machine::shell::{program, read};
+use causeway_model::config::{BUILD, Config, DeployedBy, Instance};
+use causeway_model::connection::{console_link, is_connection};
+use causeway_model::fault::{Fault, Kind, from_error};
+use causeway_model::line::{Line, Mode, Status, Step, tenths};
+use causeway_model::stack::{Outcome as How, Phase, StackStatus};
+use causeway_model::verdict::Verdict;
+
+/// Arguments of `doctor`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Remove app stacks that can never be deployed again, and add the target for arm64 with rustup; after asking
+    #[arg(long)]
+    fix: bool,
+    /// Only look at this machine
+    #[arg(long)]
+    offline: bool,
+}
+
+/// One thing that was looked at.
+struct Finding {
+    /// What it is, for instance `python`.
+    name: String,
+    /// What is there; or what is wrong and how to mend it.
+    found: Result<String, Fault>,
+}
+
+/// Runs `doctor`.
+///
+/// # Errors
+/// Something is wrong: the fault names all of it. The exit code is that of the gravest: credentials (4) before waiting
+/// for a person (6) before anything else (1).
+pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    let config = context.config()?;
+    let mut doctor = Doctor { context: &context, findings: Vec::new() };
+    doctor.machine().await;
+    let mut changed = doctor.arm64(args.fix).await?;
+    if !args.offline {
+        changed.extend(doctor.accounts(&config, args.fix).await?);
+    }
+    let findings = doctor.findings;
+    let data: Vec<Value> = findings.iter().map(Finding::data).collect();
+    let faults: Vec<&Fault> = findings.iter().filter_map(|finding| finding.found.as_ref().err()).collect();
+    let mut outcome = Outcome::of(Verdict::Done).with_data(json!({"findings": data}));
+    outcome.changed = changed;
+    let grave = |kind: Kind| faults.iter().any(|fault| fault.kind == kind);
+    if faults.is_empty() {
+        return Ok(outcome);
+    }
+    let kind = [Kind::Credentials, Kind::Usage, Kind::Stuck]
+        .into_iter()
+        .find(|kind| grave(*kind))
+        .unwrap_or(Kind::Failed);
+    let names: Vec<&str> = findings.iter().filter(|f| f.found.is_err()).map(|f| f.name.as_str()).collect();
+    outcome.verdict = kind.verdict();
+    outcome.code = Some(kind.exit_code());
+    outcome.error = Some(
+        Fault::new(kind, "find everything in order", names.join(", "))
+            .why("see above")
+            .next("mend each as it says, then run cargo xtask doctor again"),
+    );
+    Ok(outcome)
+}
+
+impl Finding {
+    fn data(&self) -> Value {
+        match &self.found {
+            Ok(found) => json!({"name": self.name, "ok": true, "found": found}),
+            Err(fault) => json!({"name": self.name, "ok": false, "problem": fault}),
+        }
+    }
+}
+
+struct Doctor<'a> {
+    context: &'a Context,
+    findings: Vec<Finding>,
+}
+
+impl Doctor<'_> {
+    /// Says what was found and keeps it.
+    fn note(&mut self, name: &str, watch: Stopwatch, found: Result<String, Fault>) {
+        self.note_as(name, watch, Mode::Executed, found);
+    }
+
+    fn note_as(&mut self, name: &str, watch: Stopwatch, mode: Mode, found: Result<String, Fault>) {
+        let (status, reason) = match &found {
+            Ok(found) => (Status::Succeeded, found.clone()),
+            Err(fault) => {
+                let next =
+                    if fault.next.is_empty() { String::new() } else { format!("\nmend: {}", fault.next) };
+                (Status::Failed, format!("{fault}{next}"))
+            }
+        };
+        self.context.out.line(&Line::Step(Step {
+            stage: "doctor".to_owned(),
+            action: name.to_owned(),
+            sub: None,
+            function: None,
+            status,
+            mode,
+            seconds: Some(tenths(watch.seconds())),
+            reason: Some(reason),
+            checks: Vec::new(),
+        }));
+        self.findings.push(Finding { name: name.to_owned(), found });
+    }
+
+    /// The way to binaries for Lambda on arm64; the target where it was added.
+    async fn arm64(&mut self, fix: bool) -> anyhow::Result<Vec<String>> {
+        let root = self.context.root.clone();
+        let watch = Stopwatch::start();
+        let zig = install::python_found()
+            .await
+            .map(|_| "Zig, brought from PyPI when it is first needed".to_owned())
+            .map_err(|error| from_error(&error).to_string());
+        let mut found = Way::outlook(&root, way::RELEASE, zig.clone()).await;
+        let mut changed = Vec::new();
+        if found.is_err() && fix && read(program("rustup", ["--version"], &root)).await.is_ok() {
+            let line = format!("rustup target add {}", way::RELEASE);
+            if self.context.out.confirm(&format!("Run {line}?")).await? {
+                let words = ["target", "add", way::RELEASE];
+                match read(program("rustup", words, &root)).await {
+                    Ok(_) => changed.push(line),
+                    Err(error) => self.context.out.note(format!("{line}: {}", from_error(&error).why)),
+                }
+                found = Way::outlook(&root, way::RELEASE, zig).await;
+            }
+        }
+        self.note("arm64", watch, found);
+        Ok(changed)
+    }
+
+    /// The accounts: credentials, stacks, connection. What was removed.
+    async fn accounts(&mut self, config: &Config, fix: bool) -> anyhow::Result<Vec<String>> {
+        let accounts = Accounts::open(config, &crate::accounts::open_options(&self.context)?).await?;
+        let mut reachable = Vec::new();
+        for name in config.accounts.keys() {
+            let watch = Stopwatch::start();
+            let verified = accounts.verify(config, std::slice::from_ref(name)).await;
+            let account = accounts.get(name)?;
+            let profile = account.profile.as_deref().unwrap_or("the ambient credentials");
+            let found = match verified {
+                Ok(()) => {
+                    reachable.push(name.clone());
+                    Ok(format!("{} through {profile} in {}", account.id, config.region))
+                }
+                Err(error) => Err(unreachable_region(from_error(&error), &config.region)),
+            };
+            self.note(&format!("account-{name}"), watch, found);
+        }
+        for name in &reachable {
+            self.region(config, accounts.get(name)?).await;
+        }
+        let mut changed = Vec::new();
+        for instance in
+            config.instances(DeployedBy::Bootstrap).into_iter().chain(config.instances(DeployedBy::Pipeline))
+        {
+            if reachable.contains(&instance.account) {
+                changed.extend(self.stack(config, accounts.get(&instance.account)?, &instance, fix).await?);
+            }
+        }
+        for target in config.targets().filter(|target| reachable.iter().any(|name| name == target)) {
+            changed.extend(self.isolated(config, accounts.get(target)?, fix).await?);
+        }
+        if reachable.iter().any(|name| name == BUILD) {
+            self.connection(config, accounts.get(BUILD)?).await;
+        }
+        Ok(changed)
+    }
+
+    /// Whether the region has the services that are used here.
+    async fn region(&mut self, config: &Config, account: &Account) {
+        let watch = Stopwatch::start();
+        let name = format!("region-{}", account.name);
+        if account.loopback {
+            let found = format!("not looked at: the local cloud stands for {}", config.region);
+            self.note_as(&name, watch, Mode::Simulated, Ok(found));
+            return;
+        }
+        let presence = region::presence(account, url_suffix(&config.region)).await;
+        self.note(&name, watch, services(&config.region, &presence));
+    }
+
+    /// The isolated stacks of an account that can never be deployed again; the names of those that were removed.
+    async fn isolated(
+        &mut self,
+        config: &Config,
+        account: &Account,
+        fix: bool,
+    ) -> anyhow::Result<Vec<String>> {
+        let watch = Stopwatch::start();
+        let prefix = format!("{}-isolated-", config.project);
+        let all = match Stacks::new(account).named(&prefix).await {
+            Ok(all) => all,
+            Err(error) => {
+                self.note(&format!("isolated-{}", account.name), watch, Err(from_error(&error)));
+                return Ok(Vec::new());
+            }
+        };
+        let mut changed = Vec::new();
+        for (name, _) in all {
+            let short = name.strip_prefix(&format!("{}-", config.project)).unwrap_or(&name);
+            let finding = format!("stack-{}-{short}", account.name);
+            let watch = Stopwatch::start();
+            match Stacks::new(account).describe(&name).await {
+                Ok(Some(info)) if is_dead(&info) => {
+                    changed.extend(self.dead(account, &finding, &name, watch, fix).await?);
+                }
+                Ok(Some(info)) => self.note(&finding, watch, standing(&name, &info)),
+                Ok(None) => {}
+                Err(error) => self.note(&finding, watch, Err(from_error(&error))),
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Whether an alarm would stop a deployment of the stack at once.
+    async fn alarms(&mut self, account: &Account, instance: &Instance, stack: &str) {
+        let watch = Stopwatch::start();
+        let found = match rollouts::raised(account, stack).await {
+            Ok(raised) if raised.is_empty() => Ok("none is in ALARM".to_owned()),
+            Ok(raised) => Err(Fault::failed("deploy the stack", stack)
+                .why(format!("in ALARM: {}; CodeDeploy stops a deployment at once", raised.join(", ")))
+                .next("see why in CloudWatch; it clears a minute after the last bad one")),
+            Err(error) => Err(from_error(&error)),
+        };
+        self.note(&format!("alarms-{}-{}", instance.account, instance.stack), watch, found);
+    }
+
+    /// A stack and whether it can be deployed; the name of one that was removed.
+    async fn stack(
+        &mut self,
+        config: &Config,
+        account: &Account,
+        instance: &Instance,
+        fix: bool,
+    ) -> anyhow::Result<Option<String>> {
+        let watch = Stopwatch::start();
+        let name = config.stack_name(instance);
+        let finding = format!("stack-{}-{}", instance.account, instance.stack);
+        let stacks = Stacks::new(account);
+        let info = match stacks.describe(&name).await {
+            Ok(Some(info)) => info,
+            Ok(None) => {
+                let next = if config
+                    .stack(&instance.stack)
+                    .is_some_and(|stack| stack.deployed_by == DeployedBy::Pipeline)
+                {
+                    "not deployed yet; the pipeline does"
+                } else {
+                    "not deployed yet; cargo xtask bootstrap does"
+                };
+                self.note(&finding, watch, Ok(next.to_owned()));
+                return Ok(None);
+            }
+            Err(error) => {
+                self.note(&finding, watch, Err(from_error(&error)));
+                return Ok(None);
+            }
+        };
+        if !is_dead(&info) {
+            self.note(&finding, watch, standing(&name, &info));
+            if config.stack(&instance.stack).is_some_and(|s| s.deployed_by == DeployedBy::Pipeline) {
+                self.alarms(account, instance, &name).await;
+            }
+            return Ok(None);
+        }
+        self.dead(account, &finding, &name, watch, fix).await
+    }
+
+    /// A stack whose first create failed: what it holds, and, where that is wanted and confirmed, its removal.
+    async fn dead(
+        &mut self,
+        account: &Account,
+        finding: &str,
+        name: &str,
+        watch: Stopwatch,
+        fix: bool,
+    ) -> anyhow::Result<Option<String>> {
+        let stacks = Stacks::new(account);
+        let held = stacks.held(name).await?;
+        let holds: Vec<String> =
+            held.iter().map(|(id, physical)| format!("{id} ({})", physical.resource_type)).collect();
+        let holds = if holds.is_empty() {
+            "nothing is left in it".to_owned()
+        } else {
+            format!("it holds {}", holds.join(", "))
+        };
+        let dead = Fault::new(Kind::Stuck, "deploy the stack", format!("{name} in {}", account.name))
+            .why(format!(
+                "it is in ROLLBACK_COMPLETE: its first create failed, so it can only be removed; {holds}"
+            ))
+            .next("cargo xtask doctor --fix removes it, after asking; then release again");
+        self.note(finding, watch, Err(dead));
+        if !fix || !self.context.out.confirm(&format!("Remove {name} in {}?", account.name)).await? {
+            return Ok(None);
+        }
+        let watch = Stopwatch::start();
+        let gone =
+            stacks.delete(name, std::time::Duration::from_secs(3_600), &self.context.out.emitter()).await?;
+        if gone.status != StackStatus::Absent {
+            let why = gone.first_failure.unwrap_or_else(|| gone.status.to_string());
+            return Err(Fault::failed("remove the stack", name)
+                .why(why)
+                .next("remove what blocks it in the console")
+                .into());
+        }
+        // It is in order now.
+        self.findings.pop();
+        self.note(finding, watch, Ok("removed; the next release creates it anew".to_owned()));
+        Ok(Some(format!("{}/{name}", account.name)))
+    }
+
+    /// The connection that the base stack made, or that is configured.
+    async fn connection(&mut self, config: &Config, build: &Account) {
+        let watch = Stopwatch::start();
+        let arn = match &config.source.connection_arn {
+            Some(arn) => Some(arn.clone()),
+            None => {
+                let base = Stacks::new(build)
+                    .describe(&format!("{}-build-base", config.project))
+                    .await
+                    .ok()
+                    .flatten();
+                base.and_then(|info| info.outputs.into_values().find(|value| is_connection(value)))
+            }
+        };
+        let Some(arn) = arn else {
+            self.note("connection", watch, Ok("not made yet; cargo xtask bootstrap does".to_owned()));
+            return;
+        };
+        let found = match connections::standing(build, &arn).await {
+            Ok(Standing::Available) => Ok("AVAILABLE".to_owned()),
+            Ok(Standing::Pending) => Err(Fault::new(Kind::Stuck, "use the connection", arn.as_str())
+                .why("it is PENDING until a person finishes it")
+                .next(format!("finish it at {}", console_link(&arn)))),
+            Ok(Standing::Other) => Err(Fault::failed("use the connection", arn.as_str())
+                .why("it is in error")
+                .next(format!("mend it at {}", console_link(&arn)))),
+            Err(error) => Err(from_error(&error)),
+        };
+        self.note("connection", watch, found);
+    }
+}
+
+/// Whether the stack's first create failed, so that it can only be removed.
+fn is_dead(info: &StackInfo) -> bool {
+    info.status == StackStatus::Known(Phase::Rollback, How::Complete)
+}
+
+/// What a region has, in words; the fault names what it lacks.
+fn services(region: &str, presence: &Presence) -> Result<String, Fault> {
+    if presence.missing.is_empty() {
+        let (answered, resolved) = (presence.answered.join(", "), presence.resolved.join(", "));
+        return Ok(format!(
+            "{region} has {answered} (they answered) and {resolved} (their names have addresses)"
+        ));
+    }
+    Err(Fault::failed("find the services", region)
+        .why(format!("no sign of {}", presence.missing.join(", ")))
+        .next(
+            "see that the network and its DNS are up; else choose a region that has them, in cfn/stacks.toml",
+        ))
+}
+
+/// The end of every endpoint's name in the partition of a region.
+fn url_suffix(region: &str) -> &'static str {
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+}
+
+/// Whether a stack can be deployed as it stands.
+fn standing(name: &str, info: &StackInfo) -> Result<String, Fault> {
+    match info.status.action() {
+        Err(advice) => Err(Fault::new(Kind::Stuck, "deploy the stack", name)
+            .why(format!("it is in {}", info.status))
+            .next(advice)),
+        Ok(_) => Ok(info.status.to_string()),
+    }
+}
+
+/// An endpoint that cannot be resolved is most likely a region that does not exist or lacks the service.
+fn unreachable_region(fault: Fault, region: &str) -> Fault {
+    if fault.why.contains("dns error") || fault.why.contains("failed to lookup") {
+        let next =
+            format!("see that {region} is a region with all services used here, and that the network is up");
+        return Fault { next, ..fault };
+    }
+    fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_region_lacks_is_named() {
+        let whole = Presence { answered: vec!["codedeploy"], resolved: vec!["lambda"], missing: Vec::new() };
+        assert!(services("eu-central-1", &whole).unwrap().contains("lambda"));
+        let lacks = Presence { missing: vec!["codepipeline", "codebuild"], ..whole };
+        let fault = services("xx-small-1", &lacks).unwrap_err();
+        assert!(fault.why.contains("codepipeline, codebuild") && fault.on == "xx-small-1", "{fault}");
+        assert_eq!(url_suffix("cn-north-1"), "amazonaws.com.cn");
+    }
+
+    #[test]
+    fn a_region_that_is_not_there_is_named() {
+        let fault = Fault::failed("find out whose credentials these are", "dev")
+            .why("dispatch failure: dns error: failed to lookup");
+        assert!(unreachable_region(fault, "eu-nowhere-9").next.contains("eu-nowhere-9"));
+    }
+}

@@ -1,0 +1,503 @@
+//! `rehearse`: the whole release on one machine, with no AWS account and no Docker.
+//!
+//! It never reaches AWS: its clients are made for the local cloud's endpoint alone, and what it starts sees nothing of
+//! the caller's AWS environment.
+
+mod settle;
+mod told;
+
+pub(super) use told::version_routes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::bootstrap;
+use super::local::duration;
+use super::package::app_stack;
+use causeway_aws::cloudformation::Stacks;
+use causeway_aws::rollouts;
+use causeway_aws::{Accounts, LocalWorld, OpenOptions};
+use causeway_build::{broken, cargo, git};
+use causeway_cloud::control::Control;
+use causeway_cloud::pipeline::{self, Decide, Decision, Ended, Order, Swap, World};
+use causeway_cloud::resident::{self, Found, Keep};
+use causeway_cloud::state::{State, quoted};
+use causeway_command::{Baseline, Context, Outcome};
+use causeway_machine::clock::Stopwatch;
+use causeway_machine::paths::Paths;
+use causeway_model::changeset::Change;
+use causeway_model::config::Config;
+use causeway_model::fault::{Fault, Kind, from_error};
+use causeway_model::functions;
+use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
+use causeway_model::verdict::Verdict;
+use causeway_watch::api_client::ApiClient;
+
+/// Arguments of `rehearse`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Args {
+    /// What becomes of the approval before prod; without a terminal `ask` is `auto`
+    #[arg(long, value_enum, default_value_t)]
+    approve: Approve,
+    /// Leave the local cloud up afterwards, and print how to reach it
+    #[arg(long)]
+    keep: bool,
+    /// How long a minute of AWS takes; a hook at work has 60 s in any case
+    #[arg(long, default_value = "1s", value_parser = duration, value_name = "TIME")]
+    minute: Duration,
+    /// Show the true first day: no earlier release, so no hooks and no traffic shift
+    #[arg(long)]
+    no_baseline: bool,
+    /// Let the integration tests fail, to see the pipeline stop before prod
+    #[arg(long)]
+    fail_test: bool,
+    /// Release a version that misbehaves in prod, to see it taken back
+    #[arg(long, conflicts_with = "no_baseline", num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(broken::MODES))]
+    break_prod: Option<String>,
+    /// Put other bytes in place of an approved package between approval and execution, to see what comes of it
+    #[arg(long, conflicts_with_all = ["no_baseline", "break_prod"], num_args = 0..=1, require_equals = true, default_missing_value = "deleted", value_name = "HOW", value_enum)]
+    swap_package: Option<Swap>,
+    #[command(flatten)]
+    report: causeway_command::report::Args,
+}
+
+/// What becomes of the approval.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Approve {
+    /// Show what changes in prod, and ask
+    #[default]
+    Ask,
+    /// Approve
+    Auto,
+    /// Reject
+    Reject,
+}
+
+/// Runs `rehearse`.
+///
+/// # Errors
+/// The local cloud does not start, or the stacks cannot be deployed. A release that fails is no error but a verdict.
+pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    let config = context.config()?;
+    args.report.begin(&context)?;
+    let paths = Paths::of(&context.root);
+    let watch = Stopwatch::start();
+    setup(&context, "LocalCloud", Status::Started, None, None);
+    let say = |text: &str| context.out.note(text);
+    let found = resident::up(&config, &paths, &context.root, args.minute, Keep::No, &say).await.inspect_err(
+        |error| {
+            setup(
+                &context,
+                "LocalCloud",
+                Status::Failed,
+                Some(watch.seconds()),
+                Some(from_error(error).to_string()),
+            );
+        },
+    )?;
+    let note = if found.is_new { "started" } else { "the one that runs already" };
+    setup(&context, "LocalCloud", Status::Succeeded, Some(watch.seconds()), Some(note.to_owned()));
+    let result = rehearse(&context, &args, &config, &paths, &found).await;
+    end(&context, &args, &paths, found).await;
+    result
+}
+
+/// Leaves the cloud up or ends it.
+async fn end(context: &Context, args: &Args, paths: &Paths, found: Found) {
+    if !args.keep {
+        found.release().await;
+        return;
+    }
+    found.keep().await;
+    if let Some(state) = State::read(paths) {
+        context.out.say("\nthe local cloud stays up; these lines lead any AWS client to it:\n");
+        for (name, value) in state.environment(paths) {
+            context.out.say(format!("export {name}={}", quoted(&value)));
+        }
+        context.out.say("\ncargo xtask local down ends it\n");
+    }
+}
+
+async fn rehearse(
+    context: &Context,
+    args: &Args,
+    config: &Config,
+    paths: &Paths,
+    found: &Found,
+) -> anyhow::Result<Outcome> {
+    let world = LocalWorld {
+        endpoint: found.state().endpoint(),
+        bundle: paths.bundle(),
+        root_secret: found.state().root_secret.clone(),
+    };
+    let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
+    let accounts = Accounts::open(config, &options).await?;
+    let control = Control::new(paths, found.state())?;
+    control.set_minute(args.minute).await?;
+
+    let watch = Stopwatch::start();
+    setup(context, "Bootstrap", Status::Started, None, None);
+    let quiet = context.answering_yes();
+    let deployed =
+        bootstrap::deploy(&quiet, config, &accounts, &bootstrap::Args::act()).await.inspect_err(|error| {
+            setup(
+                context,
+                "Bootstrap",
+                Status::Failed,
+                Some(watch.seconds()),
+                Some(from_error(error).to_string()),
+            );
+        })?;
+    let note = if deployed.changed.is_empty() {
+        "nothing to change".to_owned()
+    } else {
+        format!("{} stacks", deployed.changed.len())
+    };
+    setup(context, "Bootstrap", Status::Succeeded, Some(watch.seconds()), Some(note));
+
+    let head = git::commit(&context.root, "HEAD").await;
+    let dirty = git::uncommitted(&context.root).await;
+    if !dirty.is_empty() {
+        let message =
+            format!("{} files differ from the commit; the working tree is released as it is", dirty.len());
+        context.out.line(&Line::Warning { message });
+    }
+    let source = match (&head, dirty.is_empty()) {
+        (Some(commit), true) => git::archive(&context.root, commit).await?,
+        _ => git::working_tree(&context.root).await?,
+    };
+    let routes = version_routes(context, config)?;
+    let rehearsal = Rehearsal {
+        world: World {
+            config: config.clone(),
+            accounts: accounts.clone(),
+            control,
+            paths: paths.clone(),
+            client_environment: client_environment(found.state(), paths),
+        },
+        context: context.clone(),
+        args: args.clone(),
+        head: head.clone(),
+        source: Arc::new(source),
+        uncommitted: dirty.len(),
+        about: about(git::subject(&context.root).await, dirty.len()),
+        probes: routes.clone(),
+    };
+    let host = cargo::setting(&context.root, "host", PROFILE).await?.target;
+    context.out.note(format!(
+        "  functions are built for this machine ({host}, profile {PROFILE}), since it runs them; a release is for arm64"
+    ));
+    settle::app_stacks(context, config, &accounts).await?;
+    rehearsal.baseline(&accounts).await?;
+    rehearsal.refuse_first_create(&accounts).await?;
+    rehearsal.wait_for_alarms(&accounts).await?;
+    let (ended, watched) =
+        pipeline::run(rehearsal.world.clone(), rehearsal.order(), rehearsal.emitter()).await?;
+    let mut outcome = told::outcome(ended);
+    outcome.commit = head;
+    outcome.data = told::found_out(&routes, paths).await;
+    outcome.data["watched"] = serde_json::to_value(watched)?;
+    outcome.data["target"] = json!(host);
+    outcome.data["working_tree"] = json!(!dirty.is_empty());
+    Ok(outcome)
+}
+
+/// What leads AWS clients to the cloud, without a profile: builds have their role's keys.
+fn client_environment(state: &State, paths: &Paths) -> Vec<(String, String)> {
+    let kept =
+        ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_EC2_METADATA_DISABLED"];
+    let mut all: Vec<(String, String)> =
+        state.environment(paths).into_iter().filter(|(name, _)| kept.contains(&name.as_str())).collect();
+    // Files that are not there: no profile of the caller's gets in.
+    for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+        all.push((name.to_owned(), paths.local().join("no-such-file").display().to_string()));
+    }
+    all
+}
+
+/// One rehearsal.
+struct Rehearsal {
+    world: World,
+    context: Context,
+    args: Args,
+    head: Option<String>,
+    source: Arc<Vec<u8>>,
+    /// How many of its files differ from the commit.
+    uncommitted: usize,
+    /// The commit, for a person.
+    about: String,
+    /// The version route of each function.
+    probes: BTreeMap<String, String>,
+}
+
+impl Rehearsal {
+    /// Prints the pipeline's lines. Who is asked to approve sees prod's changes with the question, and not before, too.
+    fn emitter(&self) -> Emit {
+        let out = self.context.out.clone();
+        let asks = self.args.approve == Approve::Ask && out.is_interactive();
+        Arc::new(move |line| match line {
+            Line::Plan { .. } if asks => out.unshown(&line),
+            _ => out.line(&line),
+        })
+    }
+
+    /// The release of the commit.
+    fn order(&self) -> Order {
+        let out = self.context.out.clone();
+        let approve = self.args.approve;
+        let about = self.about.clone();
+        let decide: Decide = Arc::new(move |changes: &[Change]| match approve {
+            Approve::Auto => Decision::approved("approved").made(),
+            Approve::Reject => Decision::rejected().made(),
+            Approve::Ask if !out.is_interactive() => {
+                Decision::approved("approved (no terminal to ask in)").made()
+            }
+            Approve::Ask => {
+                out.rest();
+                out.approval(&about, changes);
+                let out = out.clone();
+                Box::pin(async move {
+                    let yes = out.confirm("Approve this release to prod?").await?;
+                    Ok(if yes { Decision::approved("approved") } else { Decision::rejected() })
+                })
+            }
+        });
+        let show = self.context.out.clone();
+        let mut test_environment = common(&self.context);
+        if self.args.fail_test {
+            // No special case in the tests: the version that answers is simply not the one that is expected.
+            test_environment.insert("EXPECTED_VERSION".to_owned(), "--fail-test".to_owned());
+        }
+        let mut build_environment = common(&self.context);
+        if let Some(how) = &self.args.break_prod {
+            build_environment.insert(broken::VARIABLE.to_owned(), how.clone());
+        }
+        Order {
+            source: Arc::clone(&self.source),
+            commit: self.head.clone().unwrap_or_else(|| "working-tree".to_owned()),
+            uncommitted: if self.head.is_some() { self.uncommitted } else { 0 },
+            build_environment,
+            test_environment,
+            decide,
+            show: Arc::new(move |line| show.tick(line)),
+            swap: self.args.swap_package,
+            probes: self.probes.clone(),
+        }
+    }
+
+    /// On an empty cloud, an earlier release through the same path, so that the commit meets hooks and the full shift:
+    /// on AWS the first create of a stack runs neither.
+    async fn baseline(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
+        let skip = |reason: &str| {
+            let reason = Some(reason.to_owned());
+            self.context.out.line(&step(
+                "Baseline",
+                Status::Succeeded,
+                Mode::Skipped,
+                Some(tenths(watch.seconds())),
+                reason,
+            ));
+        };
+        if self.args.no_baseline {
+            skip("--no-baseline: this is the true first day, without hooks and shift");
+            return Ok(());
+        }
+        let mut missing = false;
+        for target in self.world.config.targets() {
+            let stack = self.world.config.names().app_stack(target);
+            missing |= Stacks::new(accounts.get(target)?).describe(&stack).await?.is_none();
+        }
+        if !missing {
+            skip("an earlier release is there");
+            return Ok(());
+        }
+        setup(&self.context, "Baseline", Status::Started, None, None);
+        let mut order = self.order();
+        order.decide = Arc::new(|_| Decision::approved("approved").made());
+        order.probes.clear();
+        order.swap = None;
+        order.test_environment = common(&self.context);
+        order.build_environment = common(&self.context);
+        // Only what a reader should know of it gets through.
+        let out = self.context.out.clone();
+        let emit: Emit = Arc::new(move |line| {
+            if let Line::Warning { .. } = line {
+                out.line(&line);
+            }
+        });
+        let mut ways = Vec::new();
+        if let Some((commit, source)) = self.parent().await {
+            let note = format!("the parent commit {}", commit.chars().take(12).collect::<String>());
+            ways.push((Baseline::Parent, commit, source, note));
+        }
+        let note = "the same source with the version `baseline`".to_owned();
+        ways.push((Baseline::Same, order.commit.clone(), Arc::clone(&order.source), note));
+        let mut fault = Fault::failed("release the baseline", "");
+        for (way, commit, source, note) in ways {
+            let mut order = order.clone();
+            order.build_environment.insert(Baseline::VARIABLE.to_owned(), way.word().to_owned());
+            if way == Baseline::Parent {
+                order.uncommitted = 0;
+            }
+            (order.commit, order.source) = (commit, source);
+            fault = match pipeline::run(self.world.clone(), order, Arc::clone(&emit)).await?.0 {
+                Ended::Released => {
+                    setup(&self.context, "Baseline", Status::Succeeded, Some(watch.seconds()), Some(note));
+                    return Ok(());
+                }
+                Ended::Rejected => Fault::failed("release the baseline", note),
+                Ended::Failed(fault) => fault,
+            };
+            // A parent that does not build is no reason not to rehearse its child, which may be what mends it.
+            if way == Baseline::Parent && fault.on.starts_with("Build/") {
+                let message = "the parent commit does not build; the baseline is the same source".to_owned();
+                self.context.out.line(&Line::Warning { message });
+                continue;
+            }
+            break;
+        }
+        setup(&self.context, "Baseline", Status::Failed, Some(watch.seconds()), Some(fault.to_string()));
+        Err(fault.into())
+    }
+
+    /// A stack's first create runs no hooks and shifts nothing, so what fails in prod would simply be released.
+    async fn refuse_first_create(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        let Some(flag) = self
+            .args
+            .break_prod
+            .as_ref()
+            .map(|_| "--break-prod")
+            .or(self.args.swap_package.map(|_| "--swap-package"))
+        else {
+            return Ok(());
+        };
+        let stack = self.world.config.names().app_stack(PROD);
+        if Stacks::new(accounts.get(PROD)?).describe(&stack).await?.is_some() {
+            return Ok(());
+        }
+        Err(Fault::usage(format!("rehearse with {flag}"), stack)
+            .why("there is no such stack yet, and its first create has no hooks and no shift")
+            .next(format!("rehearse without {flag} first"))
+            .into())
+    }
+
+    /// Waits until no alarm would stop the deployment at once, as one does that an earlier rehearsal raised.
+    async fn wait_for_alarms(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
+        let limit = self.args.minute * ALARM_MINUTES + ALARM_GRACE;
+        for env in self.world.config.targets() {
+            let stack = self.world.config.names().app_stack(env);
+            let mut said = Vec::new();
+            loop {
+                let raised = rollouts::raised(accounts.get(env)?, &stack).await?;
+                if raised.is_empty() {
+                    break;
+                }
+                if said != raised {
+                    let message = format!(
+                        "in ALARM in {env}: {}; it would stop the deployment at once, so the release waits until it clears",
+                        raised.join(", ")
+                    );
+                    self.context.out.line(&Line::Warning { message });
+                    said.clone_from(&raised);
+                }
+                if watch.elapsed() > limit {
+                    return Err(Fault::new(Kind::Stuck, "release to", env)
+                        .why(format!("{} stay in ALARM", raised.join(", ")))
+                        .next("see why: cargo xtask local env leads your AWS client there")
+                        .into());
+                }
+                sleep(ALARM_PACE).await;
+            }
+            if !said.is_empty() {
+                let message = format!("{} cleared in {env}; the release goes on", said.join(", "));
+                self.context.out.line(&Line::Warning { message });
+            }
+        }
+        Ok(())
+    }
+
+    /// The parent commit and its files, where its release would differ from this one's.
+    async fn parent(&self) -> Option<(String, Arc<Vec<u8>>)> {
+        let parent = git::commit(&self.context.root, "HEAD^").await?;
+        let source = git::archive(&self.context.root, &parent).await.ok()?;
+        let dir = tempfile::tempdir().ok()?;
+        let (before, after) = (dir.path().join("before"), dir.path().join("after"));
+        pipeline::unpack(&before, &source).ok()?;
+        pipeline::unpack(&after, &self.source).ok()?;
+        let versions = |root: std::path::PathBuf| async move {
+            let setting = cargo::setting(&root, "host", PROFILE).await?;
+            super::package::versions_of(&root, &setting).await
+        };
+        let (before, after) = (versions(before).await.ok()?, versions(after).await.ok()?);
+        (before != after).then(|| (parent, Arc::new(source)))
+    }
+}
+
+/// The account in which a version on purpose misbehaves.
+const PROD: &str = "prod";
+
+/// How many minutes of AWS an alarm may take to clear: its period, and some.
+const ALARM_MINUTES: u32 = 10;
+/// And how much longer on the wall's clock, for the engine itself.
+const ALARM_GRACE: Duration = Duration::from_secs(10);
+/// How often alarms are looked at.
+const ALARM_PACE: Duration = Duration::from_millis(300);
+
+/// The cargo profile of a rehearsal: quick to build.
+const PROFILE: &str = "rehearse";
+
+/// What every build of a rehearsal is told. Its checkout has no Python environment of its own.
+fn common(context: &Context) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("CAUSEWAY_VENV_DIR".to_owned(), Paths::of(&context.root).venv().display().to_string()),
+        ("CAUSEWAY_TARGET".to_owned(), "host".to_owned()),
+        ("CAUSEWAY_PROFILE".to_owned(), PROFILE.to_owned()),
+    ])
+}
+
+/// What is released, in one line for a person. What is not committed is said before the subject, which may be long.
+fn about(commit: Option<String>, uncommitted: usize) -> String {
+    match (commit, uncommitted) {
+        (Some(commit), 0) => commit,
+        (Some(commit), n) => commit.replacen(": ", &format!(" + {n} uncommitted files: "), 1),
+        (None, _) => "the working tree".to_owned(),
+    }
+}
+
+fn setup(context: &Context, action: &str, status: Status, seconds: Option<f64>, reason: Option<String>) {
+    context.out.line(&step(action, status, Mode::Executed, seconds.map(tenths), reason));
+}
+
+fn step(action: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: Option<String>) -> Line {
+    Line::Step(Step {
+        stage: "setup".to_owned(),
+        action: action.to_owned(),
+        sub: None,
+        function: None,
+        status,
+        mode,
+        seconds,
+        reason,
+        checks: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headline_says_what_is_not_committed_before_the_subject() {
+        let commit = || Some("commit 1a2b3c4: Keep: this (A. Person)".to_owned());
+        assert_eq!(about(commit(), 0), "commit 1a2b3c4: Keep: this (A. Person)");
+        assert_eq!(about(commit(), 2), "commit 1a2b3c4 + 2 uncommitted files: Keep: this (A. Person)");
+        assert_eq!(about(None, 7), "the working tree");
+    }
+}

@@ -1,0 +1,48 @@
+//! What a rehearsal tells at its end: how it ended, where the APIs are, which versions answer there.
+
+use super::*;
+
+pub(super) fn outcome(ended: Ended) -> Outcome {
+    match ended {
+        Ended::Released => Outcome::of(Verdict::Released),
+        Ended::Rejected => {
+            let fault = Fault::failed("release to prod", "the approval")
+                .why("it was rejected")
+                .next("prod serves what it served before");
+            Outcome { error: Some(fault), ..Outcome::of(Verdict::Rejected) }
+        }
+        Ended::Failed(fault) => {
+            let mut outcome = Outcome::of(fault.kind.verdict());
+            outcome.code = Some(fault.kind.exit_code());
+            outcome.error = Some(fault);
+            outcome
+        }
+    }
+}
+
+/// Where each function of the app template says its version.
+pub(crate) fn version_routes(context: &Context, config: &Config) -> anyhow::Result<BTreeMap<String, String>> {
+    let path = context.root.join("cfn").join(&app_stack(config)?.template);
+    let source = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    functions::version_routes(&source).map_err(|error| {
+        Fault::usage("read the template", path.display().to_string()).why(error).next("mend that line").into()
+    })
+}
+
+/// Addresses of the deployed APIs and the versions that answer there now, each function's by its own word.
+pub(super) async fn found_out(routes: &BTreeMap<String, String>, paths: &Paths) -> Value {
+    let urls = State::read(paths).map(|state| state.urls).unwrap_or_default();
+    let mut versions = serde_json::Map::new();
+    for (env, url) in &urls {
+        let Ok(api) = ApiClient::new(url) else { continue };
+        let mut by_function = serde_json::Map::new();
+        for (function, route) in routes {
+            let answer = api.send(http::Method::GET, route, None).await.ok();
+            let version =
+                answer.filter(|answer| answer.status.is_success()).and_then(|answer| answer.version);
+            by_function.insert(function.clone(), version.unwrap_or_else(|| "unknown".to_owned()).into());
+        }
+        versions.insert(env.clone(), Value::Object(by_function));
+    }
+    json!({"urls": urls, "versions": versions, "profile": PROFILE})
+}

@@ -1,0 +1,161 @@
+//! `test`: the unit tests of what is released. The build stage runs this before `package`.
+//!
+//! With `--report` it leaves JUnit always, and Cobertura where LLVM's tools of the compiler's version are there, or rustup adds them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::package::find_way;
+use causeway_build::coverage::{cobertura, rate, read_lcov};
+use causeway_build::test_report::{Ended, Suite, junit};
+use causeway_build::{cargo, fetch, tests};
+use causeway_command::{Baseline, Context, Outcome};
+use causeway_model::fault::{Fault, from_error};
+use causeway_model::line::{Line, Mode, Status, Step};
+use causeway_model::verdict::Verdict;
+
+/// What is released.
+const PACKAGES: [&str; 2] = ["api", "hooks"];
+
+/// Arguments of `test`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Cargo profile; by default the one for tests
+    #[arg(long, env = "CAUSEWAY_PROFILE", value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Leave junit.xml and, where LLVM's tools are there or rustup adds them, cobertura.xml in this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+}
+
+/// Runs `test`.
+///
+/// # Errors
+/// A test fails, or something does not compile. JUnit is written in both cases.
+pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    if let (Some(_), Some(dir)) = (Baseline::from_environment(), &args.report) {
+        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+    }
+    if Baseline::from_environment().is_some() {
+        context.out.say("skipped: a baseline stands for a release whose tests were run already");
+        return Ok(Outcome::of(Verdict::NothingToDo));
+    }
+    // The profile for Lambda takes minutes to link and finds no other mistakes.
+    let profile = args.profile.filter(|profile| profile != "lambda");
+    let llvm = match &args.report {
+        Some(_) => match tests::llvm(&context.root).await {
+            Ok(llvm) => Some(llvm),
+            Err(why) => {
+                context.out.note("adding llvm-tools by rustup, for the coverage report");
+                match tests::add_llvm(&context.root).await {
+                    Ok(llvm) => Some(llvm),
+                    Err(no_rustup) => {
+                        skipped(&context, &format!("{why}; {no_rustup}"));
+                        None
+                    }
+                }
+            }
+        },
+        None => None,
+    };
+    if let Some(dir) = &args.report {
+        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+        // Those of an earlier run would be taken for this one's.
+        for name in ["junit.xml", "cobertura.xml"] {
+            forget(&dir.join(name))?;
+        }
+    }
+    if let Ok(host) = cargo::setting(&context.root, "host", "test").await {
+        fetch::crates(&context.root, &[&host.target], &|text| context.out.note(text)).await;
+    }
+    context.out.spin("unit tests");
+    // A package of that profile comes next, and shares what is compiled here.
+    let tools = context.root.join("target/causeway/tools");
+    let way = match (&profile, &llvm) {
+        (Some(_), None) => Some(find_way(&context, "host", &tools).await?),
+        _ => None,
+    };
+    let way = way.as_ref().map(|way| (way, tools.as_path()));
+    let ran = match tests::run(&context.root, &PACKAGES, profile.as_deref(), llvm.as_ref(), way).await {
+        Ok(ran) => ran,
+        Err(error) => {
+            if let Some(dir) = &args.report {
+                let suite = Suite::not_run(&PACKAGES.join(", "), &from_error(&error).to_string());
+                write(dir, "junit.xml", &junit(&[suite]).map_err(anyhow::Error::msg)?)?;
+            }
+            return Err(error);
+        }
+    };
+    let count = |kind: fn(&Ended) -> bool| -> usize {
+        ran.suites.iter().flat_map(|s| &s.tests).filter(|(_, e)| kind(e)).count()
+    };
+    let passed = count(|ended| *ended == Ended::Passed);
+    let ignored = count(|ended| *ended == Ended::Ignored);
+    let failed: usize = ran.suites.iter().map(Suite::failed).sum();
+    let mut coverage = None;
+    if let Some(dir) = &args.report {
+        write(dir, "junit.xml", &junit(&ran.suites).map_err(anyhow::Error::msg)?)?;
+        if let Some(lcov) = ran.lcov {
+            let lines = read_lcov(&lcov?, &context.root.display().to_string());
+            coverage = Some(rate(lines.values()));
+            write(dir, "cobertura.xml", &cobertura(&lines))?;
+        }
+    }
+    let data = json!({"passed": passed, "failed": failed, "ignored": ignored, "coverage": coverage});
+    if failed == 0 && passed > 0 {
+        context.out.say(format!("  {passed} tests passed, {ignored} ignored"));
+        return Ok(Outcome::of(Verdict::Done).with_data(data));
+    }
+    let names: Vec<String> = ran
+        .suites
+        .iter()
+        .flat_map(|suite| {
+            suite
+                .tests
+                .iter()
+                .filter(|(_, ended)| matches!(ended, Ended::Failed(_)))
+                .map(move |(test, _)| format!("{} {test}", suite.name))
+        })
+        .collect();
+    let on = if names.is_empty() { "api, hooks".to_owned() } else { names.join(", ") };
+    let why = if passed + failed == 0 {
+        "no test was run".to_owned()
+    } else {
+        format!("{failed} of {} failed; their lines are above", passed + failed)
+    };
+    let fault = Fault::failed("pass the unit tests", on)
+        .why(why)
+        .next("mend it, and run it again; nothing was packaged");
+    Ok(Outcome { error: Some(fault), ..Outcome::of(Verdict::Failed).with_data(data) })
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = dir.join(name);
+    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+}
+
+/// Removes a file, where there is one.
+fn forget(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn skipped(context: &Context, why: &str) {
+    context.out.line(&Line::Step(Step {
+        stage: "test".to_owned(),
+        action: "Coverage".to_owned(),
+        sub: None,
+        function: None,
+        status: Status::Succeeded,
+        mode: Mode::Skipped,
+        seconds: None,
+        reason: Some(why.to_owned()),
+        checks: Vec::new(),
+    }));
+}

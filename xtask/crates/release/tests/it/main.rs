@@ -1,0 +1,18 @@
+//! The tests of the whole program, one module a subject: one binary to link.
+
+mod any_client;
+mod cli;
+mod cloud;
+mod isolated;
+mod leaving;
+mod package;
+mod package_bad_input;
+mod package_files;
+mod pinned;
+mod rehearsal;
+mod release;
+mod reports;
+mod settings;
+mod swapped;
+mod terminal;
+mod way_back;

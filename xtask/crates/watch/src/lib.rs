@@ -1,0 +1,4 @@
+//! TODO watch
+
+pub mod api_client;
+pub mod watcher;

@@ -1,0 +1,359 @@
+//! The watcher against made-up services on this machine: CodeDeploy and CloudWatch that go from stage to stage, and APIs
+//! that behave or do not.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::watcher::traffic::ask;
+use causeway_aws::Account;
+
+/// How CodeDeploy and CloudWatch stand while one look is made.
+#[derive(Clone)]
+enum Stage {
+    /// No deployment.
+    None,
+    /// A deployment: status, weight, the three lifecycle events, an error, and the alarm's state.
+    At(&'static str, f64, [&'static str; 3], Option<(&'static str, &'static str)>, &'static str),
+    /// Everything is refused with this code.
+    Refused(&'static str),
+}
+
+const GOING: Stage = Stage::At("InProgress", 10.0, ["Succeeded", "InProgress", "Pending"], None, "OK");
+const DONE: Stage = Stage::At("Succeeded", 100.0, ["Succeeded", "Succeeded", "Succeeded"], None, "OK");
+
+/// AWS in stages: each look at the alarms goes one on, and the last stage stays.
+struct Aws {
+    stages: Vec<Stage>,
+    looks: AtomicUsize,
+}
+
+impl Aws {
+    async fn start(stages: Vec<Stage>) -> Rollouts {
+        let aws = Arc::new(Aws { stages, looks: AtomicUsize::new(0) });
+        let app = Router::new().fallback(answer).with_state(aws);
+        Rollouts::new(&Account::at(&serve(app).await))
+    }
+
+    fn stage(&self) -> Stage {
+        let look = self.looks.load(Ordering::SeqCst).min(self.stages.len() - 1);
+        self.stages[look].clone()
+    }
+}
+
+async fn serve(app: Router) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://{address}")
+}
+
+fn reply(status: u16, kind: &str, body: impl Into<Body>) -> Response {
+    let reply = Response::builder().status(status).header("content-type", kind);
+    reply.header("smithy-protocol", "rpc-v2-cbor").body(body.into()).unwrap()
+}
+
+fn cbor(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(value, &mut bytes).unwrap();
+    bytes
+}
+
+async fn answer(State(aws): State<Arc<Aws>>, request: Request) -> Response {
+    let target = request.headers().get("x-amz-target").map(|target| target.to_str().unwrap().to_owned());
+    let stage = aws.stage();
+    let Some(target) = target else {
+        aws.looks.fetch_add(1, Ordering::SeqCst);
+        let state = match stage {
+            Stage::Refused(code) => {
+                return reply(400, "application/cbor", cbor(&json!({"__type": code, "message": "no"})));
+            }
+            Stage::None => "OK",
+            Stage::At(.., state) => state,
+        };
+        let alarms = json!({"MetricAlarms": [{"AlarmName": "app-errors", "StateValue": state}], "CompositeAlarms": []});
+        return reply(200, "application/cbor", cbor(&alarms));
+    };
+    let json = |value: Value| reply(200, "application/x-amz-json-1.1", value.to_string());
+    match (stage, target.rsplit('.').next().unwrap()) {
+        (Stage::Refused(code), _) => {
+            let refusal = json!({"__type": code, "message": "no"});
+            reply(400, "application/x-amz-json-1.1", refusal.to_string())
+        }
+        (Stage::None, _) => json(json!({"deployments": []})),
+        (Stage::At(..), "ListDeployments") => json(json!({"deployments": ["d-1"]})),
+        (Stage::At(..), "ListDeploymentTargets") => json(json!({"targetIds": ["app-f:live"]})),
+        (Stage::At(status, _, _, error, _), "GetDeployment") => {
+            let mut info =
+                json!({"status": status, "deploymentConfigName": "CodeDeployDefault.LambdaAllAtOnce"});
+            if let Some((code, message)) = error {
+                info["errorInformation"] = json!({"code": code, "message": message});
+            }
+            json(json!({"deploymentInfo": info}))
+        }
+        (Stage::At(_, weight, events, ..), _) => {
+            let names = ["BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic"];
+            let events: Vec<Value> = names
+                .iter()
+                .zip(events)
+                .map(|(name, status)| json!({"lifecycleEventName": name, "status": status}))
+                .collect();
+            json(json!({"deploymentTargets": [{"deploymentTargetType": "LambdaTarget", "lambdaTarget": {
+                "lifecycleEvents": events, "lambdaFunctionInfo": {"functionName": "app-f", "functionAlias": "live",
+                "currentVersion": "3", "targetVersion": "4", "targetVersionWeight": weight}}}]}))
+        }
+    }
+}
+
+/// How an API behaves.
+#[derive(Clone, Copy)]
+enum Api {
+    Good,
+    Failing,
+    Unversioned,
+    Huge,
+    Silent,
+    /// It answers one request after the other, each in 100 ms.
+    Slow,
+}
+
+async fn api(how: Api) -> String {
+    let turn = Arc::new(tokio::sync::Mutex::new(()));
+    let app = Router::new().fallback(move || {
+        let turn = Arc::clone(&turn);
+        async move {
+            let good = Response::builder()
+                .header("x-causeway-version", "0.1.0+abc")
+                .header("x-causeway-lambda-version", "3")
+                .header("apigw-requestid", "r-1");
+            match how {
+                Api::Good => good.body(Body::from("{}")).unwrap(),
+                Api::Failing => good.status(500).body(Body::from("{}")).unwrap(),
+                Api::Unversioned => Response::new(Body::from("{}")),
+                Api::Huge => good.body(Body::from(vec![b'x'; 10 * 1024 * 1024])).unwrap(),
+                Api::Silent => pending().await,
+                Api::Slow => {
+                    let _turn = turn.lock().await;
+                    sleep(Duration::from_millis(100)).await;
+                    good.body(Body::from("{}")).unwrap()
+                }
+            }
+        }
+    });
+    serve(app).await
+}
+
+fn plan(url: &str, until: Until) -> Plan {
+    Plan {
+        env: "prod".to_owned(),
+        stack: "app".to_owned(),
+        api: ApiClient::new(url).unwrap(),
+        routes: vec![Route { function: "f".to_owned(), path: "api/version".to_owned() }],
+        rate: 50.0,
+        groups: vec![Group { application: "a".to_owned(), name: "g".to_owned() }],
+        alarms: vec!["app-errors".to_owned()],
+        pace: Duration::from_millis(30),
+        minute: None,
+        until,
+        expecting: false,
+    }
+}
+
+/// After so long a test hangs, on however busy a machine. No test judges by less.
+const LIMIT: Duration = Duration::from_secs(600);
+
+async fn watched(how: Api, stages: Vec<Stage>, until: Until) -> (Ended, Vec<String>) {
+    let rollouts = Aws::start(stages).await;
+    let told = Mutex::new(Vec::new());
+    let plan = plan(&api(how).await, until);
+    let ended = run(&plan, &rollouts, pending(), |news| {
+        let text = match news {
+            News::Trouble(text) => text,
+            News::Alarm { name, state, before } => {
+                format!("{name}: {} to {state}", before.unwrap_or("unknown"))
+            }
+            News::Deployment(_, now) => format!("{}: {}", now.function, now.status),
+            News::Second(..) => return,
+        };
+        told.lock().unwrap().push(text);
+    })
+    .await;
+    (ended, told.into_inner().unwrap())
+}
+
+#[tokio::test]
+async fn every_lifecycle_ends_with_its_verdict_and_its_cause() {
+    let hook = Stage::At(
+        "Failed",
+        0.0,
+        ["Failed", "Skipped", "Skipped"],
+        Some(("HEALTH_CONSTRAINTS", "the hook said no")),
+        "OK",
+    );
+    let alarm = Stage::At(
+        "Stopped",
+        0.0,
+        ["Succeeded", "Failed", "Skipped"],
+        Some(("ALARM_ACTIVE", "app-errors is in ALARM")),
+        "ALARM",
+    );
+    let stop = Stage::At(
+        "Stopped",
+        0.0,
+        ["Succeeded", "Failed", "Skipped"],
+        Some(("MANUAL_STOP", "somebody stopped it")),
+        "OK",
+    );
+    // An alarm that was raised besides does not take the blame from a hook that failed.
+    let raised = Stage::At("InProgress", 0.0, ["InProgress", "Pending", "Pending"], None, "ALARM");
+    let table = [
+        (vec![GOING, DONE], Verdict::Healthy, None),
+        (
+            vec![GOING, hook.clone()],
+            Verdict::RolledBack,
+            Some("BeforeAllowTraffic of f failed: HEALTH_CONSTRAINTS"),
+        ),
+        (vec![raised, hook], Verdict::RolledBack, Some("BeforeAllowTraffic of f failed: HEALTH_CONSTRAINTS")),
+        (vec![GOING, alarm], Verdict::RolledBack, Some("the alarm app-errors took f back: ALARM_ACTIVE")),
+        (vec![GOING, stop], Verdict::RolledBack, Some("AllowTraffic of f failed: MANUAL_STOP")),
+        (vec![Stage::None], Verdict::NothingToWatch, None),
+    ];
+    for (stages, verdict, cause) in table {
+        let (ended, told) = watched(Api::Good, stages, Until::Done(LIMIT)).await;
+        assert_eq!(ended.verdict, verdict, "{:?} {told:?}", ended.cause);
+        assert!(
+            ended.cause.as_deref().unwrap_or_default().starts_with(cause.unwrap_or_default()),
+            "{:?}",
+            ended.cause
+        );
+        assert_eq!(ended.cause.is_some(), cause.is_some(), "{:?}", ended.cause);
+        assert_eq!(ended.watched.failures, BTreeMap::new());
+        assert_eq!(ended.watched.versions["f 3"].says.iter().collect::<Vec<_>>(), ["0.1.0+abc"]);
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_that_does_not_end_is_timed_out() {
+    let (ended, _) = watched(Api::Good, vec![GOING], Until::Done(Duration::from_millis(400))).await;
+    assert_eq!(ended.verdict, Verdict::TimedOut);
+    let (ended, _) = watched(Api::Good, vec![GOING], Until::For(Duration::from_millis(400))).await;
+    assert_eq!(ended.verdict, Verdict::Healthy, "it was to be watched for that long");
+}
+
+#[tokio::test]
+async fn throttling_is_got_over_and_blindness_is_no_success() {
+    let throttled = Stage::Refused("ThrottlingException");
+    let (ended, told) =
+        watched(Api::Good, vec![throttled.clone(), throttled.clone(), GOING, DONE], Until::Done(LIMIT)).await;
+    assert_eq!(ended.verdict, Verdict::Healthy, "{told:?}");
+    assert!(told.iter().any(|text| text.contains("ThrottlingException")), "{told:?}");
+    for until in [Until::Done(Duration::from_millis(600)), Until::For(Duration::from_millis(600))] {
+        let (ended, _) = watched(Api::Good, vec![throttled.clone()], until).await;
+        assert_eq!(ended.verdict, Verdict::Unreachable, "nothing is known of a deployment");
+        assert!(ended.cause.unwrap().contains("CodeDeploy could not be asked: ThrottlingException"));
+    }
+    let (ended, _) =
+        watched(Api::Good, vec![Stage::Refused("AccessDeniedException")], Until::Done(LIMIT)).await;
+    assert!(ended.refused.unwrap().why.contains("AccessDeniedException"), "no use in asking again");
+}
+
+#[tokio::test]
+async fn an_api_that_never_answers_is_unreachable() {
+    for (how, word) in [(Api::Silent, "no answer by the end of the watch"), (Api::Huge, "larger than")] {
+        let (ended, _) = watched(how, vec![Stage::None], Until::For(Duration::from_millis(300))).await;
+        assert_eq!(ended.verdict, Verdict::Unreachable, "{:?}", ended.cause);
+        assert!(ended.cause.as_ref().unwrap().contains(word), "{:?}", ended.cause);
+        let counted: u64 = ended.watched.failures.values().sum();
+        let sent: u32 = ended.watched.seconds.iter().map(|second| second.sent).sum();
+        assert_eq!(counted, u64::from(sent), "every request that was sent is counted");
+        assert!(sent >= 10, "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn latency_counts_from_the_intended_time() {
+    // Five times as many requests as it answers: each waits longer than the one before it.
+    let (ended, _) = watched(Api::Slow, vec![GOING], Until::For(Duration::from_millis(1_000))).await;
+    let seen = &ended.watched.versions["f 3"];
+    assert!(seen.p99 > 1_000.0 && seen.p99 > seen.p50, "{seen:?}");
+}
+
+#[tokio::test]
+async fn the_first_error_has_its_request_id() {
+    let (ended, _) = watched(Api::Failing, vec![GOING, DONE], Until::Done(LIMIT)).await;
+    assert_eq!(ended.watched.first_error.as_deref(), Some("GET api/version answered 500, request r-1"));
+    let (ended, _) = watched(Api::Unversioned, vec![GOING, DONE], Until::Done(LIMIT)).await;
+    assert_eq!(ended.watched.first_error.as_deref(), Some("GET api/version: the answer names no version"));
+}
+
+#[tokio::test]
+async fn an_interrupted_watch_says_what_it_saw() {
+    let rollouts = Aws::start(vec![GOING]).await;
+    let url = api(Api::Good).await;
+    let ended =
+        run(&plan(&url, Until::Done(LIMIT)), &rollouts, sleep(Duration::from_millis(400)), |_| {}).await;
+    assert_eq!(ended.verdict, Verdict::Interrupted);
+    assert_eq!(ended.cause.unwrap(), "it was interrupted; 1 deployments go on, and were left alone");
+}
+
+#[tokio::test]
+async fn alarms_that_change_or_are_missing_are_told() {
+    let raised = Stage::At("InProgress", 10.0, ["Succeeded", "InProgress", "Pending"], None, "ALARM");
+    let rollouts = Aws::start(vec![GOING, raised, DONE]).await;
+    let mut plan = plan(&api(Api::Good).await, Until::Done(LIMIT));
+    plan.alarms.push("app-gone".to_owned());
+    let mut told = Vec::new();
+    run(&plan, &rollouts, pending(), |news| match news {
+        News::Alarm { name, state, before } => told.push(format!("{name} {before:?} {state}")),
+        News::Trouble(text) => told.push(text),
+        _ => {}
+    })
+    .await;
+    let expected = [
+        "the alarm app-gone of the stack does not exist, so it guards nothing",
+        "app-errors None OK",
+        "app-errors Some(\"OK\") ALARM",
+        "app-errors Some(\"ALARM\") OK",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn what_keeps_an_answer_away_is_named() {
+    // A port where nobody listens, one that hangs up, one that speaks no TLS, and a name that does not exist.
+    let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let hanging_up = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let rude = hanging_up.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = hanging_up.accept().await {
+            let mut some = [0; 16];
+            let _ = stream.read(&mut some).await;
+            // Unread bytes make the kernel answer with a reset.
+            drop(stream);
+        }
+    });
+    let plain = api(Api::Good).await;
+    let table = [
+        (format!("http://{free}"), "refused"),
+        (format!("http://{rude}"), "connection"),
+        (plain.replace("http://", "https://"), "InvalidContentType"),
+        ("http://no-such-host.invalid".to_owned(), "dns error"),
+    ];
+    for (url, word) in table {
+        let answered = timeout(LIMIT, ask(&ApiClient::new(&url).unwrap(), "api/version")).await.unwrap();
+        let error = answered.error.unwrap();
+        assert!(error.contains(word), "{url}: {error}");
+    }
+}
