@@ -11,7 +11,7 @@ pub const FEATURE: &str = "api/break-prod";
 const MARK: &[u8] = b"causeway-broken-on-purpose";
 
 /// How a version can be broken.
-pub const MODES: [&str; 5] = ["errors", "slow", "hook", "crash", "wrong-version"];
+pub use causeway_args::rehearse::BROKEN as MODES;
 
 /// How this build is to be broken. Only beside the local cloud: nothing of it can be switched on in a real pipeline.
 pub fn mode() -> Option<&'static str> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use causeway_args::{Cli, Common, Format};
 use serde_json::{Value, json};
 
 use self::cut_off::{Changes, Interrupts, guarded};
@@ -54,33 +55,6 @@ impl Baseline {
             _ => None,
         }
     }
-}
-
-/// Options of every command.
-#[derive(clap::Args, Debug, Clone, Default)]
-pub struct Common {
-    /// What stdout carries: text for a person, or one JSON object a line
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
-    /// Answer every question with yes
-    #[arg(long, short, global = true)]
-    yes: bool,
-    /// No colors; the variable NO_COLOR does the same
-    #[arg(long, global = true)]
-    no_color: bool,
-    /// Profiles are PREFIX-build, PREFIX-dev and so on, in place of the project's name
-    #[arg(long, global = true, value_name = "PREFIX")]
-    profile_prefix: Option<String>,
-}
-
-/// What stdout carries.
-#[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Format {
-    /// For a person
-    #[default]
-    Text,
-    /// For a script: JSON lines
-    Json,
 }
 
 /// What a command works with.
@@ -151,29 +125,45 @@ pub struct AfterChanges {
     pub source: anyhow::Error,
 }
 
-/// Parses the command line, and hands it to whoever runs the commands. With `--output json` a mistake in it ends in a
+/// Reads the command line, and hands it to whoever runs the commands. With `--output json` a mistake in it ends in a
 /// result line, too.
-pub fn main<C: clap::Parser>(run: impl FnOnce(C) -> ExitCode) -> ExitCode {
-    let error = match C::try_parse() {
-        Ok(parsed) => return run(parsed),
-        Err(error) => error,
+pub fn main(run: impl FnOnce(Cli) -> ExitCode) -> ExitCode {
+    let unread = match causeway_args::read(std::env::args_os()) {
+        Ok(read) => return run(read),
+        Err(unread) => unread,
     };
-    let _ = error.print();
-    if !error.use_stderr() {
+    let _ = unread.error.print();
+    if !unread.is_mistake() {
         return ExitCode::SUCCESS;
     }
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let json = words.iter().any(|w| w == "--output=json")
-        || words.windows(2).any(|w| w[0] == "--output" && w[1] == "json");
-    let out = Out::new(Options { json, ..Options::default() });
-    if json {
-        let why = error.kind().as_str().unwrap_or("it is not understood");
-        let fault =
-            Fault::usage("read the command line", words.join(" ")).why(why).next("see cargo xtask --help");
-        let command = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
-        finish(&out, &command, Err(fault.into()), 0.0);
+    let out = Out::new(Options { json: unread.json, ..Options::default() });
+    if unread.json {
+        let fault = Fault::usage("read the command line", &unread.typed)
+            .why(unread.why())
+            .next("see cargo xtask --help");
+        finish(&out, &unread.command, Err(fault.into()), 0.0);
     }
     ExitCode::from(code_byte(Code::Usage))
+}
+
+/// Completions are the entry's to print, from what it holds itself.
+///
+/// # Errors
+/// Always: this program was asked for them without the entry before it.
+pub fn completions() -> anyhow::Result<Outcome> {
+    Err(Fault::usage("print completions", "here")
+        .why("the entry prints them")
+        .next("cargo xtask completions bash")
+        .into())
+}
+
+/// Says that another program holds a command: `cargo xtask` knows which.
+pub fn elsewhere(command: &str, common: Common) -> ExitCode {
+    run(command, common, async |_| {
+        let fault =
+            Fault::usage("run", format!("the command {command}")).why("this program does not hold it");
+        Err(fault.next(format!("run cargo xtask {command} in the checkout")).into())
+    })
 }
 
 /// How long what was begun in the background may take to end, once the command has. Processes get three seconds to end

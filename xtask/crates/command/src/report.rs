@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use causeway_args::Report;
+
 use super::Context;
 use crate::page::page;
 use crate::term::Out;
@@ -12,36 +14,25 @@ use causeway_model::fault::{Fault, from_error};
 /// Where the page goes; one command runs in a process.
 static WANTED: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// Option of the commands that can report.
-#[derive(clap::Args, Debug, Clone, Default)]
-#[group(skip)]
-pub struct Args {
-    /// Also write one self-contained HTML page of what happened
-    #[arg(long, value_name = "FILE.html")]
-    report: Option<PathBuf>,
-}
-
-impl Args {
-    /// Begins to keep lines for the page, where one is wanted; sees now that it can be written later.
-    ///
-    /// # Errors
-    /// The folder does not exist or may not be written in: a usage fault, before anything has happened.
-    pub fn begin(&self, context: &Context) -> anyhow::Result<()> {
-        let Some(path) = &self.report else { return Ok(()) };
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let unwritable = |why: String| {
-            Fault::usage("write the report", path.display().to_string())
-                .why(why)
-                .next("name a file in a folder that exists and may be written")
-        };
-        if path.is_dir() {
-            return Err(unwritable("it is a folder".to_owned()).into());
-        }
-        tempfile::NamedTempFile::new_in(dir).map_err(|error| unwritable(error.to_string()))?;
-        *WANTED.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
-        context.out.record();
-        Ok(())
+/// Begins to keep lines for the page, where one is wanted; sees now that it can be written later.
+///
+/// # Errors
+/// The folder does not exist or may not be written in: a usage fault, before anything has happened.
+pub fn begin(report: &Report, context: &Context) -> anyhow::Result<()> {
+    let Some(path) = &report.report else { return Ok(()) };
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unwritable = |why: String| {
+        Fault::usage("write the report", path.display().to_string())
+            .why(why)
+            .next("name a file in a folder that exists and may be written")
+    };
+    if path.is_dir() {
+        return Err(unwritable("it is a folder".to_owned()).into());
     }
+    tempfile::NamedTempFile::new_in(dir).map_err(|error| unwritable(error.to_string()))?;
+    *WANTED.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
+    context.out.record();
+    Ok(())
 }
 
 /// Writes the page, where one is wanted. The result has been said by now, so that a page which cannot be written is a

@@ -3,9 +3,10 @@
 #[cfg(test)]
 mod held;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
+use causeway_args::prove::Args;
 use serde_json::json;
 
 use causeway_build::git;
@@ -17,27 +18,6 @@ use causeway_model::fault::Fault;
 use causeway_model::line::Line;
 use causeway_model::verdict::Verdict;
 use causeway_prove::{Files, Problem, Report};
-
-/// Arguments of `prove`.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// Weaken every statement in every way, and print the mutants that no row catches
-    #[arg(long)]
-    mutate: bool,
-    /// Say what the change since this git revision newly allows or no longer allows
-    #[arg(long, value_name = "REV")]
-    diff: Option<String>,
-    /// With --diff: fail where something is newly allowed
-    #[arg(long, requires = "diff")]
-    fail_on_widening: bool,
-    /// Write the rights of whoever runs bootstrap, and of whoever leaves with destroy, one policy file an account, and the
-    /// organization's policies for this project
-    #[arg(long, value_name = "DIR")]
-    bootstrap_policies: Option<PathBuf>,
-    /// Print every request, not only every row
-    #[arg(long)]
-    all: bool,
-}
 
 /// Runs `prove`.
 ///

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use causeway_args::destroy::Args;
 use serde_json::{Value, json};
 
 use causeway_aws::cloudformation::{Physical, Stacks};
@@ -31,20 +32,6 @@ const STACK_LIMIT: Duration = Duration::from_secs(3_600);
 const BACKUP_DAYS: i64 = 35;
 /// A key's waiting time: the longest there is, since nothing that it encrypted can be read once it is over.
 const KEY_DAYS: i32 = 30;
-
-/// Arguments of `destroy`.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// Show what there is and remove nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// With --dry-run: exit with 3 where something is there
-    #[arg(long, requires = "dry_run")]
-    detailed_exitcode: bool,
-    /// The project's name, in place of typing it; --yes is not enough
-    #[arg(long, value_name = "NAME")]
-    confirm_delete: Option<String>,
-}
 
 /// Something that outlives its stack.
 pub(super) struct Leftover {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use causeway_args::integration_test::Args;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -22,26 +23,6 @@ use causeway_watch::api_client::{ApiClient, Checks, Wanted};
 
 /// How long the API may take until it answers for the first time.
 const FIRST_ANSWER: Duration = Duration::from_secs(60);
-
-/// Arguments of `integration-test`.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// The API's address, ending in a slash
-    #[arg(long, env = "API_URL", value_name = "URL")]
-    api_url: Option<String>,
-    /// The version of checkin that must answer; `any` for whichever is there
-    #[arg(long, env = "EXPECTED_VERSION", value_name = "VERSION")]
-    expected_version: Option<String>,
-    /// The version of contacts that must answer; `any` for whichever is there
-    #[arg(long, env = "EXPECTED_VERSION_CONTACTS", value_name = "VERSION")]
-    expected_version_contacts: Option<String>,
-    /// Whether protected routes must ask for a signature: NONE or AWS_IAM; by default as they do
-    #[arg(long, env = "API_AUTH", value_name = "AUTH")]
-    api_auth: Option<String>,
-    /// The role that signs; by default the one of the account dev
-    #[arg(long, env = "API_CLIENT_ROLE_ARN", value_name = "ARN")]
-    api_client_role_arn: Option<String>,
-}
 
 /// Runs `integration-test`.
 ///

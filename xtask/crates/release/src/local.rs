@@ -1,7 +1,6 @@
 //! `local`: the cloud by itself, for use with the other commands and with any AWS client.
 
-use std::time::Duration;
-
+use causeway_args::local::{Command, Standing};
 use serde_json::json;
 
 use causeway_cloud::control::Control;
@@ -12,53 +11,6 @@ use causeway_command::{Context, Outcome};
 use causeway_machine::paths::Paths;
 use causeway_model::fault::Fault;
 use causeway_model::verdict::Verdict;
-
-/// The parts of `local`.
-#[derive(clap::Subcommand)]
-pub enum Command {
-    /// Start the local cloud, or name the one that runs
-    Up(Minute),
-    /// End the local cloud and everything in it
-    Down,
-    /// Print the variables with which any AWS client reaches it
-    Env,
-    /// Play the person who finishes the connection to the repository, or undo that
-    Connection {
-        /// How connections stand from now on
-        #[arg(value_enum)]
-        standing: Standing,
-    },
-    /// The resident process
-    #[command(hide = true)]
-    Serve(Serve),
-}
-
-/// How the local cloud's connections stand.
-#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// A person must finish them
-    Pending,
-    /// They can be used
-    Available,
-}
-
-/// How fast time passes.
-#[derive(clap::Args)]
-pub struct Minute {
-    /// How long a minute of AWS takes, for instance 1s or 250ms
-    #[arg(long, default_value = "1s", value_parser = duration, value_name = "TIME")]
-    pub minute: Duration,
-}
-
-/// Options of the resident process.
-#[derive(clap::Args)]
-pub struct Serve {
-    #[command(flatten)]
-    minute: Minute,
-    /// End when stdin is closed without having said `keep`
-    #[arg(long)]
-    owned: bool,
-}
 
 /// Runs a part of `local`.
 ///
@@ -116,45 +68,4 @@ fn running(paths: &Paths, what: &str) -> Result<State, Fault> {
     State::read(paths).ok_or_else(|| {
         Fault::failed(what, "of the local cloud").why("there is none").next("cargo xtask local up")
     })
-}
-
-/// `250ms`, `1s`, `2.5s` or `1m`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let factor = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err("a time is written 250ms, 1s or 1m".to_owned()),
-    };
-    let number: f64 = number.parse().map_err(|_| "a time is written 250ms, 1s or 1m".to_owned())?;
-    let seconds = number * factor;
-    if !(0.001..=86_400.0).contains(&seconds) {
-        return Err("a time between 1ms and a day is wanted".to_owned());
-    }
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read() {
-        let table = [
-            ("250ms", Some(250)),
-            ("1s", Some(1_000)),
-            ("2.5s", Some(2_500)),
-            ("1m", Some(60_000)),
-            ("0s", None),
-            ("1", None),
-            ("s", None),
-            ("-1s", None),
-            ("99999999m", None),
-            ("1h", None),
-        ];
-        for (text, expected) in table {
-            assert_eq!(duration(text).ok().map(|d| d.as_millis()), expected, "{text}");
-        }
-    }
 }

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use causeway_args::rehearse::{Approve, Args, Swap as Swapped};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::bootstrap;
-use super::local::duration;
 use super::package::app_stack;
 use causeway_aws::cloudformation::Stacks;
 use causeway_aws::rollouts;
@@ -38,53 +38,13 @@ use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
 use causeway_model::verdict::Verdict;
 use causeway_watch::api_client::ApiClient;
 
-/// Arguments of `rehearse`.
-#[derive(clap::Args, Debug, Clone)]
-pub struct Args {
-    /// What becomes of the approval before prod; without a terminal `ask` is `auto`
-    #[arg(long, value_enum, default_value_t)]
-    approve: Approve,
-    /// Leave the local cloud up afterwards, and print how to reach it
-    #[arg(long)]
-    keep: bool,
-    /// How long a minute of AWS takes; a hook at work has 60 s in any case
-    #[arg(long, default_value = "1s", value_parser = duration, value_name = "TIME")]
-    minute: Duration,
-    /// Show the true first day: no earlier release, so no hooks and no traffic shift
-    #[arg(long)]
-    no_baseline: bool,
-    /// Let the integration tests fail, to see the pipeline stop before prod
-    #[arg(long)]
-    fail_test: bool,
-    /// Release a version that misbehaves in prod, to see it taken back
-    #[arg(long, conflicts_with = "no_baseline", num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(broken::MODES))]
-    break_prod: Option<String>,
-    /// Put other bytes in place of an approved package between approval and execution, to see what comes of it
-    #[arg(long, conflicts_with_all = ["no_baseline", "break_prod"], num_args = 0..=1, require_equals = true, default_missing_value = "deleted", value_name = "HOW", value_enum)]
-    swap_package: Option<Swap>,
-    #[command(flatten)]
-    report: causeway_command::report::Args,
-}
-
-/// What becomes of the approval.
-#[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Approve {
-    /// Show what changes in prod, and ask
-    #[default]
-    Ask,
-    /// Approve
-    Auto,
-    /// Reject
-    Reject,
-}
-
 /// Runs `rehearse`.
 ///
 /// # Errors
 /// The local cloud does not start, or the stacks cannot be deployed. A release that fails is no error but a verdict.
 pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
-    args.report.begin(&context)?;
+    causeway_command::report::begin(&args.report, &context)?;
     let paths = Paths::of(&context.root);
     let watch = Stopwatch::start();
     setup(&context, "LocalCloud", Status::Started, None, None);
@@ -285,7 +245,10 @@ impl Rehearsal {
             test_environment,
             decide,
             show: Arc::new(move |line| show.tick(line)),
-            swap: self.args.swap_package,
+            swap: self.args.swap_package.map(|how| match how {
+                Swapped::Deleted => Swap::Deleted,
+                Swapped::Beside => Swap::Beside,
+            }),
             probes: self.probes.clone(),
         }
     }

@@ -2,9 +2,10 @@
 //!
 //! With `--report` it leaves JUnit always, and Cobertura where LLVM's tools of the compiler's version are there, or rustup adds them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
+use causeway_args::test::Args;
 use serde_json::json;
 
 use super::package::find_way;
@@ -18,17 +19,6 @@ use causeway_model::verdict::Verdict;
 
 /// What is released.
 const PACKAGES: [&str; 2] = ["api", "hooks"];
-
-/// Arguments of `test`.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// Cargo profile; by default the one for tests
-    #[arg(long, env = "CAUSEWAY_PROFILE", value_name = "PROFILE")]
-    profile: Option<String>,
-    /// Leave junit.xml and, where LLVM's tools are there or rustup adds them, cobertura.xml in this folder
-    #[arg(long, value_name = "DIR")]
-    report: Option<PathBuf>,
-}
 
 /// Runs `test`.
 ///

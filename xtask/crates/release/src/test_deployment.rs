@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use causeway_args::test_deployment::Args;
 use serde_json::to_value;
 
-use super::local::duration;
 use causeway_aws::cloudformation::{Physical, StackInfo, Stacks};
 use causeway_aws::rollouts::{Group, Rollouts};
 use causeway_aws::{Account, Accounts};
@@ -29,39 +29,11 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// How often plain output says how the traffic goes.
 const EVERY: u32 = 5;
 
-/// Arguments of `test-deployment`.
-#[derive(clap::Args, Debug, Clone)]
-pub struct Args {
-    /// The environment, for instance dev or prod
-    #[arg(long, value_name = "ENV")]
-    env: String,
-    /// A developer's own stack in place of the pipeline's
-    #[arg(long, value_name = "NAME")]
-    isolated: Option<String>,
-    /// Requests a second
-    #[arg(long, default_value_t = 10.0, value_name = "RATE")]
-    rate: f64,
-    /// Watch for so long, whatever is deployed
-    #[arg(long = "for", value_parser = duration, value_name = "TIME", conflicts_with = "until_done")]
-    time: Option<Duration>,
-    /// Watch until every deployment is over; this is what happens without --for
-    #[arg(long)]
-    until_done: bool,
-    #[command(flatten)]
-    report: causeway_command::report::Args,
-}
-
 /// Runs `test-deployment`.
 ///
 /// # Errors
 /// The stack or its API cannot be found. A deployment that fails is no error but a verdict.
 pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
-    if !(0.1..=1_000.0).contains(&args.rate) {
-        return Err(Fault::usage("read the command line", format!("--rate {}", args.rate))
-            .why("it is not between 0.1 and 1000 requests a second")
-            .next("10 is a good start")
-            .into());
-    }
     let config = context.config()?;
     if !config.targets().any(|env| env == args.env) {
         return Err(Fault::usage("read the command line", format!("--env {}", args.env))
@@ -71,7 +43,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
             ))
             .into());
     }
-    args.report.begin(&context)?;
+    causeway_command::report::begin(&args.report, &context)?;
     let accounts = Accounts::open(&config, &crate::accounts::open_options(&context)?).await?;
     accounts.verify(&config, std::slice::from_ref(&args.env)).await?;
     let account = accounts.get(&args.env)?;

@@ -20,10 +20,15 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
 }
 
-/// The program under test: cargo puts it beside the folder of the test's own.
-pub fn tool() -> PathBuf {
+/// The program of the package under test, which cargo puts beside the folder of the test's own.
+fn program() -> PathBuf {
+    let name = match std::env::var("CARGO_PKG_NAME").as_deref() {
+        Ok("causeway-prove-cmd") => "causeway-prove",
+        Ok("causeway-verify") => "causeway-verify",
+        _ => "causeway",
+    };
     let own = std::env::current_exe().unwrap();
-    own.ancestors().nth(2).unwrap().join("xtask")
+    own.ancestors().nth(2).unwrap().join(name)
 }
 
 /// A folder with a copy of the project's templates, and a local cloud of its own where one is started.
@@ -201,7 +206,7 @@ impl Project {
 
     /// The tool in this folder, without anything of the caller's AWS environment.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(tool());
+        let mut command = Command::new(program());
         command.args(words).current_dir(self.path());
         for (name, _) in std::env::vars() {
             if name.starts_with("AWS_")
@@ -273,7 +278,7 @@ pub enum Then<'a> {
 impl Project {
     /// Runs the tool in a terminal of 80 columns and 24 rows: its exit code, and what was shown.
     pub fn in_terminal(&self, words: &[&str], steps: &[(&str, Then<'_>)]) -> (i32, String) {
-        let tool = tool().display().to_string();
+        let tool = program().display().to_string();
         let prepared = self.command(words);
         let mut environment: std::collections::BTreeMap<String, String> = std::env::vars().collect();
         for (name, value) in prepared.get_envs() {

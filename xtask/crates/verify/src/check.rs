@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use causeway_args::check::Args;
 use serde_json::{Map, Value, json};
 use tokio::process::Command;
 
@@ -29,30 +30,6 @@ use gates::Ended;
 
 /// How long a minute of AWS takes beside the tests.
 const MINUTE: Duration = Duration::from_secs(1);
-
-/// Arguments of `check`.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// Also what takes longer than CI may
-    #[arg(long)]
-    full: bool,
-    /// Only hold the deployed API to its document, as --full does besides
-    #[arg(long, conflicts_with = "full")]
-    contract: bool,
-    /// Only the gates: cfn-lint, checkov, parliament, secrets, licenses, bans, advisories
-    #[arg(long, conflicts_with_all = ["full", "contract"])]
-    gates: bool,
-    /// Only the second and the third opinion on the access matrix, as --full asks them besides
-    #[arg(long, conflicts_with_all = ["full", "contract", "gates"])]
-    opinions: bool,
-    /// Only one package for arm64, built and run
-    #[arg(long, conflicts_with_all = ["full", "contract", "gates", "opinions"])]
-    arm64: bool,
-    /// Only what --full does with packages besides: the packaged hooks are held to their tests, and all four functions are
-    /// built twice for arm64, compared and run; takes many minutes
-    #[arg(long, conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64"])]
-    packages: bool,
-}
 
 /// Runs `check`. Every part is run, also after a failure, so that one run shows all of them.
 ///
@@ -109,7 +86,9 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     // Tests that take minutes each are left to --full.
     let longer: &[&str] = if args.full { &["--", "--include-ignored"] } else { &[] };
     let of_functions = functions(&checks.context, &[&["--no-fail-fast"], longer].concat()).await;
-    let tool = [&["test", "--package", "xtask", "--locked", "--no-fail-fast"], longer].concat();
+    let tool =
+        ["test", "--workspace", "--exclude", "api", "--exclude", "hooks", "--locked", "--no-fail-fast"];
+    let tool = [&tool[..], longer].concat();
     checks.tests([("tests-functions", of_functions), ("tests", Ok(cargo(&tool)))]).await;
     checks.rehearsals(args.full).await;
     if args.full {

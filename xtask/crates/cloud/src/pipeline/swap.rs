@@ -18,11 +18,11 @@ use causeway_model::line::Line;
 use causeway_model::package::package_keys;
 
 /// What is done to a package after the approval.
-#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Swap {
-    /// The approved version is deleted, and other bytes are put under its key
+    /// The approved version is deleted, and other bytes are put under its key.
     Deleted,
-    /// Other bytes are put under its key, as a newer version beside it
+    /// Other bytes are put under its key, as a newer version beside it.
     Beside,
 }
 

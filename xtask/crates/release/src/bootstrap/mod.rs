@@ -10,6 +10,7 @@ pub use act::{STACK_LIMIT, failed, ready};
 
 use std::collections::BTreeMap;
 
+pub use causeway_args::bootstrap::Args;
 use serde_json::json;
 
 use causeway_aws::Accounts;
@@ -24,17 +25,6 @@ use causeway_model::plan::{StackPlan, waves};
 use causeway_model::stack::Action;
 use causeway_model::verdict::{ExitCode, Verdict};
 
-/// Arguments of `bootstrap`.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// Show the plan and change nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// With --dry-run: exit with 3 where something would change
-    #[arg(long, requires = "dry_run")]
-    detailed_exitcode: bool,
-}
-
 /// Runs `bootstrap`.
 ///
 /// # Errors
@@ -43,13 +33,6 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
     let accounts = Accounts::open(&config, &crate::accounts::open_options(&context)?).await?;
     deploy(&context, &config, &accounts, &args).await
-}
-
-impl Args {
-    /// As a rehearsal runs it.
-    pub fn act() -> Self {
-        Self { dry_run: false, detailed_exitcode: false }
-    }
 }
 
 /// Plans, shows, asks, and deploys.

@@ -9,6 +9,7 @@ mod remove;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use causeway_args::deploy::Args;
 use serde_json::{Value, json};
 
 use super::bootstrap::{STACK_LIMIT, failed, ready};
@@ -29,42 +30,8 @@ use causeway_model::stack::{Action, StackStatus};
 use causeway_model::template;
 use causeway_model::verdict::{ExitCode, Verdict};
 
-/// How many days a stack lives without being deployed again: as many as its packages (`target-roles.yaml`).
-const DAYS: u8 = 14;
 /// Where a template lies that is too large for a request: with the packages, since developers may put nothing elsewhere.
 const TEMPLATES: &str = "packages/templates/";
-
-/// Arguments of `deploy`.
-#[derive(clap::Args, Debug, Clone)]
-pub struct Args {
-    /// The name of your own stack: lowercase letters and digits
-    #[arg(long, value_name = "NAME", required_unless_present = "list")]
-    isolated: Option<String>,
-    /// The environment to have it in; by default the only one that takes such stacks
-    #[arg(long, value_name = "ENV")]
-    env: Option<String>,
-    /// List everybody's isolated stacks: whose they are, how old, and until when
-    #[arg(long, conflicts_with_all = ["isolated", "delete", "dry_run"])]
-    list: bool,
-    /// Remove your stack, and its table with everything in it
-    #[arg(long)]
-    delete: bool,
-    /// Show the plan and change nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// With --dry-run: exit with 3 where something would change
-    #[arg(long, requires = "dry_run")]
-    detailed_exitcode: bool,
-    /// The stack may go after so many days; deploying it again moves the day
-    #[arg(long, value_name = "DAYS", default_value_t = DAYS, value_parser = clap::value_parser!(u8).range(1..=i64::from(DAYS)))]
-    days: u8,
-    /// Target triple, or `host`; by default Lambda on arm64, on a local cloud this machine's own
-    #[arg(long, env = "CAUSEWAY_TARGET", value_name = "TRIPLE")]
-    target: Option<String>,
-    /// Cargo profile
-    #[arg(long, env = "CAUSEWAY_PROFILE", default_value = "lambda", value_name = "PROFILE")]
-    profile: String,
-}
 
 /// What an account has for isolated stacks.
 struct Home {

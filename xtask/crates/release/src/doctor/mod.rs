@@ -5,6 +5,7 @@
 
 mod machine;
 
+use causeway_args::doctor::Args;
 use serde_json::{Value, json};
 
 use causeway_aws::cloudformation::{StackInfo, Stacks};
@@ -23,17 +24,6 @@ use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::line::{Line, Mode, Status, Step, tenths};
 use causeway_model::stack::{Outcome as How, Phase, StackStatus};
 use causeway_model::verdict::Verdict;
-
-/// Arguments of `doctor`.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// Remove app stacks that can never be deployed again, and add the target for arm64 with rustup; after asking
-    #[arg(long)]
-    fix: bool,
-    /// Only look at this machine
-    #[arg(long)]
-    offline: bool,
-}
 
 /// One thing that was looked at.
 struct Finding {

@@ -4,7 +4,6 @@ mod any_client;
 mod cli;
 mod cloud;
 mod isolated;
-mod leaving;
 mod package;
 mod package_bad_input;
 mod package_files;

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use axum_server::tls_rustls::RustlsConfig;
+use causeway_args::bench::Coldstart as Args;
 use serde_json::{Value, json};
 
 use super::hundredths;
@@ -18,17 +19,6 @@ use causeway_command::Context;
 use causeway_machine::paths::Paths;
 use causeway_machine::shell::{program, show};
 use causeway_model::fault::Fault;
-
-/// Options of `bench coldstart`.
-#[derive(clap::Args)]
-pub struct Args {
-    /// The packaged function
-    #[arg(long, default_value = "checkin", value_name = "NAME")]
-    bin: String,
-    /// How often each is started
-    #[arg(long, default_value_t = 31, value_name = "NUMBER")]
-    runs: usize,
-}
 
 /// A program under measurement.
 struct Program {

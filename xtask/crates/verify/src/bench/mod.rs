@@ -4,20 +4,10 @@ mod coldstart;
 mod package;
 mod rollout;
 
+use causeway_args::bench::Command;
+
 use causeway_command::{Context, Outcome};
 use causeway_model::verdict::Verdict;
-
-/// The parts of `bench`.
-#[derive(clap::Subcommand)]
-pub enum Command {
-    /// Package for this machine's own target, beside cargo lambda and a bare cargo build: cold, one file touched, nothing
-    /// changed; sizes, and what a second upload sends
-    Package(package::Args),
-    /// From the start of a function's process to its first question for work, and to its first answered read of DynamoDB
-    Coldstart(coldstart::Args),
-    /// What the local cloud's edge costs before a stub, and whether the watcher keeps its rate
-    Rollout,
-}
 
 /// Runs `bench`.
 ///

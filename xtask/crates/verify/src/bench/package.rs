@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use causeway_args::bench::Package as Args;
 use serde_json::{Value, json};
 
 use super::hundredths;
@@ -12,18 +13,6 @@ use causeway_machine::install::{self, Set};
 use causeway_machine::paths::Paths;
 use causeway_machine::shell::{describe, hear, program, read, show};
 use causeway_model::fault::Fault;
-
-/// Options of `bench package`.
-#[derive(clap::Args)]
-pub struct Args {
-    /// These functions alone; by default all of them
-    #[arg(long, value_name = "NAME")]
-    bin: Vec<String>,
-    /// One cargo profile for all three, for instance a quick one; by default ours is `lambda`, as it is released, and the
-    /// others' `release`
-    #[arg(long, value_name = "PROFILE")]
-    profile: Option<String>,
-}
 
 /// How often the case in which nothing changed is measured; the median counts.
 const UNCHANGED: usize = 5;

@@ -1,0 +1,25 @@
+//! The arguments of `check`.
+
+/// Arguments of `check`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Also what takes longer than CI may
+    #[arg(long)]
+    pub full: bool,
+    /// Only hold the deployed API to its document, as --full does besides
+    #[arg(long, conflicts_with = "full")]
+    pub contract: bool,
+    /// Only the gates: cfn-lint, checkov, parliament, secrets, licenses, bans, advisories
+    #[arg(long, conflicts_with_all = ["full", "contract"])]
+    pub gates: bool,
+    /// Only the second and the third opinion on the access matrix, as --full asks them besides
+    #[arg(long, conflicts_with_all = ["full", "contract", "gates"])]
+    pub opinions: bool,
+    /// Only one package for arm64, built and run
+    #[arg(long, conflicts_with_all = ["full", "contract", "gates", "opinions"])]
+    pub arm64: bool,
+    /// Only what --full does with packages besides: the packaged hooks are held to their tests, and all four functions are
+    /// built twice for arm64, compared and run; takes many minutes
+    #[arg(long, conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64"])]
+    pub packages: bool,
+}

@@ -1,0 +1,12 @@
+//! The arguments of `doctor`.
+
+/// Arguments of `doctor`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Remove app stacks that can never be deployed again, and add the target for arm64 with rustup; after asking
+    #[arg(long)]
+    pub fix: bool,
+    /// Only look at this machine
+    #[arg(long)]
+    pub offline: bool,
+}
