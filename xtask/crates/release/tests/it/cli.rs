@@ -175,3 +175,12 @@ fn an_index_that_cannot_be_reached_is_named_and_the_next_run_begins_anew() {
     assert_eq!(next.code, 0, "{}", next.error());
     assert!(project.path().join("venv/local.installed").exists());
 }
+
+#[test]
+fn isolated_stacks_in_a_protected_account_are_refused_before_anything_is_asked() {
+    let project = Project::new();
+    project.edit("cfn/stacks.toml", "Approval = true ", "IsolatedStacks = true # ");
+    let ended = project.run(&["bootstrap", "--dry-run"]);
+    assert_eq!(ended.code, 2, "{}", ended.error());
+    assert!(ended.error().contains("prod is protected"), "{}", ended.error());
+}
