@@ -71,8 +71,10 @@ async fn answers_and_logs_one_line(name: &str, binary: &str, path: &str) {
 
 #[tokio::test]
 async fn a_store_out_of_reach_is_a_500_and_its_log_names_the_code() {
-    let closed = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
-    let endpoint = format!("http://{closed}");
+    // Bound and not listened to: it is ours, and refuses.
+    let deaf = tokio::net::TcpSocket::new_v4().unwrap();
+    deaf.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let endpoint = format!("http://{}", deaf.local_addr().unwrap());
     let variables = [("TABLE_NAME", "table"), ("AWS_ENDPOINT_URL", endpoint.as_str())];
     let asked = [
         event("GET", "/api/registrations", "dt=2024-02-29"),

@@ -16,7 +16,7 @@ use crate::settings::{Phase, Settings};
 use crate::suites::Suite;
 
 /// What the checks leave for the report, unless a third of the time there is is less.
-const RESERVE: Duration = Duration::from_secs(3);
+pub(crate) const RESERVE: Duration = Duration::from_secs(3);
 
 /// What is left to Lambda's runtime after the report.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -25,7 +25,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 const CODE: &str = "code";
 
 /// Reading a version's configuration may take so long, several attempts included.
-const CODE_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const CODE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why no check ran.
 const UNCALLED: &str = "the code is not known to be what was packaged";

@@ -13,7 +13,7 @@ use hooks::check::{Check, GET, Step, Sweep};
 use hooks::hook::Summary;
 use hooks::settings::Phase;
 use hooks::suites::{MARK, SUITES, Suite};
-use script::{Routes, Script, VERSION, event, http, reason, seconds, variables};
+use script::{PLENTY, Routes, Script, VERSION, event, http, reason, seconds, variables};
 use serde_json::{Value, json};
 
 /// The checks of the function that was built, against answers like its own.
@@ -55,8 +55,7 @@ async fn each_function_has_its_own_checks() {
         let script = Script::new(checkin);
         let mut variables = variables();
         variables[3].1 = function;
-        let summary =
-            script.hook_of(phase, &variables, SUITES).await.handle(&event(), seconds(30)).await.unwrap();
+        let summary = script.hook_of(phase, &variables, SUITES).await.handle(&event(), PLENTY).await.unwrap();
         assert_eq!(summary.status, "Succeeded", "{summary:?}");
         assert_eq!(script.asked().len(), asked, "{function} {phase:?}");
         assert!(script.asked().iter().all(|asked| (function == "contacts") == asked.contains("/contacts")));
@@ -67,14 +66,14 @@ async fn each_function_has_its_own_checks() {
         _ => checkin(event),
     });
     let hook = script.hook_of(Phase::PreTraffic, &variables(), SUITES).await;
-    let summary = hook.handle(&event(), seconds(30)).await.unwrap();
+    let summary = hook.handle(&event(), PLENTY).await.unwrap();
     assert_eq!(reason(&summary), "expected function checkin, got contacts");
 }
 
 /// Runs the hook after traffic against a good function and an API that answers so.
 async fn through_api(script: &Script) -> Summary {
     let hook = script.hook_of(Phase::PostTraffic, &variables(), API).await;
-    hook.handle(&event(), seconds(60)).await.unwrap()
+    hook.handle(&event(), PLENTY).await.unwrap()
 }
 
 /// What the released suite asks the API, with limits that a busy machine does not reach.
@@ -141,11 +140,15 @@ async fn an_api_that_does_not_answer_fails_the_hook() {
     const SUITE: &[Suite] = &[Suite { function: "checkin", pre: &[], post: &[SLOW] }];
     let script = Script { api: |_| None, ..Script::new(checkin) };
     let hook = script.hook_of(Phase::PostTraffic, &variables(), SUITE).await;
-    let summary = hook.handle(&event(), seconds(600)).await.unwrap();
+    let summary = hook.handle(&event(), PLENTY).await.unwrap();
     assert_eq!(reason(&summary), "GET /api/version through the API: no answer within 500 ms");
 
     let script = Script::new(checkin);
-    script.stacks.lock().unwrap().push_back(stack::with_api("http://127.0.0.1:1/"));
+    // Bound and not listened to: it is ours, and refuses.
+    let deaf = tokio::net::TcpSocket::new_v4().unwrap();
+    deaf.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let nowhere = format!("http://{}/", deaf.local_addr().unwrap());
+    script.stacks.lock().unwrap().push_back(stack::with_api(&nowhere));
     let reason = reason(&through_api(&script).await);
     assert_eq!(reason, "GET /api/health through the API: no answer: the connection failed");
 }
@@ -178,7 +181,7 @@ async fn an_address_that_cannot_be_found_fails_the_hook() {
     // A template that names no stack.
     let script = Script::new(checkin);
     let hook = script.hook_of(Phase::PostTraffic, &variables()[..4], API).await;
-    let summary = hook.handle(&event(), seconds(60)).await.unwrap();
+    let summary = hook.handle(&event(), PLENTY).await.unwrap();
     assert!(reason(&summary).ends_with("the environment variable STACK_NAME is not set"), "{summary:?}");
 }
 
@@ -188,7 +191,7 @@ async fn checks_that_nobody_knows_are_reported() {
     let mut variables = variables();
     variables[3].1 = "checkout";
     let hook = script.hook_of(Phase::PreTraffic, &variables, SUITES).await;
-    let summary = hook.handle(&event(), seconds(30)).await.unwrap();
+    let summary = hook.handle(&event(), PLENTY).await.unwrap();
     assert_eq!((reason(&summary).as_str(), script.asked().len()), ("there are no checks for checkout", 0));
     assert_eq!(script.told(), ["Failed"]);
 }
@@ -230,7 +233,7 @@ async fn a_check_can_have_steps_that_build_on_each_other() {
         "GET /api/locations" => http(200, &json!([])),
         _ => http(404, &Value::Null),
     });
-    assert_eq!(script.run(ROUND, seconds(10)).await.map(|summary| summary.status), Ok("Succeeded"));
+    assert_eq!(script.run(ROUND, PLENTY).await.map(|summary| summary.status), Ok("Succeeded"));
     assert_eq!(
         script.asked(),
         ["POST /api/locations", "GET /api/locations/a-1", "DELETE /api/locations/a-1", "GET /api/locations"]
@@ -250,7 +253,7 @@ async fn what_a_failed_check_left_is_cleaned_up() {
         "GET /api/locations" => http(200, &json!([])),
         _ => http(500, &Value::Null),
     });
-    let summary = script.run(ROUND, seconds(10)).await.unwrap();
+    let summary = script.run(ROUND, PLENTY).await.unwrap();
     assert_eq!(reason(&summary), "step 2: expected status 200, got 500");
     assert_eq!(deleted(&script), ["DELETE /api/locations/a-1"]);
 
@@ -258,7 +261,7 @@ async fn what_a_failed_check_left_is_cleaned_up() {
         "GET /api/locations" => http(200, &json!([])),
         _ => http(201, &json!({"locationId": "../x"})),
     });
-    let summary = script.run(ROUND, seconds(10)).await.unwrap();
+    let summary = script.run(ROUND, PLENTY).await.unwrap();
     assert_eq!(reason(&summary), "step 2: an earlier step gave no id to go on with");
     assert_eq!(script.asked(), ["POST /api/locations", "GET /api/locations"]);
 }
@@ -279,7 +282,7 @@ async fn what_a_panic_left_is_cleaned_up() {
         "DELETE /api/locations/a-1" => gone(),
         _ => http(200, &json!([])),
     });
-    let summary = script.run(PANICKING, seconds(10)).await.unwrap();
+    let summary = script.run(PANICKING, PLENTY).await.unwrap();
     assert_eq!(
         (reason(&summary).as_str(), script.told()),
         ("step 1: the check panicked", vec!["Failed".to_owned()])
@@ -304,7 +307,7 @@ async fn what_was_written_though_no_answer_came_is_swept() {
         "DELETE /api/locations/a-3" => http(404, &Value::Null),
         _ => None,
     });
-    let summary = script.run(ROUND, seconds(10)).await.unwrap();
+    let summary = script.run(ROUND, PLENTY).await.unwrap();
     assert_eq!(reason(&summary), "step 1: no answer within 2000 ms");
     assert_eq!(deleted(&script), ["DELETE /api/locations/a-2", "DELETE /api/locations/a-3"]);
 }
@@ -317,6 +320,6 @@ async fn a_sweep_that_fails_fails_the_check() {
         "DELETE /api/locations/a-1" => gone(),
         _ => http(500, &Value::Null),
     });
-    let summary = script.run(ROUND, seconds(10)).await.unwrap();
+    let summary = script.run(ROUND, PLENTY).await.unwrap();
     assert_eq!(reason(&summary), "cleaning up: the list could not be read: status 500");
 }

@@ -18,7 +18,9 @@ use clock::{hold, soon};
 use hooks::check::{Check, GET, Step, healthy, right_version};
 use hooks::runner::Outcome;
 use hooks::settings::Phase;
-use script::{ARN, Answers, PACKAGE_SHA256, Script, VERSION, event, http, reason, seconds, variables};
+use script::{
+    ARN, Answers, PACKAGE_SHA256, PLENTY, Script, VERSION, event, http, reason, seconds, variables,
+};
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
 
@@ -70,7 +72,7 @@ async fn a_good_version_passes_both_hooks() {
     ] {
         let script = Script::new(good);
         let hook = script.hook(phase, &variables(), CHECKS).await;
-        let summary = hook.handle(&event(), seconds(10)).await.unwrap();
+        let summary = hook.handle(&event(), PLENTY).await.unwrap();
         assert_eq!((summary.status, script.told()), ("Succeeded", vec!["Succeeded".to_owned()]));
         assert_eq!(script.asked(), ["GET /api/health", "GET /api/version"]);
         assert!(
@@ -95,7 +97,7 @@ async fn a_hook_that_is_kept_warm_works_again() {
     let script = Script::new(good);
     let hook = script.hook(Phase::PreTraffic, &variables(), CHECKS).await;
     for _ in 0..3 {
-        assert_eq!(hook.handle(&event(), seconds(10)).await.map(|summary| summary.status), Ok("Succeeded"));
+        assert_eq!(hook.handle(&event(), PLENTY).await.map(|summary| summary.status), Ok("Succeeded"));
     }
     assert_eq!(script.told().len(), 3);
 }
@@ -110,7 +112,7 @@ async fn without_an_expectation_any_version_will_do() {
             CHECKS,
         )
         .await;
-    assert_eq!(hook.handle(&event(), seconds(10)).await.unwrap().status, "Succeeded");
+    assert_eq!(hook.handle(&event(), PLENTY).await.unwrap().status, "Succeeded");
 }
 
 #[tokio::test]
@@ -140,7 +142,7 @@ async fn a_bad_version_is_reported_with_its_reason() {
     ];
     for (function, expected) in failing {
         let script = Script::new(function);
-        let summary = script.run(CHECKS, seconds(10)).await.unwrap();
+        let summary = script.run(CHECKS, PLENTY).await.unwrap();
         assert_eq!((reason(&summary).as_str(), script.told()), (expected, vec!["Failed".to_owned()]));
         assert_eq!(summary.checks.len(), 3, "one failure does not hide the other");
     }
@@ -262,7 +264,7 @@ async fn a_panic_in_a_check_is_reported() {
         CHECKS[1],
     ];
     let script = Script::new(good);
-    let summary = script.run(PANICKING, seconds(10)).await.unwrap();
+    let summary = script.run(PANICKING, PLENTY).await.unwrap();
     assert_eq!((reason(&summary).as_str(), script.told()), ("the check panicked", vec!["Failed".to_owned()]));
     assert_eq!(summary.checks[2].outcome, Outcome::Passed, "the other check ran all the same");
 }
@@ -313,7 +315,7 @@ async fn a_template_that_says_too_little_is_reported() {
     ] {
         let script = Script::new(good);
         let hook = script.hook(phase, variables, CHECKS).await;
-        let summary = hook.handle(&event(), seconds(10)).await.unwrap();
+        let summary = hook.handle(&event(), PLENTY).await.unwrap();
         assert_eq!(reason(&summary), format!("the environment variable {missing} is not set"));
         assert!(summary.checks.iter().all(|finding| finding.outcome == Outcome::NotRun));
         assert_eq!((script.told(), script.asked().len()), (vec!["Failed".to_owned()], 0));
@@ -323,7 +325,7 @@ async fn a_template_that_says_too_little_is_reported() {
 #[tokio::test]
 async fn a_hook_without_checks_proves_nothing() {
     let script = Script::new(good);
-    assert_eq!(script.run(&[], seconds(10)).await.map(|summary| summary.status), Ok("Failed"));
+    assert_eq!(script.run(&[], PLENTY).await.map(|summary| summary.status), Ok("Failed"));
     assert_eq!(script.told(), ["Failed"]);
 }
 
@@ -331,11 +333,11 @@ async fn a_hook_without_checks_proves_nothing() {
 async fn a_report_is_sent_again_until_it_arrives() {
     let throttled = || refusal(400, "ThrottlingException");
     let script = reporting(vec![throttled(), refusal(500, "InternalFailure")]);
-    let summary = script.run(CHECKS, seconds(10)).await.unwrap();
+    let summary = script.run(CHECKS, PLENTY).await.unwrap();
     assert_eq!((summary.status, script.told().len()), ("Succeeded", 3));
     // An answer that was lost: the second attempt hears that it was told.
     let script = reporting(vec![None, refusal(400, "LifecycleEventAlreadyCompletedException")]);
-    assert_eq!(script.run(CHECKS, seconds(10)).await.map(|summary| summary.status), Ok("Succeeded"));
+    assert_eq!(script.run(CHECKS, PLENTY).await.map(|summary| summary.status), Ok("Succeeded"));
     assert_eq!(script.told(), ["Succeeded", "Succeeded"]);
 }
 
@@ -343,7 +345,7 @@ async fn a_report_is_sent_again_until_it_arrives() {
 async fn a_report_that_never_arrives_fails_the_invocation() {
     let refusals = std::iter::repeat_with(|| refusal(403, "AccessDeniedException")).take(9).collect();
     let script = reporting(refusals);
-    let error = script.run(CHECKS, seconds(10)).await.unwrap_err();
+    let error = script.run(CHECKS, PLENTY).await.unwrap_err();
     let expected = "failed to report Succeeded to CodeDeploy after 5 attempts: AccessDeniedException";
     assert_eq!((error.to_string().as_str(), script.told().len()), (expected, 5));
 }

@@ -333,7 +333,7 @@ fn no_released_hook_can_panic_on_purpose() {
 #[tokio::test]
 async fn an_undelivered_report_fails_the_invocation() {
     let mut services = services(Behavior::Good, 400).await;
-    let mut running = start(&hook(PRE), "checkin", &services, Duration::from_secs(10)).await;
+    let mut running = start(&hook(PRE), "checkin", &services, TIME).await;
     let answer = running.answer().await;
     assert_eq!(answer.line, "POST /2018-06-01/runtime/invocation/request-1/error");
     assert_eq!(answer.body["errorType"], "ReportError");

@@ -176,6 +176,9 @@ pub(crate) fn event() -> LifecycleEvent {
     serde_json::from_value(json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "h-1"})).unwrap()
 }
 
+/// Time that is never over.
+pub(crate) const PLENTY: Duration = seconds(600);
+
 pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

@@ -2,3 +2,4 @@
 
 mod readme;
 mod tidy;
+mod wall_clock;

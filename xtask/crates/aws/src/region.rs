@@ -70,22 +70,30 @@ mod tests {
     use super::super::scripted::Script;
     use super::*;
 
+    /// A name that has no address anywhere, and that no resolver has to be asked about: its label is longer than 63 bytes.
+    fn impossible() -> String {
+        format!("{}.invalid", "x".repeat(64))
+    }
+
     #[tokio::test]
     async fn a_refusal_is_an_answer_and_silence_is_not() {
         let refusal = (400, json!({"__type": "AccessDeniedException", "message": "no"}).to_string());
         let (script, account) = Script::start(vec![refusal; 3]).await;
-        // `.invalid` has no address anywhere (RFC 6761).
-        let there = presence(&account, "invalid").await;
+        let there = presence(&account, &impossible()).await;
         assert_eq!(there.answered, ["codeconnections", "codedeploy", "dynamodb"]);
         assert_eq!((there.resolved, there.missing), (Vec::new(), LOOKED_UP.to_vec()));
         assert_eq!(script.asked().len(), 3);
-        let nobody = presence(&Account::at("http://127.0.0.1:1"), "invalid").await;
+        // Bound and not listened to: it is ours, and refuses.
+        let deaf = tokio::net::TcpSocket::new_v4().unwrap();
+        deaf.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let nowhere = Account::at(&format!("http://{}", deaf.local_addr().unwrap()));
+        let nobody = presence(&nowhere, &impossible()).await;
         assert_eq!((nobody.answered, nobody.missing.len()), (Vec::new(), 7));
     }
 
     #[tokio::test]
     async fn names_are_looked_up() {
         assert!(resolves("localhost").await);
-        assert!(!resolves("codepipeline.eu-nowhere-9.invalid").await);
+        assert!(!resolves(&impossible()).await);
     }
 }

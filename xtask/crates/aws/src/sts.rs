@@ -80,10 +80,11 @@ mod tests {
         }
     }
 
-    /// `.invalid` never resolves (RFC 2606), as the hosts of a region that is misspelled or lacks the service do not.
+    /// The hosts of a region that is misspelled or lacks the service do not resolve. Neither does a label of more than 63
+    /// bytes, and no resolver of this machine's has to be asked about it.
     #[tokio::test]
     async fn a_region_without_the_service_is_named_as_the_reason() {
-        let mut account = Account::at("http://sts.eu-nowhere-9.amazonaws.invalid");
+        let mut account = Account::at(&format!("http://{}.invalid", "x".repeat(64)));
         account.profile = Some("acme-dev".to_owned());
         let error = caller_account(&account).await.unwrap_err();
         let fault = from_error(&error);

@@ -22,6 +22,13 @@ use causeway_model::fault::Fault;
 /// How long the emulator may take to answer for the first time.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// How many ports are tried: one that was free a moment ago may be somebody else's by now, and the emulator takes no socket
+/// that is open already.
+const PORTS: u32 = 8;
+
+/// How often it is started when something else is wrong.
+const STARTS: u32 = 3;
+
 /// A running emulator.
 pub(crate) struct Emulator {
     /// Its processes, the Lambda functions' included.
@@ -38,8 +45,7 @@ pub(crate) async fn start(venv: &Venv, paths: &Paths, region: &str) -> anyhow::R
     start_at(venv, paths, region, free_port).await
 }
 
-/// The same with ports of the caller's choice. Between looking for a free port and taking it, somebody else may take it:
-/// then another one is tried.
+/// The same with ports of the caller's choice.
 async fn start_at(
     venv: &Venv,
     paths: &Paths,
@@ -50,8 +56,8 @@ async fn start_at(
     let scratch = paths.scratch();
     let _ = std::fs::remove_dir_all(&scratch);
     files::private_dir(&scratch)?;
-    let mut last = String::new();
-    for _ in 0..3 {
+    let (mut last, mut taken, mut failed) = (String::new(), 0, 0);
+    while taken < PORTS && failed < STARTS {
         let port = port()?;
         let mut command = process::logged(&venv.program("python"), &log)?;
         command.args(["-m", "ministack"]).env_clear().current_dir(&scratch);
@@ -88,6 +94,7 @@ async fn start_at(
             sleep(Duration::from_millis(50)).await;
         }
         group.end().await;
+        if last.contains("Address already in use") { taken += 1 } else { failed += 1 }
     }
     Err(Fault::failed("start the emulator", log.display().to_string())
         .why(last)
@@ -276,6 +283,8 @@ impl Client {
 }
 
 async fn send(call: reqwest::RequestBuilder, action: &str) -> anyhow::Result<(http::HeaderMap, Vec<u8>)> {
+    #[cfg(test)]
+    let _no_time_passes = super::virtual_time::awaited();
     let answer = call.send().await.with_context(|| format!("{action}: the emulator does not answer"))?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body =
@@ -338,11 +347,11 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
         let mut asked = 0;
         let ours = start_at(&venv, &paths("ours"), "eu-central-1", || {
             asked += 1;
-            if asked == 1 { Ok(taken) } else { free_port() }
+            if asked < PORTS { Ok(taken) } else { free_port() }
         })
         .await
         .unwrap();
-        assert_eq!(asked, 2);
+        assert_eq!(asked, PORTS);
         assert_ne!(ours.client.base(), other.client.base());
         ours.group.end().await;
         let error = start_at(&venv, &paths("ours"), "eu-central-1", || Ok(taken)).await.err().unwrap();

@@ -5,6 +5,9 @@
 mod alarms;
 mod cloud;
 pub mod control;
+#[cfg(test)]
+#[path = "../../../../hooks/tests/support/clock.rs"]
+mod held_clock;
 pub use edge::stub as edge_stub;
 mod deployments;
 mod edge;
@@ -28,4 +31,6 @@ pub mod state;
 mod stub_emulator;
 mod time;
 pub mod tls;
+#[cfg(test)]
+mod virtual_time;
 mod xml;

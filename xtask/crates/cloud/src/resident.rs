@@ -77,7 +77,9 @@ pub async fn up(
     say: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Found> {
     // Two commands at once shall not start two clouds.
-    files::private_dir(paths.local())?;
+    for dir in [paths.local(), &paths.logs(), &paths.processes()] {
+        files::private_dir(dir)?;
+    }
     let _lock = files::lock(&paths.local().join("up.lock"), say).await?;
 
     if let Some(state) = State::read(paths) {

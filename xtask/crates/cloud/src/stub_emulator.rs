@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 
 use super::cloud::Cloud;
-use super::edge_stub;
+use super::{edge_stub, virtual_time};
 
 /// What it was asked.
 #[derive(Debug, Clone)]
@@ -127,8 +127,12 @@ async fn answer(State(inner): State<Inner>, request: Request) -> Response {
         all.push(asked.clone());
         before
     };
-    let Some(answer) = (inner.script)(&asked, &before) else { return std::future::pending().await };
+    let Some(answer) = (inner.script)(&asked, &before) else {
+        let _time_passes = virtual_time::passing();
+        return std::future::pending().await;
+    };
     if let Some((time, done)) = answer.later {
+        let _time_passes = virtual_time::passing();
         tokio::time::sleep(time).await;
         done();
     }

@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_place_is_waited_for_and_that_is_said_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
@@ -162,7 +162,7 @@ mod tests {
         let first = lock(&path, &say).await.unwrap();
         assert!(said.lock().unwrap().is_empty());
         // Whoever waits can be dropped at any time: nothing blocks.
-        let cut_off = tokio::time::timeout(Duration::from_millis(250), lock(&path, &say)).await;
+        let cut_off = tokio::time::timeout(PACE * 3, lock(&path, &say)).await;
         assert!(cut_off.is_err(), "the place is taken");
         assert_eq!(*said.lock().unwrap(), [format!("waits for another run that has {}", path.display())]);
         drop(first);

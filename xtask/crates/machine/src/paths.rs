@@ -92,7 +92,12 @@ impl Paths {
 
     /// A log of one of the cloud's processes.
     pub fn log(&self, name: &str) -> PathBuf {
-        self.local.join("logs").join(format!("{name}.log"))
+        self.logs().join(format!("{name}.log"))
+    }
+
+    /// Where those logs lie.
+    pub fn logs(&self) -> PathBuf {
+        self.local.join("logs")
     }
 
     /// What was started and must be ended.

@@ -267,6 +267,23 @@ impl Project {
     }
 }
 
+/// Waits for what will be. It gives up after ten minutes, when whatever it is hangs on however busy a machine.
+pub fn wait_until(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..12_000 {
+        if done() {
+            return;
+        }
+        pause();
+    }
+    assert!(done(), "{what}");
+}
+
+/// A moment between two looks at what will be.
+pub fn pause() {
+    #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
+    std::thread::sleep(std::time::Duration::from_millis(50));
+}
+
 /// What is done in a terminal once some words are shown.
 pub enum Then<'a> {
     /// Keys are pressed; `\x03` is Ctrl-C.

@@ -6,7 +6,8 @@ Prints what the terminal showed, with rows that go on below joined, so that word
 
 import fcntl, json, os, pty, re, select, struct, subprocess, sys, termios, time
 
-LIMIT = 300
+# After so long it hangs, on however busy a machine.
+LIMIT = 600
 
 
 def joined(shown):

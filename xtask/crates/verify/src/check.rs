@@ -83,9 +83,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let of_functions = functions(&checks.context, &[&broken[..], &["--lib"]].concat()).await;
     checks.part("tests-break-prod", of_functions).await;
     checks.arm64().await;
-    // Tests that take minutes each are left to --full.
-    let longer: &[&str] = if args.full { &["--", "--include-ignored"] } else { &[] };
-    let of_functions = functions(&checks.context, &[&["--no-fail-fast"], longer].concat()).await;
+    // Tests that take minutes each are left to --full. The functions have none: theirs that are ignored need a table.
+    const WHOLE: &[&str] = &["--", "--include-ignored"];
+    let longer: &[&str] = if args.full { WHOLE } else { &[] };
+    let of_functions = functions(&checks.context, &[&["--no-fail-fast"], WHOLE].concat()).await;
     let tool =
         ["test", "--workspace", "--exclude", "api", "--exclude", "hooks", "--locked", "--no-fail-fast"];
     let tool = [&tool[..], longer].concat();

@@ -1,4 +1,5 @@
-//! The engine over a scripted stand-in for the emulator: every way a rollout can go, in minutes of some milliseconds.
+//! The engine over a scripted stand-in for the emulator: every way a rollout can go, in minutes of some milliseconds that
+//! pass by themselves (`virtual_time.rs`): how quick a machine is changes nothing.
 
 mod way_back;
 
@@ -15,6 +16,7 @@ use crate::happenings::What;
 use crate::hooks::Report;
 use crate::ledger::StackKey;
 use crate::stub_emulator::{Answer, Asked, Emulator};
+use crate::virtual_time;
 use causeway_model::alarm::State;
 use causeway_model::line::{CheckOutcome, Status};
 use causeway_model::rollout::{Shift, Shifting};
@@ -22,7 +24,10 @@ use causeway_model::rollout::{Shift, Shifting};
 /// How long a minute of AWS takes here.
 const MINUTE: Duration = Duration::from_millis(30);
 
-/// After so long a test hangs, on however busy a machine. No test judges by less.
+/// What a paused clock is off by: its timers know milliseconds.
+const TICK: Duration = Duration::from_millis(2);
+
+/// After so long of a test's own time nothing comes any more.
 const HANGS: Duration = Duration::from_secs(600);
 
 /// What the hooks of a test do.
@@ -51,6 +56,7 @@ struct World {
 
 impl World {
     async fn new(hooks: Hooks) -> Self {
+        virtual_time::begin();
         let slot: Arc<OnceLock<Arc<Cloud>>> = Arc::default();
         let theirs = Arc::clone(&slot);
         let emulator = Emulator::start(move |asked, _| Some(lambda(theirs.get()?, hooks, asked))).await;
@@ -122,6 +128,20 @@ impl World {
             _ => None,
         });
         own.collect()
+    }
+
+    /// When so many weights of a function were told, each by the test's own time.
+    async fn steps(&self, function: &str, count: usize) -> Vec<Instant> {
+        let (mut came, mut seq) = (Vec::new(), 0);
+        while came.len() < count {
+            for happening in self.cloud.happenings.after(seq, true).await {
+                seq = happening.seq;
+                if matches!(happening.what, What::Weight { function: of, .. } if of == function) {
+                    came.push(Instant::now());
+                }
+            }
+        }
+        came
     }
 
     /// How each part of a function's rollout ended, with its reason.
@@ -204,13 +224,17 @@ fn pairs(schedule: &[Shift]) -> Vec<(u32, u32)> {
     schedule.iter().map(|shift| (shift.minute, shift.weight)).collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_step_comes_at_its_minute_and_no_sooner() {
     let world = World::new(Hooks::Good).await;
-    let begin = Instant::now();
-    assert_eq!(world.carry(vec![world.rollout(FUNCTION, LINEAR, true)]).await, Ok(()));
+    let rollout = world.carry(vec![world.rollout(FUNCTION, LINEAR, true)]);
+    let (ended, came) = tokio::join!(rollout, world.steps(FUNCTION, LINEAR.schedule().len()));
+    assert_eq!(ended, Ok(()));
     assert_eq!(world.weights(FUNCTION).await, pairs(&LINEAR.schedule()));
-    assert!(begin.elapsed() >= MINUTE * 9, "nine minutes lie between the first step and the last");
+    for (number, shift) in LINEAR.schedule().iter().enumerate() {
+        let (after, due) = (came[number] - came[0], MINUTE * shift.minute);
+        assert!(after >= due && after < due + TICK, "minute {} came after {after:?}", shift.minute);
+    }
     let parts = world.parts(FUNCTION).await;
     let names: Vec<(&str, Status)> = parts.iter().map(|(sub, status, _)| (sub.as_str(), *status)).collect();
     assert_eq!(
@@ -228,7 +252,7 @@ async fn every_step_comes_at_its_minute_and_no_sooner() {
     assert_eq!(checked.collect::<Vec<_>>(), vec![("version".to_owned(), CheckOutcome::Passed); 2]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hook_that_fails_moves_nothing_and_names_its_check() {
     let world = World::new(Hooks::Bad).await;
     let failed = world.carry(vec![world.rollout(FUNCTION, LINEAR, true)]).await.unwrap_err();
@@ -240,28 +264,30 @@ async fn a_hook_that_fails_moves_nothing_and_names_its_check() {
     assert_eq!(world.told("d-stub"), ("Failed".to_owned(), "HEALTH_CONSTRAINTS".to_owned()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hook_that_dies_or_never_reports_is_waited_for_an_hour_of_aws() {
     for (hooks, said) in [(Hooks::Silent, "null"), (Hooks::Dead, "Runtime.ExitError")] {
         let world = World::new(hooks).await;
         let begin = Instant::now();
         let failed = world.carry(vec![world.rollout(FUNCTION, LINEAR, true)]).await.unwrap_err();
         assert!(failed.contains("did not report within 60 minutes") && failed.contains(said), "{failed}");
-        assert!(begin.elapsed() >= MINUTE * 60);
+        let hour = MINUTE * 60;
+        assert!(begin.elapsed() >= hour && begin.elapsed() < hour + TICK, "{:?}", begin.elapsed());
         assert_eq!(world.weights(FUNCTION).await, []);
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hook_at_work_is_not_cut_short_by_short_minutes() {
     let world = World::new(Hooks::Slow).await;
     let begin = Instant::now();
     let rollout = world.rollout(FUNCTION, AT_ONCE, true);
     assert_eq!(world.carry(vec![rollout]).await, Ok(()));
-    assert!(begin.elapsed() >= MINUTE * 200, "both hooks worked longer than their hour");
+    let both = MINUTE * 200;
+    assert!(begin.elapsed() >= both && begin.elapsed() < both + TICK * 2, "longer than their hour each");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_fails_after_the_shift_is_told_with_its_minute() {
     let world = World::new(Hooks::BadAfter).await;
     let failed = world.carry(vec![world.rollout(FUNCTION, LINEAR, true)]).await.unwrap_err();
@@ -271,7 +297,7 @@ async fn what_fails_after_the_shift_is_told_with_its_minute() {
     assert!(weights.len() == 11 && weights[10].0 >= 9 && weights[10].1 == 0, "{weights:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_call_to_stop_takes_it_back() {
     let world = World::new(Hooks::Good).await;
     let slow = Shifting::Linear { percent: 10, minutes: 20 };
@@ -286,7 +312,7 @@ async fn a_call_to_stop_takes_it_back() {
     assert_eq!(world.told("d-stub"), ("Stopped".to_owned(), "MANUAL_STOP".to_owned()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_alarm_that_is_there_already_stops_it_at_once() {
     let world = World::new(Hooks::Good).await;
     world.raise("stub-errors");
@@ -298,7 +324,7 @@ async fn an_alarm_that_is_there_already_stops_it_at_once() {
 }
 
 /// An alarm that several deployments watch rings for all of them. The cause is the one that has an alarm of its own.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_cause_is_the_function_with_an_alarm_of_its_own() {
     let slow = Shifting::Canary { percent: 10, minutes: 1_000 };
     for function in ["a", "b"] {
@@ -316,7 +342,7 @@ async fn the_cause_is_the_function_with_an_alarm_of_its_own() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_task_that_breaks_off_takes_everything_back() {
     let world = World::new(Hooks::Good).await;
     // No schedule has so many minutes: the engine breaks off before its first step.
@@ -340,13 +366,14 @@ async fn a_task_that_breaks_off_takes_everything_back() {
 
 /// Requests come all along while the traffic shifts, an alarm rings, and it goes back: each one is answered, each by one
 /// of both versions, and the last by the old one.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn not_one_request_is_unanswered_while_traffic_moves() {
     let world = World::new(Hooks::Good).await;
     let url = edge_stub::edge(&world.cloud).await.unwrap();
     world.cloud.edges.pin(ACCOUNT, FUNCTION, "1");
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let ask = async || {
+        let _no_time_passes = virtual_time::awaited();
         let answer = client.get(format!("{url}{}", edge_stub::ROUTE)).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert!(!answer.headers()["apigw-requestid"].is_empty());
@@ -361,6 +388,7 @@ async fn not_one_request_is_unanswered_while_traffic_moves() {
         let mut versions = Vec::new();
         while !*over.borrow() {
             versions.push(ask().await);
+            sleep(MINUTE / 10).await;
         }
         versions.push(ask().await);
         versions

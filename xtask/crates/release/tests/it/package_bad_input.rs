@@ -5,9 +5,8 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use causeway_testing::{Project, script};
+use causeway_testing::{Project, script, wait_until};
 
 /// Puts a folder of programs before the others.
 fn programs(project: &mut Project, dir: &Path) {
@@ -79,13 +78,7 @@ fn a_second_run_waits_for_the_first_and_says_so() {
     );
     programs(&mut project, &bin);
     let mut first = start(&project);
-    for _ in 0..600 {
-        if bin.join("working").exists() {
-            break;
-        }
-        pause(Duration::from_millis(100));
-    }
-    assert!(bin.join("working").exists(), "the first one has begun");
+    wait_until("the first one has begun", || bin.join("working").exists());
     let mut second = start(&project);
     let mut lines = BufReader::new(second.stderr.take().unwrap()).lines();
     let waits =
@@ -96,11 +89,6 @@ fn a_second_run_waits_for_the_first_and_says_so() {
     first.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(!said.contains("waiting for another"), "{said}");
     assert_eq!((first.wait().unwrap().code(), second.wait().unwrap().code()), (Some(1), Some(1)));
-}
-
-fn pause(time: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
-    std::thread::sleep(time);
 }
 
 #[test]

@@ -7,9 +7,8 @@
 
 use std::io::{BufRead as _, BufReader, Lines, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
-use causeway_testing::{Ended, Project};
+use causeway_testing::{Ended, Project, wait_until};
 
 /// How a step ended: its status and reason.
 fn step(ended: &Ended, stage: &str, action: &str) -> (String, String) {
@@ -452,16 +451,6 @@ fn works(group: &str) -> bool {
     })
 }
 
-fn wait_until(what: &str, done: impl Fn() -> bool) {
-    for _ in 0..150 {
-        if done() {
-            return;
-        }
-        pause(Duration::from_millis(100));
-    }
-    assert!(done(), "{what}");
-}
-
 /// The builds at work right now, once there are some.
 fn building(project: &Project) -> Vec<String> {
     let at_work = || -> Vec<String> { builds(project).into_iter().filter(|id| works(id)).collect() };
@@ -549,9 +538,4 @@ fn processes(project: &Project) -> Vec<String> {
                 .then_some(line)
         })
         .collect()
-}
-
-fn pause(time: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
-    std::thread::sleep(time);
 }

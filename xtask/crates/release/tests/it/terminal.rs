@@ -1,6 +1,6 @@
 //! What a person at a terminal sees and answers: questions, links to follow, and Ctrl-C at any of them.
 
-use causeway_testing::{Project, Then};
+use causeway_testing::{Project, Then, wait_until};
 
 #[test]
 fn bootstrap_asks_and_ctrl_c_at_the_question_ends_it() {
@@ -122,7 +122,7 @@ fn the_doctor_asks_before_it_removes() {
     let (status, said) = project.call(Some(("222222222222", &secret)), "cloudformation", &words, "/");
     assert_eq!(status, "200", "{said}");
     let dead = || project.run(&["doctor"]).result()["error"].to_string().contains("stack-dev-app");
-    assert!((0..40).any(|_| dead()), "the stack has failed");
+    wait_until("the stack has failed", dead);
     let question = "Remove causeway-app-dev in dev? [y/N]";
     let (code, shown) = project.in_terminal(&["doctor", "--fix"], &[(question, Then::Type("n\r"))]);
     assert_eq!(code, 6, "{shown}");

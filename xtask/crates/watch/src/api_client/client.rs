@@ -220,9 +220,10 @@ mod tests {
 
     #[tokio::test]
     async fn no_error_repeats_who_was_asked_about() {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        drop(listener);
+        // Bound and not listened to: it is ours, and refuses.
+        let deaf = tokio::net::TcpSocket::new_v4().unwrap();
+        deaf.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let url = format!("http://{}/", deaf.local_addr().unwrap());
         let api = ApiClient::new(&url).unwrap();
         let error =
             api.send(Method::GET, "api/contacts?dt=2026-01-01&email=a@example.com", None).await.unwrap_err();

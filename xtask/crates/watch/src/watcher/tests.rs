@@ -13,11 +13,13 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::yield_now;
+use tokio::time::{advance, pause, timeout};
 
 use super::*;
-use crate::watcher::traffic::ask;
+use crate::held_clock::{hold, soon};
+use crate::watcher::traffic::{ask, drive_until};
 use causeway_aws::Account;
 
 /// How CodeDeploy and CloudWatch stand while one look is made.
@@ -125,14 +127,16 @@ enum Api {
     Unversioned,
     Huge,
     Silent,
-    /// It answers one request after the other, each in 100 ms.
-    Slow,
 }
 
 async fn api(how: Api) -> String {
-    let turn = Arc::new(tokio::sync::Mutex::new(()));
+    counting(how, Arc::default()).await
+}
+
+/// The same, and how many requests have arrived.
+async fn counting(how: Api, asked: Arc<AtomicUsize>) -> String {
     let app = Router::new().fallback(move || {
-        let turn = Arc::clone(&turn);
+        asked.fetch_add(1, Ordering::SeqCst);
         async move {
             let good = Response::builder()
                 .header("x-causeway-version", "0.1.0+abc")
@@ -144,11 +148,6 @@ async fn api(how: Api) -> String {
                 Api::Unversioned => Response::new(Body::from("{}")),
                 Api::Huge => good.body(Body::from(vec![b'x'; 10 * 1024 * 1024])).unwrap(),
                 Api::Silent => pending().await,
-                Api::Slow => {
-                    let _turn = turn.lock().await;
-                    sleep(Duration::from_millis(100)).await;
-                    good.body(Body::from("{}")).unwrap()
-                }
             }
         }
     });
@@ -174,11 +173,41 @@ fn plan(url: &str, until: Until) -> Plan {
 /// After so long a test hangs, on however busy a machine. No test judges by less.
 const LIMIT: Duration = Duration::from_secs(600);
 
+/// What a watch has told so far.
+type Told = Mutex<Vec<String>>;
+
 async fn watched(how: Api, stages: Vec<Stage>, until: Until) -> (Ended, Vec<String>) {
+    let told = Told::default();
+    let ended = telling(&plan(&api(how).await, until), stages, pending(), &told).await;
+    (ended, told.into_inner().unwrap())
+}
+
+/// Watches, and once this word was told the watch's whole time passes at once.
+async fn watched_on(stage: &Stage, word: &str, until: Until) -> Ended {
+    let told = Told::default();
+    let plan = plan(&api(Api::Good).await, until);
+    let passes = async {
+        has_told(&told, word).await;
+        pause();
+        // Held, so that the answers which are on their way still come.
+        let clock = hold();
+        advance(LIMIT).await;
+        clock
+    };
+    tokio::join!(telling(&plan, vec![stage.clone()], pending(), &told), passes).0
+}
+
+/// Until a watch has told something with this word.
+async fn has_told(told: &Told, word: &str) {
+    while !told.lock().unwrap().iter().any(|text| text.contains(word)) {
+        yield_now().await;
+    }
+}
+
+/// Watches until the end, or until it is interrupted, and notes what is told.
+async fn telling(plan: &Plan, stages: Vec<Stage>, interrupt: impl Future<Output = ()>, told: &Told) -> Ended {
     let rollouts = Aws::start(stages).await;
-    let told = Mutex::new(Vec::new());
-    let plan = plan(&api(how).await, until);
-    let ended = run(&plan, &rollouts, pending(), |news| {
+    run(plan, &rollouts, interrupt, |news| {
         let text = match news {
             News::Trouble(text) => text,
             News::Alarm { name, state, before } => {
@@ -189,8 +218,7 @@ async fn watched(how: Api, stages: Vec<Stage>, until: Until) -> (Ended, Vec<Stri
         };
         told.lock().unwrap().push(text);
     })
-    .await;
-    (ended, told.into_inner().unwrap())
+    .await
 }
 
 #[tokio::test]
@@ -246,10 +274,12 @@ async fn every_lifecycle_ends_with_its_verdict_and_its_cause() {
 
 #[tokio::test]
 async fn a_deployment_that_does_not_end_is_timed_out() {
-    let (ended, _) = watched(Api::Good, vec![GOING], Until::Done(Duration::from_millis(400))).await;
-    assert_eq!(ended.verdict, Verdict::TimedOut);
-    let (ended, _) = watched(Api::Good, vec![GOING], Until::For(Duration::from_millis(400))).await;
-    assert_eq!(ended.verdict, Verdict::Healthy, "it was to be watched for that long");
+    assert_eq!(watched_on(&GOING, "InProgress", Until::Done(LIMIT)).await.verdict, Verdict::TimedOut);
+}
+
+#[tokio::test]
+async fn a_deployment_that_was_to_be_watched_for_so_long_is_healthy_then() {
+    assert_eq!(watched_on(&GOING, "InProgress", Until::For(LIMIT)).await.verdict, Verdict::Healthy);
 }
 
 #[tokio::test]
@@ -259,35 +289,76 @@ async fn throttling_is_got_over_and_blindness_is_no_success() {
         watched(Api::Good, vec![throttled.clone(), throttled.clone(), GOING, DONE], Until::Done(LIMIT)).await;
     assert_eq!(ended.verdict, Verdict::Healthy, "{told:?}");
     assert!(told.iter().any(|text| text.contains("ThrottlingException")), "{told:?}");
-    for until in [Until::Done(Duration::from_millis(600)), Until::For(Duration::from_millis(600))] {
-        let (ended, _) = watched(Api::Good, vec![throttled.clone()], until).await;
-        assert_eq!(ended.verdict, Verdict::Unreachable, "nothing is known of a deployment");
-        assert!(ended.cause.unwrap().contains("CodeDeploy could not be asked: ThrottlingException"));
-    }
     let (ended, _) =
         watched(Api::Good, vec![Stage::Refused("AccessDeniedException")], Until::Done(LIMIT)).await;
     assert!(ended.refused.unwrap().why.contains("AccessDeniedException"), "no use in asking again");
+    // From here on the clock is the test's.
+    let ended = watched_on(&throttled, "ThrottlingException", Until::Done(LIMIT)).await;
+    assert_eq!(ended.verdict, Verdict::Unreachable, "nothing is known of a deployment");
+    assert!(ended.cause.unwrap().contains("CodeDeploy could not be asked: ThrottlingException"));
 }
 
 #[tokio::test]
+async fn a_watch_that_was_blind_all_along_is_no_success() {
+    let throttled = Stage::Refused("ThrottlingException");
+    let ended = watched_on(&throttled, "ThrottlingException", Until::For(LIMIT)).await;
+    assert_eq!(ended.verdict, Verdict::Unreachable, "nothing is known of a deployment");
+    assert!(ended.cause.unwrap().contains("CodeDeploy could not be asked: ThrottlingException"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_api_that_never_answers_is_unreachable() {
+    // One request each 20 ms, the first at once, whether or not those before it are answered.
+    let (step, steps) = (Duration::from_millis(20), 15);
     for (how, word) in [(Api::Silent, "no answer by the end of the watch"), (Api::Huge, "larger than")] {
-        let (ended, _) = watched(how, vec![Stage::None], Until::For(Duration::from_millis(300))).await;
+        let (clock, asked, told) = (hold(), Arc::new(AtomicUsize::new(0)), Told::default());
+        let url = counting(how, Arc::clone(&asked)).await;
+        let plan = plan(&url, Until::For(step * steps + step / 2));
+        let arrived = async |count: u32| {
+            while asked.load(Ordering::SeqCst) < count as usize {
+                yield_now().await;
+            }
+        };
+        let passes = async {
+            for sent in 1..=steps {
+                arrived(sent).await;
+                advance(step).await;
+            }
+            arrived(steps + 1).await;
+            advance(step).await;
+            // Given free, the clock passes what is left for the last answers; without, they are heard first.
+            matches!(how, Api::Huge).then_some(clock)
+        };
+        let watch = telling(&plan, vec![Stage::None], pending(), &told);
+        let (ended, _clock) = soon("the end of the watch", async { tokio::join!(watch, passes) }).await;
         assert_eq!(ended.verdict, Verdict::Unreachable, "{:?}", ended.cause);
         assert!(ended.cause.as_ref().unwrap().contains(word), "{:?}", ended.cause);
         let counted: u64 = ended.watched.failures.values().sum();
         let sent: u32 = ended.watched.seconds.iter().map(|second| second.sent).sum();
         assert_eq!(counted, u64::from(sent), "every request that was sent is counted");
-        assert!(sent >= 10, "{sent}");
+        assert_eq!(sent, steps + 1);
     }
 }
 
-#[tokio::test]
+/// A machine that is too busy to send makes every request that had to wait a slow one.
+#[tokio::test(start_paused = true)]
 async fn latency_counts_from_the_intended_time() {
-    // Five times as many requests as it answers: each waits longer than the one before it.
-    let (ended, _) = watched(Api::Slow, vec![GOING], Until::For(Duration::from_millis(1_000))).await;
-    let seen = &ended.watched.versions["f 3"];
-    assert!(seen.p99 > 1_000.0 && seen.p99 > seen.p50, "{seen:?}");
+    let _clock = hold();
+    let plan = plan(&api(Api::Good).await, Until::For(LIMIT));
+    let (samples, mut heard) = mpsc::unbounded_channel();
+    let driver = drive_until(plan.api, plan.routes, plan.rate, samples, pending(), LAST_ANSWERS);
+    let driver = tokio::spawn(driver);
+    let mut next = async || soon("an answer", heard.recv()).await.unwrap().1;
+    let first = next().await;
+    assert_eq!((first.error, first.intended, first.millis), (None, 0.0, 0.0));
+    // Fifty requests should have been sent meanwhile, and are sent now.
+    advance(Duration::from_secs(1)).await;
+    for _ in 0..50 {
+        let sample = next().await;
+        let late = (1.0 - sample.intended) * 1_000.0;
+        assert!(sample.error.is_none() && (sample.millis - late).abs() < 1.0, "{late}: {sample:?}");
+    }
+    driver.abort();
 }
 
 #[tokio::test]
@@ -300,10 +371,8 @@ async fn the_first_error_has_its_request_id() {
 
 #[tokio::test]
 async fn an_interrupted_watch_says_what_it_saw() {
-    let rollouts = Aws::start(vec![GOING]).await;
-    let url = api(Api::Good).await;
-    let ended =
-        run(&plan(&url, Until::Done(LIMIT)), &rollouts, sleep(Duration::from_millis(400)), |_| {}).await;
+    let (plan, told) = (plan(&api(Api::Good).await, Until::Done(LIMIT)), Told::default());
+    let ended = telling(&plan, vec![GOING], has_told(&told, "InProgress"), &told).await;
     assert_eq!(ended.verdict, Verdict::Interrupted);
     assert_eq!(ended.cause.unwrap(), "it was interrupted; 1 deployments go on, and were left alone");
 }
@@ -332,8 +401,11 @@ async fn alarms_that_change_or_are_missing_are_told() {
 
 #[tokio::test]
 async fn what_keeps_an_answer_away_is_named() {
-    // A port where nobody listens, one that hangs up, one that speaks no TLS, and a name that does not exist.
-    let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    // A port where nobody listens, one that hangs up, one that speaks no TLS, and a name that cannot exist: its label is
+    // longer than 63 bytes, so that no resolver has to be asked.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let free = deaf.local_addr().unwrap();
     let hanging_up = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let rude = hanging_up.local_addr().unwrap();
     tokio::spawn(async move {
@@ -349,7 +421,7 @@ async fn what_keeps_an_answer_away_is_named() {
         (format!("http://{free}"), "refused"),
         (format!("http://{rude}"), "connection"),
         (plain.replace("http://", "https://"), "InvalidContentType"),
-        ("http://no-such-host.invalid".to_owned(), "dns error"),
+        (format!("http://{}.invalid", "x".repeat(64)), "dns error"),
     ];
     for (url, word) in table {
         let answered = timeout(LIMIT, ask(&ApiClient::new(&url).unwrap(), "api/version")).await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_that_fails_stops_what_is_at_work_and_deploys_back_what_is_done() {
     let world = World::new(Hooks::Good).await;
     let slow = Shifting::Canary { percent: 10, minutes: 1_000 };
@@ -34,7 +34,7 @@ async fn one_that_fails_stops_what_is_at_work_and_deploys_back_what_is_done() {
 
 /// One function fails after the other has finished: the finished one is deployed back under its group, with its hooks and
 /// its schedule, and that this is simulated is said with its source.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_finished_function_is_deployed_back_under_its_group() {
     for (done, bad) in [("checkin", "contacts"), ("contacts", "checkin")] {
         let world = World::new(Hooks::Good).await;
@@ -76,7 +76,7 @@ async fn a_finished_function_is_deployed_back_under_its_group() {
 }
 
 /// An alarm that rings for both would stop the deployment back at once, and CloudFormation would be stuck.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deployment_back_that_fails_is_said_and_the_old_version_serves() {
     let world = World::new(Hooks::Good).await;
     let slow = Shifting::Canary { percent: 10, minutes: 1_000 };
@@ -101,7 +101,7 @@ async fn a_deployment_back_that_fails_is_said_and_the_old_version_serves() {
 }
 
 /// While aliases are deployed back the stack is not settled, whatever the emulator says.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stack_is_at_work_from_its_failure_to_the_end_of_the_way_back() {
     let world = World::new(Hooks::Good).await;
     let slow = Shifting::Canary { percent: 10, minutes: 1_000 };
