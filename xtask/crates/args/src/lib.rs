@@ -106,3 +106,9 @@ impl Command {
         }
     }
 }
+
+/// The whole command line, for completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}

@@ -7,6 +7,7 @@ mod cloud;
 pub mod control;
 #[cfg(test)]
 #[path = "../../../../hooks/tests/support/clock.rs"]
+#[expect(dead_code, reason = "tests of this crate need a part of it")]
 mod held_clock;
 pub use edge::stub as edge_stub;
 mod deployments;
