@@ -111,3 +111,13 @@ async fn without_a_table_none_starts() {
         assert_eq!(function.finish().await, Some(1));
     }
 }
+
+#[test]
+fn a_binary_carries_the_mark_of_one_that_is_broken_on_purpose_only_where_it_is_one() {
+    for binary in [env!("CARGO_BIN_EXE_checkin"), env!("CARGO_BIN_EXE_contacts")] {
+        let bytes = std::fs::read(binary).unwrap();
+        let mark = b"causeway-broken-on-purpose";
+        let carries = bytes.windows(mark.len()).any(|window| window == mark);
+        assert_eq!(carries, cfg!(feature = "break-prod"), "{binary}");
+    }
+}

@@ -8,13 +8,13 @@ mod server;
 #[path = "support/stack.rs"]
 mod stack;
 
-use axum::response::Response;
 use hooks::check::{Check, GET, Step, Sweep};
 use hooks::hook::Summary;
 use hooks::settings::Phase;
 use hooks::suites::{MARK, SUITES, Suite};
 use script::{PLENTY, Routes, Script, VERSION, event, http, reason, seconds, variables};
 use serde_json::{Value, json};
+use server::Response;
 
 /// The checks of the function that was built, against answers like its own.
 fn checkin(event: &Value) -> Option<Response> {
@@ -120,7 +120,7 @@ async fn what_the_api_answers_by_itself_fails_the_hook() {
             "GET /api/health through the API: status 200, but expected version 0.1.0+0123456789ab, got 0.0.9+0",
         ),
         (
-            |_| Some(axum::response::Response::new("<html>".into())),
+            |_| Some(Response::text(200, "<html>")),
             "GET /api/health through the API: status 200, but the body is not JSON",
         ),
     ];
@@ -158,14 +158,14 @@ async fn an_address_that_cannot_be_found_fails_the_hook() {
     let refused = || {
         let body =
             "<ErrorResponse><Error><Code>AccessDenied</Code><Message>Jane</Message></Error></ErrorResponse>";
-        Response::builder().status(403).body(body.into()).unwrap()
+        Response::text(403, body)
     };
     let cases: [(Vec<Response>, &str); 3] = [
         (
             std::iter::repeat_with(refused).take(9).collect(),
             "the API's address cannot be read: AccessDenied (status 403)",
         ),
-        (vec![Response::new("<Stacks/>".into())], "the stack has no output ApiURL"),
+        (vec![Response::text(200, "<Stacks/>")], "the stack has no output ApiURL"),
         (vec![stack::with_api("http://example.org/")], "the stack's output ApiURL is no address"),
     ];
     for (answers, expected) in cases {

@@ -13,7 +13,6 @@ mod stack;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::response::Response;
 use clock::{hold, soon};
 use hooks::check::{Check, GET, Step, healthy, right_version};
 use hooks::runner::Outcome;
@@ -22,6 +21,7 @@ use script::{
     ARN, Answers, PACKAGE_SHA256, PLENTY, Script, VERSION, event, http, reason, seconds, variables,
 };
 use serde_json::{Value, json};
+use server::Response;
 use tokio::time::{Instant, advance};
 
 /// Two checks that every good function passes.

@@ -3,14 +3,13 @@
 //! When its events are used up it holds the next poll open, as Lambda does: an error there would end the process.
 
 use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::server::{Seen, json, start};
@@ -18,10 +17,12 @@ use super::server::{Seen, json, start};
 /// How long a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running function.
+/// A running function; it is ended with the test.
+///
+/// Its process is the standard library's: the functions need nothing of tokio's, and with it tokio would be compiled twice.
 pub(crate) struct Function {
     child: Child,
-    stdout: Lines<BufReader<ChildStdout>>,
+    stdout: UnboundedReceiver<String>,
     answers: UnboundedReceiver<Seen>,
 }
 
@@ -58,7 +59,9 @@ impl Function {
         })
         .await;
         let mut child = command(binary, address).envs(variables.iter().copied()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (row, stdout) = unbounded_channel();
+        let rows = BufReader::new(child.stdout.take().unwrap()).lines();
+        std::thread::spawn(move || rows.map_while(Result::ok).try_for_each(|text| row.send(text)));
         Self { child, stdout, answers }
     }
 
@@ -69,18 +72,22 @@ impl Function {
 
     /// The next line of its log; an empty text when it has ended.
     pub(crate) async fn log(&mut self) -> Value {
-        let line = tokio::time::timeout(PATIENCE, self.stdout.next_line())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap_or_default();
+        let line = tokio::time::timeout(PATIENCE, self.stdout.recv()).await.unwrap().unwrap_or_default();
         serde_json::from_str(&line).unwrap_or(Value::String(line))
     }
 
     /// Ends it, and gives its exit code if it had ended by itself.
     pub(crate) async fn finish(mut self) -> Option<i32> {
-        self.child.start_kill().unwrap();
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().code()
+        self.child.kill().unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        // One that has ended already is no mistake.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -96,8 +103,7 @@ fn command(binary: &str, address: SocketAddr) -> Command {
         .env("AWS_REGION", "eu-central-1")
         .env("AWS_ACCESS_KEY_ID", "222222222222")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
+        .stdout(Stdio::piped());
     // Where this machine keeps its certificates the function must find them too.
     for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         if let Some(value) = std::env::var_os(name) {

@@ -4,9 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_lambda::config::Credentials;
-use axum::response::Response;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_lambda::config::retry::RetryConfig;
+use aws_sdk_lambda::config::{BehaviorVersion, Region, SharedAsyncSleep};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_types::SdkConfig;
 use hooks::check::Check;
 use hooks::clients::{Clients, https_client};
 use hooks::hook::{Hook, Summary};
@@ -15,7 +18,7 @@ use hooks::settings::{Phase, Settings};
 use hooks::suites::Suite;
 use serde_json::{Value, json};
 
-use super::server::{self, Seen};
+use super::server::{self, Response, Seen};
 use super::stack;
 
 pub(crate) const ARN: &str = "arn:aws:lambda:eu-central-1:222222222222:function:checkin:7";
@@ -116,15 +119,20 @@ impl Script {
         })
         .await;
         known.set(address.to_string()).unwrap();
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        let credentials = Credentials::new("222222222222", "secret", None, None, "test");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new("222222222222", "secret", None, None, "test"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
             .endpoint_url(format!("http://{address}"))
-            .http_client(https_client());
+            .retry_config(RetryConfig::standard())
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .http_client(https_client())
+            .build();
         let settings = Settings::read(|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         });
-        Hook { phase, settings, suites, clients: Clients::new(&config.load().await) }
+        Hook { phase, settings, suites, clients: Clients::new(&config) }
     }
 
     /// Runs a hook that has all it needs.

@@ -1,6 +1,6 @@
 //! A stack as CloudFormation describes it.
 
-use axum::response::Response;
+use super::server::Response;
 
 /// What CloudFormation answers about a stack with one output, an API's address.
 pub(crate) fn with_api(api: &str) -> Response {
@@ -8,5 +8,5 @@ pub(crate) fn with_api(api: &str) -> Response {
         "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><Outputs><member><OutputKey>ApiURL</OutputKey>\
          <OutputValue>{api}</OutputValue></member></Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
     );
-    Response::builder().header("content-type", "text/xml").body(xml.into()).unwrap()
+    Response::text(200, xml).with("content-type", "text/xml")
 }

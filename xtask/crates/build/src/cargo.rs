@@ -1,23 +1,17 @@
 //! Builds binaries with cargo and says where they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::Context as _;
-use cargo_metadata::Message;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
+use super::compile::{self, Shown};
 use super::versions::{Binary, Setting};
 use super::way::Way;
 use crate::build_error;
 use causeway_machine::shell::{program, read};
 use causeway_model::artifact;
 use causeway_model::fault::Fault;
-
-/// So much of what cargo says is looked at for a known failure, in bytes.
-const KEPT: usize = 4 * 1024 * 1024;
 
 /// The target and the compiler of a build.
 ///
@@ -34,7 +28,7 @@ pub async fn setting(root: &Path, target: &str, profile: &str) -> anyhow::Result
         .context("rustc does not name its host")?
         .to_owned();
     let target = if target == "host" { host } else { target.to_owned() };
-    Ok(Setting { target, profile: profile.to_owned(), rustc: version })
+    Ok(Setting { target, profile: profile.to_owned(), rustc: version, features: Vec::new() })
 }
 
 /// Which kind of program of a package is built.
@@ -48,7 +42,7 @@ pub enum Kind {
 
 /// Builds binaries of packages, each stamped with its version; their paths by name.
 ///
-/// `way` is how, and the folder for the small programs that it needs. Cargo's own lines go to stderr.
+/// `way` is how, and the folder for the small programs that it needs.
 ///
 /// # Errors
 /// Something does not compile, a binary is missing, or Cargo.lock is not up to date.
@@ -58,6 +52,7 @@ pub async fn build(
     setting: &Setting,
     versions: &BTreeMap<String, String>,
     way: (&Way, &Path),
+    shown: Shown<'_>,
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut arguments = vec![
         "build",
@@ -83,6 +78,9 @@ pub async fn build(
     if broken.is_some() {
         arguments.extend(["--features", super::broken::FEATURE]);
     }
+    for feature in &setting.features {
+        arguments.extend(["--features", feature]);
+    }
     let mut command = program("cargo", arguments, root);
     match broken {
         Some(mode) => command.env(super::broken::VARIABLE, mode),
@@ -92,29 +90,14 @@ pub async fn build(
         command.env(artifact::version_variable(bin), version);
     }
     way.lead(&mut command, root, tools)?;
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    if std::io::stderr().is_terminal() {
-        // Read by us, cargo would take stderr for a file.
-        command.env("CARGO_TERM_COLOR", "always");
-    }
-    let mut child = command.spawn().context("start cargo")?;
-    let stderr = child.stderr.take().context("read what cargo says")?;
-    let said = tokio::spawn(pass_on(stderr));
-    let stdout = child.stdout.take().context("read what cargo built")?;
-    let mut lines = BufReader::new(stdout).lines();
-    let mut built = BTreeMap::new();
-    while let Some(line) = lines.next_line().await.context("read what cargo built")? {
-        // Most of what was built is a library: its line is not even read.
-        if !line.contains("\"executable\":\"") {
-            continue;
-        }
-        let Ok(Message::CompilerArtifact(artifact)) = serde_json::from_str(&line) else { continue };
-        if let Some(executable) = artifact.executable {
-            built.insert(artifact.target.name.clone(), PathBuf::from(executable));
-        }
-    }
-    let status = child.wait().await.context("wait for cargo")?;
-    let said = said.await.unwrap_or_default();
+    let compiled = compile::run(command, root, shown).await?;
+    let (status, said) = (compiled.status, compiled.said);
+    let built: BTreeMap<String, PathBuf> = compiled
+        .programs
+        .into_iter()
+        .filter(|artifact| !artifact.profile.test)
+        .filter_map(|artifact| Some((artifact.target.name, artifact.executable?.into())))
+        .collect();
     if !status.success() {
         if let Some(fault) = build_error::known(&said, &setting.target) {
             return Err(fault.into());
@@ -133,21 +116,6 @@ pub async fn build(
         }
     }
     Ok(built)
-}
-
-/// Passes on to our stderr what cargo says, and keeps the beginning of it: what stands against a whole target is said early,
-/// and again for every package.
-async fn pass_on(mut from: impl AsyncRead + Unpin) -> String {
-    let mut kept = Vec::new();
-    let mut part = vec![0; 16 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut part).await {
-        let Some(bytes) = part.get(..length) else { break };
-        let _ = std::io::stderr().lock().write_all(bytes);
-        if kept.len() < KEPT {
-            kept.extend_from_slice(bytes);
-        }
-    }
-    String::from_utf8_lossy(&kept).into_owned()
 }
 
 /// A question to cargo. A wrapper of rustc that the caller's environment names has no part in a package, so not here either.

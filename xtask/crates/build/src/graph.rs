@@ -1,20 +1,20 @@
-//! What cargo says of the workspace: who takes what, with which features, under which license. Asking costs cargo a second,
-//! more than finding out that there is nothing to build, so `remembered.rs` keeps the answers.
+//! What cargo says of the workspace: who takes what, with which features, under which license. It is asked every time: that
+//! takes it under a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
 
 use super::cargo::asking;
+use super::fetch;
 use super::versions::{Binary, Setting};
 use crate::bill::Edges;
 use causeway_machine::shell::read;
 use causeway_model::fault::{Fault, from_error};
 
 /// The packages around binaries that are built together.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Graph {
     /// The binaries, each with its package, sorted by package.
     pub binaries: Vec<Binary>,
@@ -29,27 +29,33 @@ pub struct Graph {
     pub(super) checksums: BTreeMap<String, String>,
     /// Licenses by `name version`; none where cargo cannot say.
     pub licenses: BTreeMap<String, String>,
-    /// The folders of the packages that are no registry's; none where cargo cannot say.
-    pub(super) own: Vec<PathBuf>,
 }
 
 /// A package as cargo's tree shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Taken {
     pub(super) features: String,
     /// Its folder, for one that is no registry's.
     pub(super) dir: Option<PathBuf>,
 }
 
-/// Asks cargo; its answers are waited for side by side.
+/// The packages around binaries that are built together; cargo's answers are waited for side by side. What it needs of a
+/// registry is fetched first; `say` hears of a registry that does not answer.
 ///
 /// # Errors
 /// A binary that no package of the workspace has, or cargo does not accept the workspace.
-pub(super) async fn ask(root: &Path, names: &[String], setting: &Setting) -> anyhow::Result<Graph> {
+pub async fn find(
+    root: &Path,
+    names: &[String],
+    setting: &Setting,
+    say: &(dyn Fn(&str) + Sync),
+) -> anyhow::Result<Graph> {
+    let host = setting.host().unwrap_or(&setting.target);
+    fetch::crates(root, &[&setting.target, host], say).await;
     let lock = root.join("Cargo.lock");
     let lock = std::fs::read_to_string(&lock).with_context(|| format!("read {}", lock.display()))?;
-    let (graph, (licenses, own)) = tokio::join!(taken(root, names, setting), licenses(root, &setting.target));
-    Ok(Graph { checksums: checksums(&lock)?, licenses, own, ..graph? })
+    let (graph, licenses) = tokio::join!(taken(root, names, setting), licenses(root, &setting.target));
+    Ok(Graph { checksums: checksums(&lock)?, licenses, ..graph? })
 }
 
 async fn taken(root: &Path, names: &[String], setting: &Setting) -> anyhow::Result<Graph> {
@@ -94,24 +100,25 @@ async fn binaries(root: &Path, names: &[String]) -> anyhow::Result<Vec<Binary>> 
     Ok(all)
 }
 
-/// The licenses of every package that is in reach, by `name version`, and the folders of those that are no registry's.
-async fn licenses(root: &Path, target: &str) -> (BTreeMap<String, String>, Vec<PathBuf>) {
+/// The packages that have these binaries.
+///
+/// # Errors
+/// A binary that no package of the workspace has.
+pub async fn packages(root: &Path, names: &[String]) -> anyhow::Result<BTreeSet<String>> {
+    Ok(binaries(root, names).await?.into_iter().map(|binary| binary.package).collect())
+}
+
+/// The licenses of every package that is in reach, by `name version`.
+async fn licenses(root: &Path, target: &str) -> BTreeMap<String, String> {
     let words = ["metadata", "--format-version", "1", "--locked", "--filter-platform", target];
     let Ok(text) = read(asking(words, root)).await else { return Default::default() };
     let Ok(metadata) = serde_json::from_str::<cargo_metadata::Metadata>(&text) else {
         return Default::default();
     };
-    let (mut licenses, mut own) = (BTreeMap::new(), Vec::new());
-    for package in metadata.packages {
-        if package.source.is_none() {
-            own.extend(package.manifest_path.parent().map(|dir| dir.as_std_path().to_path_buf()));
-        }
-        if let Some(license) = package.license {
-            licenses.insert(format!("{} {}", package.name, package.version), license);
-        }
-    }
-    own.sort();
-    (licenses, own)
+    let licensed = |package: cargo_metadata::Package| {
+        Some((format!("{} {}", package.name, package.version), package.license?))
+    };
+    metadata.packages.into_iter().filter_map(licensed).collect()
 }
 
 async fn linked(root: &Path, packages: &BTreeSet<&str>, setting: &Setting) -> anyhow::Result<Edges> {
@@ -156,8 +163,14 @@ async fn cargo_tree<'a>(
 ) -> anyhow::Result<String> {
     let mut arguments = vec!["tree", "--locked", "--target", &setting.target];
     arguments.extend(words);
-    for package in packages {
+    let packages: Vec<&str> = packages.collect();
+    for package in &packages {
         arguments.extend(["--package", package]);
+    }
+    let of_these =
+        |feature: &&String| feature.split_once('/').is_some_and(|(package, _)| packages.contains(&package));
+    for feature in setting.features.iter().filter(of_these) {
+        arguments.extend(["--features", feature]);
     }
     read(asking(arguments, root)).await.map_err(|error| {
         let why = from_error(&error).why;

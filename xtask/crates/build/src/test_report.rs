@@ -57,6 +57,25 @@ impl Suite {
         Self { name: name.to_owned(), tests: Vec::new(), millis: 0, ended_well: false, missing }
     }
 
+    /// What a person must read of it: each failed test's own lines. Of a program that died without naming a test, all that it
+    /// printed. `None` where all passed.
+    pub fn failure(&self, stdout: &str, stderr: &str) -> Option<String> {
+        let rows = |text: &str| -> String { text.trim().lines().map(|row| format!("\n    {row}")).collect() };
+        let failed: Vec<String> = self
+            .tests
+            .iter()
+            .filter_map(|(test, ended)| match ended {
+                Ended::Failed(printed) => Some(format!("{} {test} failed{}", self.name, rows(printed))),
+                _ => None,
+            })
+            .collect();
+        if !failed.is_empty() {
+            return Some(failed.join("\n"));
+        }
+        let died = || format!("{} died{}{}", self.name, rows(stdout), rows(stderr));
+        (!self.ended_well).then(died)
+    }
+
     /// How many tests failed; a program that died counts as one.
     pub fn failed(&self) -> usize {
         let failed = self.tests.iter().filter(|(_, ended)| matches!(ended, Ended::Failed(_))).count();

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cargo_metadata::Message;
-use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::compile::{self, Shown};
 use super::way::{Way, target_dir};
 use crate::test_report::Suite;
 use causeway_machine::clock::Stopwatch;
-use causeway_machine::shell::{hear, program, read};
+use causeway_machine::shell::{program, read};
+use causeway_model::compiling::MARK;
 use causeway_model::fault::{Fault, from_error};
 
 /// LLVM's tools of the compiler's own version.
@@ -42,8 +42,25 @@ struct Built {
 pub struct Ran {
     /// The results of each program.
     pub suites: Vec<Suite>,
+    /// What the programs printed in which a test failed, each one's own lines; nothing of those that passed.
+    pub failures: Vec<String>,
     /// LLVM's lcov export, or why there is none.
     pub lcov: Option<anyhow::Result<String>>,
+}
+
+/// What is built, and how.
+#[derive(Clone, Copy, Default)]
+pub struct How<'a> {
+    /// The cargo profile; by default the one for tests.
+    pub profile: Option<&'a str>,
+    /// Measures coverage.
+    pub llvm: Option<&'a Llvm>,
+    /// The way by which a package of the same profile is built, and the folder for its programs; what both use is compiled once.
+    pub way: Option<(&'a Way, &'a Path)>,
+    /// Features that are turned on, as `package/feature`.
+    pub features: &'a [String],
+    /// The variables that stamp binaries with their versions, and the versions.
+    pub stamps: &'a [(String, String)],
 }
 
 /// Finds LLVM's tools of the compiler's version: in its sysroot (rustup's `llvm-tools`), or on the path.
@@ -91,63 +108,55 @@ pub async fn add_llvm(root: &Path) -> Result<Llvm, String> {
 
 /// Builds and runs the unit tests of packages. Every program is run, also after a failure.
 ///
-/// `way`: the way by which a package of the same profile is built, and the folder for its programs; what both use is compiled
-/// once.
-///
 /// # Errors
 /// Something does not compile, or a program cannot be started.
-pub async fn run(
-    root: &Path,
-    packages: &[&str],
-    profile: Option<&str>,
-    llvm: Option<&Llvm>,
-    way: Option<(&Way, &Path)>,
-) -> anyhow::Result<Ran> {
+pub async fn run(root: &Path, packages: &[&str], how: How<'_>, shown: Shown<'_>) -> anyhow::Result<Ran> {
     let scratch = tempfile::tempdir().context("make a folder for the profiles")?;
-    let (built, binaries) = build(root, packages, profile, llvm.is_some(), way).await?;
-    let suites = all(&built, &binaries, scratch.path()).await?;
-    let lcov = match llvm {
+    let (built, binaries) = build(root, packages, how, shown).await?;
+    let (suites, failures) = all(&built, &binaries, scratch.path(), shown).await?;
+    let lcov = match how.llvm {
         Some(llvm) => Some(export(root, llvm, &built, scratch.path()).await),
         None => None,
     };
-    Ok(Ran { suites, lcov })
+    Ok(Ran { suites, failures, lcov })
 }
 
 async fn build(
     root: &Path,
     packages: &[&str],
-    profile: Option<&str>,
-    instrument: bool,
-    way: Option<(&Way, &Path)>,
+    how: How<'_>,
+    shown: Shown<'_>,
 ) -> anyhow::Result<(Vec<Built>, Binaries)> {
     let mut arguments = vec!["test", "--locked", "--no-run", "--message-format", "json-render-diagnostics"];
     for package in packages {
         arguments.extend(["--package", package]);
     }
-    if let Some(profile) = profile {
+    if let Some(profile) = how.profile {
         arguments.extend(["--profile", profile]);
     }
+    for feature in how.features {
+        arguments.extend(["--features", feature]);
+    }
     let mut command = program("cargo", arguments, root);
-    if let Some((way, tools)) = way {
+    command.envs(how.stamps.iter().map(|(name, version)| (name, version)));
+    if let Some((way, tools)) = how.way {
         way.lead(&mut command, root, tools)?;
     }
-    if instrument {
+    if how.llvm.is_some() {
         // Apart from other builds: these flags would compile everything anew each time.
         command
             .env("CARGO_TARGET_DIR", target_dir(root).join("coverage"))
             .env("RUSTFLAGS", "-C instrument-coverage");
     }
-    let output = hear(command).await.context("start cargo")?;
-    if !output.status.success() {
+    let compiled = compile::run(command, root, shown).await?;
+    if !compiled.status.success() {
         return Err(Fault::failed("build the unit tests", packages.join(", "))
-            .why(format!("cargo ended with {}; its lines are above", output.status))
+            .why(format!("cargo ended with {}; its lines are above", compiled.status))
             .next("mend what it names, and run it again")
             .into());
     }
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (mut built, mut binaries) = (Vec::new(), BTreeMap::new());
-    for line in text.lines() {
-        let Ok(Message::CompilerArtifact(artifact)) = serde_json::from_str(line) else { continue };
+    for artifact in compiled.programs {
         let Some(executable) = artifact.executable else { continue };
         if !artifact.profile.test {
             if artifact.target.is_bin() {
@@ -170,41 +179,63 @@ async fn build(
     Ok((built, binaries))
 }
 
-/// Runs the programs, some at once: most of their time they wait. The results are in the programs' order; what a program
-/// printed is shown when it has ended.
-async fn all(built: &[Built], binaries: &Binaries, scratch: &Path) -> anyhow::Result<Vec<Suite>> {
+/// Runs the programs, some at once: most of their time they wait. The results are in the programs' order.
+async fn all(
+    built: &[Built],
+    binaries: &Binaries,
+    scratch: &Path,
+    shown: Shown<'_>,
+) -> anyhow::Result<(Vec<Suite>, Vec<String>)> {
+    let watch = Stopwatch::start();
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
     for (number, test) in built.iter().cloned().enumerate() {
         let (places, scratch, binaries) = (Arc::clone(&places), scratch.to_path_buf(), binaries.clone());
         running.spawn(async move {
             let _place = places.acquire_owned().await.context("wait for other tests")?;
-            one(&test, &binaries, &scratch).await.map(|(suite, printed)| (number, suite, printed))
+            one(&test, &binaries, &scratch).await.map(|ended| (number, ended))
         });
     }
-    let mut suites = BTreeMap::new();
-    let mut stderr = tokio::io::stderr();
-    while let Some(ended) = running.join_next().await {
-        let (number, suite, printed) = ended.context("run the unit tests")??;
-        let _ = stderr.write_all(format!("\n{}", suite.name).as_bytes()).await;
-        let _ = stderr.write_all(&printed).await;
-        suites.insert(number, suite);
+    let mut ended = BTreeMap::new();
+    let mut tick = tokio::time::interval(shown.every);
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            next = running.join_next() => match next {
+                Some(one) => {
+                    let (number, one) = one.context("run the unit tests")??;
+                    ended.insert(number, one);
+                }
+                None => break,
+            },
+            _ = tick.tick() => {
+                let names = built.iter().enumerate().filter(|(number, _)| !ended.contains_key(number));
+                let names: Vec<&str> = names.map(|(_, test)| test.suite.as_str()).take(AT_ONCE).collect();
+                (shown.progress)(&format!(
+                    "{MARK}{} of {} test programs have run, {}; {} s",
+                    ended.len(), built.len(), names.join(", "), watch.elapsed().as_secs()
+                ));
+            }
+        }
     }
-    Ok(suites.into_values().collect())
+    let (suites, printed): (Vec<_>, Vec<_>) = ended.into_values().unzip();
+    Ok((suites, printed.into_iter().flatten().collect()))
 }
 
-async fn one(test: &Built, binaries: &Binaries, scratch: &Path) -> anyhow::Result<(Suite, Vec<u8>)> {
+/// Runs a program: its results, and what it printed where it failed.
+async fn one(test: &Built, binaries: &Binaries, scratch: &Path) -> anyhow::Result<(Suite, Option<String>)> {
     let watch = Stopwatch::start();
     let mut command = program(&test.executable, std::iter::empty::<&str>(), &test.dir);
     command
         .envs(binaries)
         .env("CARGO_MANIFEST_DIR", &test.dir)
         .env("LLVM_PROFILE_FILE", scratch.join("%p-%m.profraw"));
-    let output = hear(command).await.with_context(|| format!("start {}", test.executable.display()))?;
+    let output = command.output().await.with_context(|| format!("start {}", test.executable.display()))?;
     let millis = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
     let said = String::from_utf8_lossy(&output.stdout);
     let suite = Suite::parse(&test.suite, &said, millis, output.status.success());
-    Ok((suite, output.stdout))
+    let failure = suite.failure(&said, &String::from_utf8_lossy(&output.stderr));
+    Ok((suite, failure))
 }
 
 async fn export(root: &Path, llvm: &Llvm, built: &[Built], scratch: &Path) -> anyhow::Result<String> {

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::graph::Graph;
-use super::{inputs, remembered};
+use super::graph::{self, Graph};
+use super::inputs;
 use crate::bill::{Dependency, Inputs};
 use causeway_model::artifact;
 
@@ -24,6 +23,8 @@ pub struct Setting {
     pub profile: String,
     /// `rustc -vV`.
     pub rustc: String,
+    /// Features that are turned on beside the packages' own defaults, as `package/feature`.
+    pub features: Vec<String>,
 }
 
 impl Setting {
@@ -34,7 +35,7 @@ impl Setting {
 }
 
 /// A binary and the package it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binary {
     /// The binary's name.
     pub name: String,
@@ -51,7 +52,7 @@ pub type Versions = BTreeMap<String, String>;
 /// A file cannot be read, or cargo does not accept the workspace.
 pub async fn versions(root: &Path, names: &[String], setting: &Setting) -> anyhow::Result<Versions> {
     let crate_version = crate_version(root)?;
-    let graph = remembered::graph(root, names, setting, &|_| {}).await?;
+    let graph = graph::find(root, names, setting, &|_| {}).await?;
     let inputs = inputs(root, &graph, setting)?;
     Ok(inputs.iter().map(|(name, inputs)| (name.clone(), version(inputs, &crate_version))).collect())
 }

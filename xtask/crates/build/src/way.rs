@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::debian::{self, Part};
-use super::remembered;
 use crate::{cargo_config, linker};
 use causeway_machine::shell::{program, read};
 use causeway_model::fault::{Fault, from_error};
@@ -45,6 +44,8 @@ pub struct Way {
     pub library: String,
     /// The linker by its own word, without a path: bills of two machines must not differ by where it lies.
     pub linker: String,
+    /// Whether what is built stays on this machine, for the local cloud: it is built beside its tests, with nothing remapped.
+    stays: bool,
     /// Whether the caller named the linker.
     own_linker: bool,
     compiler: PathBuf,
@@ -69,6 +70,7 @@ impl Way {
             rustc,
             library: "this machine's own target".to_owned(),
             linker: String::new(),
+            stays: false,
             own_linker: false,
             compiler,
             sysroot,
@@ -165,6 +167,16 @@ impl Way {
         Some(named)
     }
 
+    /// The same for what stays on this machine: a rehearsal's functions and their tests are one build.
+    pub fn that_stays(self) -> Self {
+        Self { stays: true, ..self }
+    }
+
+    /// Whether what is built stays on this machine.
+    pub fn stays(&self) -> bool {
+        self.stays
+    }
+
     /// Takes the linker that the compiler takes by itself.
     pub async fn with_own_linker(mut self, root: &Path) -> Self {
         self.linker = identity(Path::new("cc"), root).await;
@@ -216,7 +228,8 @@ impl Way {
         }
     }
 
-    /// Leads a cargo command this way, and keeps this machine out of what it builds.
+    /// Leads a cargo command this way, and keeps the caller's environment out of what it builds; and, unless that stays here,
+    /// this machine, too.
     ///
     /// # Errors
     /// The program that stands before the compiler cannot be written.
@@ -226,6 +239,21 @@ impl Way {
         root: &Path,
         tools: &Path,
     ) -> anyhow::Result<()> {
+        for (name, _) in std::env::vars_os() {
+            if cargo_config::is_left_out(&name.to_string_lossy(), self.own_linker) {
+                command.env_remove(name);
+            }
+        }
+        without_wrappers(command, root);
+        if let Some(flags) = committed_flags(root, &self.target) {
+            command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+        }
+        // What was built before must not show in what is built now.
+        command.env("CARGO_INCREMENTAL", "0");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if self.stays {
+            return Ok(());
+        }
         let cargo_home = cargo_home().unwrap_or_else(|| root.join(".cargo"));
         let target_dir = target_dir(root).join(APART);
         command.env("CARGO_TARGET_DIR", &target_dir);
@@ -245,22 +273,10 @@ impl Way {
             &remapped,
         );
         let rustc = write(&tools.join(&self.target).join("rustc"), &text)?;
-        for (name, _) in std::env::vars_os() {
-            if cargo_config::is_left_out(&name.to_string_lossy(), self.own_linker) {
-                command.env_remove(name);
-            }
-        }
-        without_wrappers(command, root);
-        if let Some(flags) = committed_flags(root, &self.target) {
-            command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-        }
-        // What was built before must not show in what is built now.
-        command.env("CARGO_INCREMENTAL", "0");
         command.env("RUSTC", rustc).env("LC_ALL", "C").env("TZ", "UTC").env("SOURCE_DATE_EPOCH", "0");
         let c_flags: Vec<String> =
             remapped.iter().map(|(path, short)| format!("-ffile-prefix-map={path}={short}")).collect();
         command.env(format!("CFLAGS_{}", self.target.replace('-', "_")), c_flags.join(" "));
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(())
     }
 
@@ -334,11 +350,7 @@ async fn about(compiler: &Path, libraries: Option<&Path>, root: &Path) -> anyhow
         read(ask)
     };
     let rustc = ask(&["-vV"]).await?;
-    if let Some(sysroot) = remembered::sysroot(root, compiler, &rustc) {
-        return Ok((rustc, sysroot));
-    }
     let sysroot = PathBuf::from(ask(&["--print", "sysroot"]).await?.trim());
-    remembered::keep_sysroot(root, compiler, &rustc, &sysroot);
     Ok((rustc, sysroot))
 }
 
@@ -487,6 +499,18 @@ mod tests {
                 "{target}: {fault:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn what_stays_on_this_machine_is_built_where_its_tests_are_and_as_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let way = Way::host(dir.path()).await.unwrap().that_stays();
+        let mut command = program("cargo", ["build"], dir.path());
+        way.lead(&mut command, dir.path(), &dir.path().join("tools")).unwrap();
+        let mut set = command.as_std().get_envs().filter(|(_, value)| value.is_some());
+        let flags = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("CFLAGS");
+        assert!(set.all(|(name, _)| name != "CARGO_TARGET_DIR" && name != "RUSTC" && !flags(name)));
+        assert!(!dir.path().join("tools").exists(), "no program stands before the compiler");
     }
 
     #[tokio::test]

@@ -57,6 +57,9 @@ impl Baseline {
     }
 }
 
+/// The variable by which a rehearsal has its builds tell how far they are every so many seconds.
+pub const PACE: &str = "CAUSEWAY_PROGRESS_SECONDS";
+
 /// What a command works with.
 #[derive(Clone)]
 pub struct Context {
@@ -284,6 +287,13 @@ impl Context {
     /// no change that the command reports.
     pub fn answering_yes(&self) -> Self {
         Self { out: self.out.answering_yes(), changes: Changes::default(), ..self.clone() }
+    }
+
+    /// How often a build tells how far it is: each second where somebody watches, else every ten. A rehearsal says it to its
+    /// builds.
+    pub fn pace(&self) -> Duration {
+        let said = std::env::var(PACE).ok().and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0);
+        Duration::from_secs(said.unwrap_or(if self.out.is_terminal() { 1 } else { 10 }))
     }
 
     /// Reads `cfn/stacks.toml`.

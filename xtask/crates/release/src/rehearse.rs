@@ -9,6 +9,7 @@ mod told;
 pub(super) use told::version_routes;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +23,12 @@ use super::package::app_stack;
 use causeway_aws::cloudformation::Stacks;
 use causeway_aws::rollouts;
 use causeway_aws::{Accounts, LocalWorld, OpenOptions};
-use causeway_build::{broken, cargo, git};
+use causeway_build::{broken, cargo, compile, git};
 use causeway_cloud::control::Control;
 use causeway_cloud::pipeline::{self, Decide, Decision, Ended, Order, Swap, World};
 use causeway_cloud::resident::{self, Found, Keep};
 use causeway_cloud::state::{State, quoted};
-use causeway_command::{Baseline, Context, Outcome};
+use causeway_command::{Baseline, Context, Outcome, PACE};
 use causeway_machine::clock::Stopwatch;
 use causeway_machine::paths::Paths;
 use causeway_model::changeset::Change;
@@ -132,7 +133,9 @@ async fn rehearse(
         _ => git::working_tree(&context.root).await?,
     };
     let routes = version_routes(context, config)?;
+    let units = tempfile::NamedTempFile::new().context("make a file for what is compiled")?;
     let rehearsal = Rehearsal {
+        units: units.path().to_path_buf(),
         world: World {
             config: config.clone(),
             accounts: accounts.clone(),
@@ -163,6 +166,7 @@ async fn rehearse(
     outcome.data = told::found_out(&routes, paths).await;
     outcome.data["watched"] = serde_json::to_value(watched)?;
     outcome.data["target"] = json!(host);
+    outcome.data["compiled"] = told::compiled(context, units.path())?.data();
     outcome.data["working_tree"] = json!(!dirty.is_empty());
     Ok(outcome)
 }
@@ -182,6 +186,8 @@ fn client_environment(state: &State, paths: &Paths) -> Vec<(String, String)> {
 
 /// One rehearsal.
 struct Rehearsal {
+    /// The file to which its builds add what they compile.
+    units: PathBuf,
     world: World,
     context: Context,
     args: Args,
@@ -204,6 +210,14 @@ impl Rehearsal {
             Line::Plan { .. } if asks => out.unshown(&line),
             _ => out.line(&line),
         })
+    }
+
+    /// What its builds are told.
+    fn build_environment(&self) -> BTreeMap<String, String> {
+        let mut all = common(&self.context);
+        all.insert(compile::UNITS.to_owned(), self.units.display().to_string());
+        all.insert(PACE.to_owned(), self.context.pace().as_secs().to_string());
+        all
     }
 
     /// The release of the commit.
@@ -233,7 +247,7 @@ impl Rehearsal {
             // No special case in the tests: the version that answers is simply not the one that is expected.
             test_environment.insert("EXPECTED_VERSION".to_owned(), "--fail-test".to_owned());
         }
-        let mut build_environment = common(&self.context);
+        let mut build_environment = self.build_environment();
         if let Some(how) = &self.args.break_prod {
             build_environment.insert(broken::VARIABLE.to_owned(), how.clone());
         }
@@ -286,7 +300,7 @@ impl Rehearsal {
         order.probes.clear();
         order.swap = None;
         order.test_environment = common(&self.context);
-        order.build_environment = common(&self.context);
+        order.build_environment = self.build_environment();
         // Only what a reader should know of it gets through.
         let out = self.context.out.clone();
         let emit: Emit = Arc::new(move |line| {

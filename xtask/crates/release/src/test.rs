@@ -8,10 +8,12 @@ use anyhow::Context as _;
 use causeway_args::test::Args;
 use serde_json::json;
 
-use super::package::find_way;
+use super::package::{find_way, stamps};
+use causeway_build::compile::Shown;
 use causeway_build::coverage::{cobertura, rate, read_lcov};
 use causeway_build::test_report::{Ended, Suite, junit};
-use causeway_build::{cargo, fetch, tests};
+use causeway_build::tests::How;
+use causeway_build::{cargo, fetch, rehearsal, tests};
 use causeway_command::{Baseline, Context, Outcome};
 use causeway_model::fault::{Fault, from_error};
 use causeway_model::line::{Line, Mode, Status, Step};
@@ -34,7 +36,12 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     }
     // The profile for Lambda takes minutes to link and finds no other mistakes.
     let profile = args.profile.filter(|profile| profile != "lambda");
+    let rehearsed = rehearsal::is_one(std::env::var("CAUSEWAY_TARGET").ok().as_deref()) && profile.is_some();
     let llvm = match &args.report {
+        Some(_) if rehearsed => {
+            skipped(&context, "a rehearsal builds tests as it builds functions, so it measures no coverage");
+            None
+        }
         Some(_) => match tests::llvm(&context.root).await {
             Ok(llvm) => Some(llvm),
             Err(why) => {
@@ -68,7 +75,16 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         _ => None,
     };
     let way = way.as_ref().map(|way| (way, tools.as_path()));
-    let ran = match tests::run(&context.root, &PACKAGES, profile.as_deref(), llvm.as_ref(), way).await {
+    let (mut features, mut stamped) = (Vec::new(), Vec::new());
+    if rehearsed {
+        features = rehearsal::features(&context.root, PACKAGES);
+        stamped = stamps(&context, profile.as_deref().unwrap_or_default()).await?;
+    }
+    let how =
+        How { profile: profile.as_deref(), llvm: llvm.as_ref(), way, features: &features, stamps: &stamped };
+    let (progress, row) = (|line: &str| context.out.tick(line), |row: &str| context.out.row(row));
+    let shown = Shown { progress: &progress, row: &row, every: context.pace() };
+    let ran = match tests::run(&context.root, &PACKAGES, how, shown).await {
         Ok(ran) => ran,
         Err(error) => {
             if let Some(dir) = &args.report {
@@ -98,6 +114,11 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         context.out.say(format!("  {passed} tests passed, {ignored} ignored"));
         return Ok(Outcome::of(Verdict::Done).with_data(data));
     }
+    // Last, and once: what passed is only counted.
+    for failure in &ran.failures {
+        context.out.row(&format!("\n{failure}"));
+    }
+    context.out.row("");
     let names: Vec<String> = ran
         .suites
         .iter()
@@ -113,7 +134,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let why = if passed + failed == 0 {
         "no test was run".to_owned()
     } else {
-        format!("{failed} of {} failed; their lines are above", passed + failed)
+        format!(
+            "{failed} of {} failed, {passed} passed; the lines of those that failed are above",
+            passed + failed
+        )
     };
     let fault = Fault::failed("pass the unit tests", on)
         .why(why)

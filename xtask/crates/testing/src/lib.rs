@@ -78,7 +78,7 @@ impl Project {
         Self { dir, environment: Vec::new() }
     }
 
-    /// A clone of the whole repository at its last commit, with its own cloud; builds are shared with the workspace's.
+    /// A clone of the whole repository at its last commit, with its own cloud; its rehearsals build in the checkout that the workspace's build in.
     pub fn clone_of_repository() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clone = Command::new("git")
@@ -90,22 +90,6 @@ impl Project {
         let rehearsal = workspace().join("target/causeway/rehearsal");
         let environment = vec![("CAUSEWAY_REHEARSAL_DIR".to_owned(), rehearsal.display().to_string())];
         Self { dir, environment }
-    }
-
-    /// Lends its own target directory the crates of the registry that rehearsals have built, as far as they have: whether
-    /// they fit is for cargo to say.
-    pub fn lend_builds(&self) {
-        let from = workspace().join("target/causeway/rehearsal/target/packaged/rehearse");
-        let to = self.path().join("target/packaged/rehearse");
-        std::fs::create_dir_all(to.join("deps")).unwrap();
-        // A fingerprint is there when its crate is, so they come first. What cargo writes anew in place is copied.
-        let parts = [from.join(".fingerprint"), from.join("build")];
-        let _ = Command::new("cp").arg("-a").args(parts).arg(&to).output();
-        for entry in std::fs::read_dir(from.join("deps")).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with("lib") {
-                let _ = std::fs::hard_link(entry.path(), to.join("deps").join(entry.file_name()));
-            }
-        }
     }
 
     /// A clone that packages for this machine, quickly.

@@ -3,7 +3,7 @@
 //! It stands in for CodeBuild; the commands are the real ones. Source: "Build specification reference for CodeBuild"
 //! and "Environment variables in build environments".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,13 +14,15 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::{Run, checkout};
+use super::{Run, checkout, without_cargo};
 use crate::state::quoted;
 use causeway_aws::{Account, assume_role};
+use causeway_machine::clock::Stopwatch;
 use causeway_machine::files;
 use causeway_machine::process::{self, Ending};
 use causeway_machine::shell;
 use causeway_model::buildspec::{self, Artifacts, Buildspec, Phase};
+use causeway_model::compiling;
 use causeway_model::config::BUILD;
 use causeway_model::fault::Fault;
 use causeway_model::keys::Keys;
@@ -28,6 +30,10 @@ use causeway_model::pipeline::Action;
 
 /// How many of a build's last lines a fault carries.
 const TAIL: usize = 15;
+/// How many where the build tells how far it is: what comes after the last such line is about the failure.
+const TAIL_OF_FAILURE: usize = 200;
+/// How often the log has a line of progress; and how often there is one where a build says nothing of that.
+const PACE: Duration = Duration::from_secs(10);
 
 /// What of the caller's environment a build must not see: other credentials, and what cargo set for us.
 const HIDDEN: [&str; 6] = ["AWS_", "CAUSEWAY_", "CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CODEBUILD_"];
@@ -60,7 +66,6 @@ impl Run {
             show(&format!("ended what an earlier run had left behind: {name}"));
         }
         checkout::sync(&dir, &zip)?;
-        self.take_over(&place.join("target"), &dir);
 
         let spec_path = text("/Source/BuildSpec").unwrap_or_else(|| "buildspec.yml".to_owned());
         let spec_text = std::fs::read_to_string(dir.join(&spec_path)).map_err(|error| {
@@ -75,9 +80,16 @@ impl Run {
         })?;
 
         let id = format!("{project_name}:{}", uuid::Uuid::new_v4());
+        let scratch = tempfile::tempdir().context("make a folder for the build")?;
+        let mut environment = self.environment(action, &project, &spec, &keys, &id, &dir)?;
+        if kind == "test"
+            && let Some(path) = environment.get_mut("PATH")
+        {
+            *path = without_cargo::path(path, scratch.path())?;
+        }
         let build_run = BuildRun {
-            environment: self.environment(action, &project, &spec, &keys, &id, &dir)?,
-            scratch: tempfile::tempdir().context("make a folder for the build")?,
+            environment,
+            scratch,
             log: self.log(&project_name),
             records,
             limit: limit(&project),
@@ -128,7 +140,11 @@ impl Run {
         set("CODEBUILD_SRC_DIR", dir.display().to_string());
         set("CODEBUILD_INITIATOR", format!("codepipeline/{}", self.definition.pipeline.name));
         set("CODEBUILD_RESOLVED_SOURCE_VERSION", self.order.commit.clone());
-        set("CARGO_TARGET_DIR", self.world.paths.rehearsal().join("target").display().to_string());
+        // One checkout is built there, and no other: cargo would take the members of two for the same ones. What is tested was
+        // built before, and nothing is built with it.
+        if action.action_type_id.category != "Test" {
+            set("CARGO_TARGET_DIR", self.world.paths.rehearsal().join("target").display().to_string());
+        }
         for (name, value) in &spec.variables {
             set(name, value.clone());
         }
@@ -189,6 +205,56 @@ impl Run {
             self.remember_artifact(&output.name, key);
         }
         Ok(())
+    }
+}
+
+/// What a build has said.
+struct Heard {
+    watch: Stopwatch,
+    tail: VecDeque<String>,
+    /// Whether it tells how far it is.
+    tells: bool,
+    /// When it last did, and when the log last had that.
+    told: Duration,
+    logged: Option<Duration>,
+}
+
+impl Heard {
+    fn new() -> Self {
+        let watch = Stopwatch::start();
+        Self { watch, tail: VecDeque::new(), tells: false, told: Duration::ZERO, logged: None }
+    }
+
+    /// Takes a line: progress is shown, everything else goes to the log alone.
+    fn line(&mut self, line: String, log: &mut std::fs::File, show: &(dyn Fn(&str) + Send + Sync)) {
+        if !line.starts_with(compiling::MARK) {
+            let _ = writeln!(log, "{line}");
+            self.tail.push_back(line);
+            if self.tail.len() > if self.tells { TAIL_OF_FAILURE } else { TAIL } {
+                self.tail.pop_front();
+            }
+            return;
+        }
+        show(&line);
+        let now = self.watch.elapsed();
+        if self.logged.is_none_or(|logged| now >= logged + PACE) {
+            let _ = writeln!(log, "{line}");
+            self.logged = Some(now);
+        }
+        (self.tells, self.told) = (true, now);
+        self.tail.clear();
+    }
+
+    /// Says which command is at work, where it does not say that itself.
+    fn silence(&mut self, command: &str, show: &(dyn Fn(&str) + Send + Sync)) {
+        let now = self.watch.elapsed();
+        if now >= self.told + PACE {
+            show(&format!("{}{command}; {} s", compiling::MARK, now.as_secs()));
+        }
+    }
+
+    fn tail(self) -> Vec<String> {
+        self.tail.into_iter().collect()
     }
 }
 
@@ -270,14 +336,11 @@ impl BuildRun {
         let (out, err) =
             (child.stdout.take().context("read the build")?, child.stderr.take().context("read the build")?);
         let (mut out, mut err) = (BufReader::new(out).lines(), BufReader::new(err).lines());
-        let mut tail = std::collections::VecDeque::new();
-        let mut hear = |line: String, log: &mut std::fs::File| {
-            show(&line);
-            let _ = writeln!(log, "{line}");
-            tail.push_back(line);
-            if tail.len() > TAIL {
-                tail.pop_front();
-            }
+        let mut heard = Heard::new();
+        let mut silent = tokio::time::interval(PACE);
+        let current = || {
+            let failed = std::fs::read_to_string(at("failed")).ok();
+            failed.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
         };
         let deadline = tokio::time::sleep(self.limit);
         tokio::pin!(deadline);
@@ -285,13 +348,17 @@ impl BuildRun {
         while out_open || err_open {
             tokio::select! {
                 line = out.next_line(), if out_open => match line {
-                    Ok(Some(line)) => hear(line, log),
+                    Ok(Some(line)) => heard.line(line, log, show),
                     _ => out_open = false,
                 },
                 line = err.next_line(), if err_open => match line {
-                    Ok(Some(line)) => hear(line, log),
+                    Ok(Some(line)) => heard.line(line, log, show),
                     _ => err_open = false,
                 },
+                _ = silent.tick() => {
+                    let command = commands.get(current()).map_or("", String::as_str);
+                    heard.silence(command, show);
+                }
                 () = &mut deadline => {
                     group.end().await;
                     return Err(Fault::failed("run the buildspec", format!("{}: it took too long", phase.name))
@@ -306,10 +373,8 @@ impl BuildRun {
         if status.success() {
             return Ok(());
         }
-        let failed: usize =
-            std::fs::read_to_string(at("failed")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        let command = commands.get(failed).map_or("a command", String::as_str);
-        let rows: Vec<String> = tail.into_iter().collect();
+        let command = commands.get(current()).map_or("a command", String::as_str);
+        let rows = heard.tail();
         Err(Fault::failed("run the buildspec", format!("{}: {command}", phase.name))
             .why(format!("it ended with {status}\n{}", rows.join("\n")))
             .next(format!("mend what it names; the whole log is {}", self.log.display()))

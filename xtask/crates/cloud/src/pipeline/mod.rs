@@ -11,9 +11,9 @@ mod definition;
 mod deploy;
 mod follow;
 mod notices;
-mod seed;
 mod source;
 mod swap;
+mod without_cargo;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ pub struct Order {
     pub test_environment: BTreeMap<String, String>,
     /// Decides about approvals.
     pub decide: Decide,
-    /// Whether builds are shown as they run.
+    /// Takes the lines that tell how far a build is; everything else that it prints is in its log.
     pub show: Arc<dyn Fn(&str) + Send + Sync>,
     /// What is done to a package once the release is approved.
     pub swap: Option<Swap>,
@@ -263,7 +263,13 @@ impl Run {
             }
             Err(error) => {
                 let mut fault = from_error(&error);
-                self.step(stage, &action.name, Status::Failed, mode, seconds, Some(fault.to_string()));
+                let mut reason = fault.to_string();
+                if action.action_type_id.provider == "CodeBuild" {
+                    // The first of the build's own rows names what failed. All of them come once, with the result.
+                    let rows = reason.lines().map(str::trim).filter(|row| !row.is_empty()).take(2);
+                    reason = rows.collect::<Vec<_>>().join(": ");
+                }
+                self.step(stage, &action.name, Status::Failed, mode, seconds, Some(reason));
                 fault.on = format!("{stage}/{}: {}", action.name, fault.on);
                 if fault.next.is_empty() {
                     fault.next = "mend the cause, and rehearse again".to_owned();

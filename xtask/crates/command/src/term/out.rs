@@ -163,6 +163,22 @@ impl Out {
         *self.spinner() = Some(bar);
     }
 
+    /// A row of another program's as it is, on stderr.
+    pub fn row(&self, row: &str) {
+        let print = || {
+            let _ = writeln!(std::io::stderr().lock(), "{row}");
+        };
+        match self.spinner().as_ref() {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Whether there is a spinner to show progress with.
+    pub fn is_terminal(&self) -> bool {
+        self.0.terminal
+    }
+
     /// A line of a program at work: beside the spinner in a terminal, else on stderr.
     pub fn tick(&self, line: &str) {
         match self.spinner().as_ref() {

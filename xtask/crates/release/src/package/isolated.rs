@@ -13,7 +13,8 @@ use super::{Args, app_stack, plan};
 use causeway_aws::Account;
 use causeway_aws::artifacts::Bucket;
 use causeway_build::cargo::{self, Kind};
-use causeway_build::{git, versions};
+use causeway_build::compile::Shown;
+use causeway_build::git;
 use causeway_command::Context;
 use causeway_model::artifact::{PackageRecord, Upload};
 use causeway_model::config::Config;
@@ -62,22 +63,19 @@ pub async fn build(
     let args = Args::plain(how.target, how.profile);
     let app = app_stack(config)?;
     let plan = plan(context, app, &args).await?;
-    let stamps: BTreeMap<String, String> = plan
-        .inputs
-        .iter()
-        .map(|(name, inputs)| (name.clone(), versions::version(inputs, &plan.crate_version)))
-        .collect();
+    let stamps = plan.stamps();
     context.out.spin("build");
     let packages: BTreeSet<&str> = plan.graph.binaries.iter().map(|binary| binary.package.as_str()).collect();
     let way = (&plan.way, plan.tools.as_path());
-    let built =
-        cargo::build(root, (&packages, Kind::Binary, &plan.graph.binaries), &plan.setting, &stamps, way)
-            .await?;
+    let (progress, row) = (|line: &str| context.out.tick(line), |row: &str| context.out.row(row));
+    let shown = Shown { progress: &progress, row: &row, every: context.pace() };
+    let wanted = (&packages, Kind::Binary, plan.graph.binaries.as_slice());
+    let built = cargo::build(root, wanted, &plan.setting, &stamps, way, shown).await?;
     context.out.spin("package");
     // What is built for this machine runs on it, whatever its glibc, where the stack is the local cloud's.
     let local = std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| is_loopback(&url));
     let is_held = !(local && args.target.as_deref() == Some("host"));
-    let Zips { architecture, functions, zips, .. } = zips(root, &plan, is_held, &built, &stamps)?;
+    let Zips { architecture, functions, zips, .. } = zips(&plan, is_held, &built, &stamps)?;
     let record = PackageRecord {
         commit: git::commit(root, "HEAD").await,
         rustc: plan.way.short_rustc(),

@@ -26,10 +26,11 @@ use self::release::Releases;
 use self::upload::Place;
 use causeway_build::bill::Inputs;
 use causeway_build::cargo::{self, Kind};
-use causeway_build::graph::Graph;
+use causeway_build::compile::Shown;
+use causeway_build::graph::{self, Graph};
 use causeway_build::versions::{self, Binary, Setting};
 use causeway_build::way::{self, Way};
-use causeway_build::{broken, git, remembered};
+use causeway_build::{broken, git, rehearsal};
 use causeway_command::{Baseline, Context, Outcome};
 use causeway_machine::files::not_written;
 use causeway_machine::install::{self, Set};
@@ -40,6 +41,19 @@ use causeway_model::fault::{Fault, from_error};
 use causeway_model::line::Line;
 use causeway_model::package::{self, Packaged};
 use causeway_model::verdict::Verdict;
+
+/// The variables that stamp every function with its version in a rehearsal, and the versions: tests of the same build are
+/// stamped, too, so that no binary is compiled a second time.
+///
+/// # Errors
+/// The project cannot be read, or has no functions.
+pub async fn stamps(context: &Context, profile: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let config = context.config()?;
+    let args = Args::plain(Some("host".to_owned()), profile.to_owned());
+    let plan = plan(context, app_stack(&config)?, &args).await?;
+    let stamps = plan.stamps().into_iter();
+    Ok(stamps.map(|(name, version)| (artifact::version_variable(&name), version)).collect())
+}
 
 /// What is going to be built, how, and what of.
 struct Plan {
@@ -52,6 +66,14 @@ struct Plan {
     tools: PathBuf,
     crate_version: String,
     template: String,
+}
+
+impl Plan {
+    /// The version of each function.
+    fn stamps(&self) -> BTreeMap<String, String> {
+        let all = self.inputs.iter();
+        all.map(|(name, inputs)| (name.clone(), versions::version(inputs, &self.crate_version))).collect()
+    }
 }
 
 /// Runs `package`.
@@ -80,11 +102,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         .filter(|binary| args.bin.is_empty() || args.bin.contains(&binary.name))
         .cloned()
         .collect();
-    let mut stamps: BTreeMap<String, String> = plan
-        .inputs
-        .iter()
-        .map(|(name, inputs)| (name.clone(), versions::version(inputs, &plan.crate_version)))
-        .collect();
+    let mut stamps = plan.stamps();
     if Baseline::from_environment() == Some(Baseline::Same) {
         for version in stamps.values_mut() {
             *version = artifact::version(version.split('+').next().unwrap_or_default(), "baseline");
@@ -104,8 +122,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     context.out.spin("build");
     let packages: BTreeSet<&str> = plan.graph.binaries.iter().map(|binary| binary.package.as_str()).collect();
     let way = (&plan.way, plan.tools.as_path());
+    let (progress, row) = (|line: &str| context.out.tick(line), |row: &str| context.out.row(row));
+    let shown = Shown { progress: &progress, row: &row, every: context.pace() };
     let (built, commit, bills) = tokio::join!(
-        cargo::build(root, (&packages, Kind::Binary, &wanted), &plan.setting, &stamps, way),
+        cargo::build(root, (&packages, Kind::Binary, &wanted), &plan.setting, &stamps, way, shown),
         commit(root),
         // Written while cargo is at work.
         async { pack::bills(&plan, &wanted, &stamps) },
@@ -115,7 +135,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     context.out.spin("package");
     // What is built for this very machine runs on it, whatever its glibc; on Lambda it may not.
     let stays = args.target.as_deref() == Some("host") && place.as_ref().is_none_or(Place::is_local);
-    let Zips { architecture, functions, zips, made } = pack::zips(root, &plan, !stays, &built, &stamps)?;
+    let Zips { architecture, functions, zips } = pack::zips(&plan, !stays, &built, &stamps)?;
     let mut record = PackageRecord {
         commit: commit.clone(),
         rustc: plan.way.short_rustc(),
@@ -162,7 +182,6 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         files.push(write::some(&context, before.as_ref(), &record)?);
     }
     write::write_all(&dir, files)?;
-    remembered::keep_zips(root, &made);
 
     if std::env::var_os("CODEBUILD_BUILD_ID").is_some() {
         write::tool(root)?;
@@ -230,11 +249,19 @@ async fn plan(context: &Context, app: &Stack, args: &Args) -> anyhow::Result<Pla
     for message in way.warnings(root) {
         context.out.line(&Line::Warning { message });
     }
-    let setting =
-        Setting { target: way.target.clone(), profile: args.profile.clone(), rustc: way.rustc.clone() };
+    let mut setting = Setting {
+        target: way.target.clone(),
+        profile: args.profile.clone(),
+        rustc: way.rustc.clone(),
+        features: Vec::new(),
+    };
     // Features are those of every binary that the template names.
     let names: Vec<String> = names.into_iter().collect();
-    let graph = remembered::graph(root, &names, &setting, &|text| context.out.note(text)).await?;
+    if way.stays() {
+        let packages = graph::packages(root, &names).await?;
+        setting.features = rehearsal::features(root, packages.iter().map(String::as_str));
+    }
+    let graph = graph::find(root, &names, &setting, &|text| context.out.note(text)).await?;
     let inputs = versions::inputs(root, &graph, &setting)?;
     let crate_version = versions::crate_version(root)?;
     Ok(Plan { way, setting, inputs, graph, tools, crate_version, template })
@@ -248,7 +275,8 @@ pub async fn find_way(context: &Context, target: &str, tools: &Path) -> anyhow::
     let root = &context.root;
     let say = |text: &str| context.out.note(text);
     let mut way = if target == "host" {
-        Way::host(root).await?
+        let way = Way::host(root).await?;
+        if rehearsal::is_one(Some(target)) { way.that_stays() } else { way }
     } else {
         way::runs_on_lambda(target)?;
         let home = match std::env::var_os("CAUSEWAY_DEBIAN_DIR") {

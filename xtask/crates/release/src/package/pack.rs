@@ -9,7 +9,6 @@ use sha2::{Digest as _, Sha256};
 use super::Plan;
 use causeway_build::bill::Bill;
 use causeway_build::floor::{self, Refused};
-use causeway_build::remembered::{self, Made};
 use causeway_build::versions::Binary;
 use causeway_build::{bootstrap_zip, broken};
 use causeway_model::artifact::{PackagedFunction, Upload, bill_key, package_key};
@@ -26,39 +25,26 @@ pub(super) struct Zips {
     pub(super) architecture: &'static str,
     pub(super) functions: Vec<PackagedFunction>,
     pub(super) zips: BTreeMap<String, Vec<u8>>,
-    /// Which zip was made of what.
-    pub(super) made: BTreeMap<String, Made>,
 }
 
-/// Zips what was built, after it was held to Lambda's limits, and to the floor where it is going to run on Lambda. What was
-/// held and zipped before is taken as it lies there.
+/// Zips what was built, after it was held to Lambda's limits, and to the floor where it is going to run on Lambda.
 ///
 /// # Errors
 /// A binary is for another machine, asks for what Lambda does not have, or is too large.
 pub(super) fn zips(
-    root: &Path,
     plan: &Plan,
     is_held: bool,
     built: &BTreeMap<String, PathBuf>,
     stamps: &BTreeMap<String, String>,
 ) -> anyhow::Result<Zips> {
-    let before = remembered::zips(root);
-    let target = &plan.setting.target;
-    let rules = format!("for {target}, {}, {:?}", if is_held { "held" } else { "not held" }, broken::mode());
+    let target = is_held.then_some(plan.setting.target.as_str());
     let one = |name: &str, path: &Path| {
         let read = || format!("read {}", path.display());
         // Before it is read and zipped: one that is too large would take its time.
         check_size(name, 0, std::fs::metadata(path).with_context(read)?.len())?;
-        let binary = std::fs::read(path).with_context(read)?;
-        let of = remembered::of(&binary, &rules);
-        let known = before.get(name).filter(|made| Some(&made.of) == of.as_ref());
-        if let Some(there) = known.and_then(|made| there(root, name, made)) {
-            return Ok(there);
-        }
-        let (architecture, zip) = made(name, binary, is_held.then_some(target.as_str()))?;
+        let (architecture, zip) = made(name, std::fs::read(path).with_context(read)?, target)?;
         let sha256 = hex::encode(Sha256::digest(&zip));
-        let architecture = architecture.to_owned();
-        anyhow::Ok((zip, Made { of: of.unwrap_or_default(), sha256, architecture }))
+        anyhow::Ok((architecture, zip, sha256))
     };
     // Each on a thread of its own: compressing is all there is to do.
     let one = &one;
@@ -67,34 +53,25 @@ pub(super) fn zips(
             built.iter().map(|(name, path)| (name, scope.spawn(move || one(name, path)))).collect();
         begun.into_iter().map(|(name, thread)| (name, thread.join())).collect()
     });
-    let mut all =
-        Zips { architecture: "arm64", functions: Vec::new(), zips: BTreeMap::new(), made: BTreeMap::new() };
+    let mut all = Zips { architecture: "arm64", functions: Vec::new(), zips: BTreeMap::new() };
     for (name, one) in done {
-        let (zip, made) = one.map_err(|_| anyhow::anyhow!("the packaging of {name} panicked"))??;
-        all.architecture = if made.architecture == "arm64" { "arm64" } else { "x86_64" };
-        let key = package_key(name, &made.sha256);
+        let (architecture, zip, sha256) =
+            one.map_err(|_| anyhow::anyhow!("the packaging of {name} panicked"))??;
+        all.architecture = architecture;
+        let key = package_key(name, &sha256);
         all.functions.push(PackagedFunction {
             name: name.clone(),
             bytes: zip.len() as u64,
             bill: bill_key(&key),
             version_id: None,
             key,
-            sha256: made.sha256.clone(),
+            sha256,
             version: stamps.get(name).cloned().unwrap_or_default(),
             upload: Upload::None,
         });
         all.zips.insert(name.clone(), zip);
-        if !made.of.is_empty() {
-            all.made.insert(name.clone(), made);
-        }
     }
     Ok(all)
-}
-
-/// The zip that was made of the very same binary, where it still lies there as it was.
-fn there(root: &Path, name: &str, made: &Made) -> Option<(Vec<u8>, Made)> {
-    let zip = std::fs::read(root.join(format!("target/causeway/package/{name}.zip"))).ok()?;
-    (hex::encode(Sha256::digest(&zip)) == made.sha256).then(|| (zip, made.clone()))
 }
 
 /// A binary as a zip, and the architecture that it is for; `target` where it is held to Lambda's floor.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use super::pack::{Zips, zips};
 use super::{Args, Context, app_stack, plan};
 use causeway_build::cargo::{self, Kind};
+use causeway_build::compile::Shown;
 use causeway_build::trial;
 use causeway_build::versions::Binary;
 
@@ -35,14 +36,17 @@ pub async fn started(
     let packages: BTreeSet<&str> = plan.graph.binaries.iter().map(|binary| binary.package.as_str()).collect();
     let way = (&plan.way, plan.tools.as_path());
     let stamps = BTreeMap::new();
+    let (progress, row) = (|line: &str| context.out.tick(line), |row: &str| context.out.row(row));
+    let shown = Shown { progress: &progress, row: &row, every: context.pace() };
     for (kind, names) in [(Kind::Binary, binaries), (Kind::Example, examples)] {
         let wanted: Vec<Binary> = names
             .iter()
             .map(|name| Binary { name: (*name).to_owned(), package: package.to_owned() })
             .collect();
         context.out.note(format!("building {} with the profile {PROFILE}", names.join(", ")));
-        let built = cargo::build(root, (&packages, kind, &wanted), &plan.setting, &stamps, way).await?;
-        let Zips { zips, .. } = zips(root, &plan, false, &built, &stamps)?;
+        let built =
+            cargo::build(root, (&packages, kind, &wanted), &plan.setting, &stamps, way, shown).await?;
+        let Zips { zips, .. } = zips(&plan, false, &built, &stamps)?;
         for (name, zip) in zips {
             let path = to.join(format!("{name}.zip"));
             std::fs::write(&path, zip).with_context(|| format!("write {}", path.display()))?;

@@ -1,6 +1,7 @@
 //! What a rehearsal tells at its end: how it ended, where the APIs are, which versions answer there.
 
 use super::*;
+use causeway_model::units::{Count, Unit};
 
 pub(super) fn outcome(ended: Ended) -> Outcome {
     match ended {
@@ -18,6 +19,25 @@ pub(super) fn outcome(ended: Ended) -> Outcome {
             outcome
         }
     }
+}
+
+/// How much the builds compiled, and what of it twice; said, too. A release that was built by an older tool tells nothing of it.
+pub(super) fn compiled(context: &Context, units: &std::path::Path) -> anyhow::Result<Count> {
+    let text = std::fs::read_to_string(units).context("read what was compiled")?;
+    let units: Vec<Unit> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let count = Count::of(&units);
+    let twice = match count.twice.len() {
+        0 => "no dependency twice".to_owned(),
+        some => {
+            let names: Vec<&str> = count.twice.iter().map(String::as_str).take(5).collect();
+            format!("{some} of the dependencies twice, for instance {}", names.join(", "))
+        }
+    };
+    context.out.note(format!(
+        "  {} units were compiled, {} of them of dependencies; {twice}",
+        count.units, count.dependencies
+    ));
+    Ok(count)
 }
 
 /// Where each function of the app template says its version.

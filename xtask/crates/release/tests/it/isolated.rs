@@ -23,8 +23,6 @@ fn released_to_dev() -> (Project, String) {
         }
     }
     project.set("CAUSEWAY_PROFILE", "rehearse");
-    let target = workspace().join("target/causeway/rehearsal/target");
-    project.set("CARGO_TARGET_DIR", target.display().to_string());
     (project, url)
 }
 

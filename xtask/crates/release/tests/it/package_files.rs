@@ -27,7 +27,9 @@ fn project(has_built: bool) -> Project {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     script(
         &bin.join("cargo"),
-        &format!("#!/bin/sh\ncase \"$1\" in build) exec cat target/bin/said;; esac\nexec '{cargo}' \"$@\"\n"),
+        &format!(
+            "#!/bin/sh\ncase \"$1\" in build) echo \"$* $CAUSEWAY_BREAK_PROD\" > target/bin/words; exec cat target/bin/said;; esac\nexec '{cargo}' \"$@\"\n"
+        ),
     );
     project.set("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
     project
@@ -143,14 +145,6 @@ fn what_lies_there_is_taken_only_as_long_as_it_is_the_same() {
     assert_ne!(sha256(&project.run(&WORDS)), first);
     build(&project, 1, 1_000);
     assert_eq!(sha256(&project.run(&WORDS)), first);
-
-    // What is remembered may be damaged at any time.
-    let remembered = project.path().join("target/causeway/remembered");
-    for (name, _) in files(&remembered) {
-        std::fs::write(remembered.join(name), "{").unwrap();
-    }
-    assert_eq!(sha256(&project.run(&WORDS)), first);
-    assert!(files(&remembered).iter().all(|(_, text)| text.len() > 1), "and is written anew");
 }
 
 #[test]
@@ -178,6 +172,27 @@ fn what_lambda_would_refuse_is_refused_and_what_was_there_stays() {
     assert_eq!(files(&package(&project)), before, "as it was");
     build(&project, 1, 0);
     sha256(&project.run(&WORDS));
+}
+
+#[test]
+fn what_is_broken_on_purpose_is_refused_outside_a_rehearsal() {
+    // What the variable asks for is heard beside the local cloud alone.
+    let mut project = project(true);
+    build(&project, 1, 0);
+    project.set("CAUSEWAY_BREAK_PROD", "errors");
+    sha256(&project.run(&WORDS));
+    let words = std::fs::read_to_string(project.path().join("target/bin/words")).unwrap();
+    assert!(words.starts_with("build ") && words.contains("--bin pre-traffic"), "{words}");
+    assert!(!words.contains("break-prod") && !words.contains("errors"), "{words}");
+    // Whoever turned the feature on: the binary carries its mark.
+    let before = files(&package(&project));
+    let mut marked = std::fs::read(binary(&project)).unwrap();
+    marked.extend(b"causeway-broken-on-purpose");
+    std::fs::write(binary(&project), marked).unwrap();
+    let ended = project.run(&WORDS);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.error().contains("broken on purpose"), "{}", ended.error());
+    assert_eq!(files(&package(&project)), before, "as it was");
 }
 
 #[test]

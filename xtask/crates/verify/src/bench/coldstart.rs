@@ -71,8 +71,8 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Value>
     Ok(json!({"runs": args.runs, "first_next": first_next, "first_read": first_read}))
 }
 
-/// The function as `package` makes it, out of its zip, and the two examples, which are built by themselves: what only
-/// examples need does not get into the function.
+/// The function as `package` makes it, out of its zip, and the two it is compared with, which are built by themselves: what
+/// only they need does not get into the function.
 async fn programs(context: &Context, args: &Args, dir: &Path) -> anyhow::Result<Vec<Program>> {
     let root = &context.root;
     context.out.note("building for this machine, profile lambda");
@@ -83,10 +83,12 @@ async fn programs(context: &Context, args: &Args, dir: &Path) -> anyhow::Result<
     {
         package.env_remove(name);
     }
-    let mut examples =
-        program("cargo", ["build", "--quiet", "--locked", "--profile", "lambda", "--package", "api"], root);
-    examples.args(["--example", "bare", "--example", "naive"]);
-    for command in [package, examples] {
+    let others = program(
+        "cargo",
+        ["build", "--quiet", "--locked", "--profile", "lambda", "--package", "coldstart"],
+        root,
+    );
+    for command in [package, others] {
         if !show(command).await? {
             return Err(Fault::failed("build the functions", args.bin.as_str())
                 .why("it ended with an error; its lines are above")
@@ -98,13 +100,10 @@ async fn programs(context: &Context, args: &Args, dir: &Path) -> anyhow::Result<
     let bootstrap = dir.join("bootstrap");
     trial::unpack(&zip, &bootstrap)?;
     let target = target_dir(root);
-    let example = |name: &str, reads| Program {
-        name: name.to_owned(),
-        path: target.join("lambda/examples").join(name),
-        reads,
-    };
+    let other =
+        |name: &str, reads| Program { name: name.to_owned(), path: target.join("lambda").join(name), reads };
     let packaged = Program { name: args.bin.clone(), path: bootstrap, reads: true };
-    Ok(vec![example("bare", false), example("naive", true), packaged])
+    Ok(vec![other("bare", false), other("naive", true), packaged])
 }
 
 /// DynamoDB as far as a first read goes: nothing is there, over TLS, as on AWS.

@@ -1,7 +1,7 @@
 //! Whole rehearsals, each held to its exit code, its verdict, the cause that it names, and the contract's lines.
 
 use anyhow::Context as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Checks;
 use crate::contract_model::missing;
@@ -74,11 +74,15 @@ impl Checks {
     async fn rehearsal(&mut self, name: &str, options: &[&str], ends: Ends) {
         let watch = Stopwatch::start();
         self.step(name, Status::Started, None, None);
-        let result = self.rehearse(options, ends).await.map_err(|error| from_error(&error).to_string());
-        self.end(name, watch, result);
+        let result = self.rehearse(options, ends).await;
+        if let Ok(compiled) = &result {
+            self.data.insert(name.to_owned(), json!({"compiled": compiled}));
+        }
+        self.end(name, watch, result.map(|_| ()).map_err(|error| from_error(&error).to_string()));
     }
 
-    async fn rehearse(&self, options: &[&str], ends: Ends) -> anyhow::Result<()> {
+    /// What it compiled.
+    async fn rehearse(&self, options: &[&str], ends: Ends) -> anyhow::Result<Value> {
         // Through cargo: the tests may have built our own program anew.
         let words =
             ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse", "--output", "json"];
@@ -108,9 +112,18 @@ impl Checks {
                 .why(format!("it ended as it should, but its cause does not say {part:?}: {why}"))
                 .into());
         }
+        let twice = last.pointer("/data/compiled/dependencies_twice").and_then(Value::as_array);
+        if twice.is_none_or(|twice| !twice.is_empty()) {
+            return Err(Fault::failed("compile each dependency once", options.join(" "))
+                .why(twice.map_or("the result does not say what was compiled twice".to_owned(), |twice| {
+                    format!("{} were compiled twice: {}", twice.len(), Value::from(twice.clone()))
+                }))
+                .next("functions and their tests must have the same features: see cargo tree -e features, with and without dev")
+                .into());
+        }
         let missing = missing(&lines, verdict);
         if missing.is_empty() {
-            return Ok(());
+            return Ok(last["data"]["compiled"].clone());
         }
         Err(Fault::failed("hold the contract's lines", format!("rehearse {}", options.join(" ")))
             .why(missing.join("; "))
