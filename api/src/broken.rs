@@ -10,8 +10,9 @@ pub const MARK: &str = "causeway-broken-on-purpose";
 
 /// The function that misbehaves; another one of the same stack is well, and is taken back with it.
 const FUNCTION: &str = "checkin";
-/// Longer than the alarm on slow answers allows.
-const SLOW: Duration = Duration::from_millis(3_500);
+/// More than twice what the alarm on slow answers allows. A rehearsal compares with the old version: wherever that one is
+/// within the threshold, the difference is beyond it, on however busy a machine.
+const SLOW: Duration = Duration::from_millis(4_500);
 
 /// How it misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,24 @@ impl Broken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The number after a word, after another word.
+    fn number(text: &str, after: &str, word: &str) -> u64 {
+        let (_, rest) = text.split_once(after).unwrap();
+        let (_, rest) = rest.split_once(word).unwrap();
+        rest.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn slow_is_told_by_the_difference_and_is_no_timeout() {
+        let template = include_str!("../../cfn/app.yaml");
+        let threshold = number(template, "\n  SlowMilliseconds:", "Default:");
+        let timeout = number(template, "\n  CheckinFunction:", "Timeout:");
+        let slow = u64::try_from(SLOW.as_millis()).unwrap();
+        assert!(slow > 2 * threshold, "{slow} {threshold}: an old version may take as long as the threshold");
+        // Half of the timeout is left for the machine: a timeout would be another alarm's.
+        assert!(slow * 2 < timeout * 1_000, "{slow} {timeout}");
+    }
 
     #[tokio::test]
     async fn it_misbehaves_in_prod_only_and_in_one_function() {

@@ -12,25 +12,56 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::cloud::Cloud;
-use super::metrics::Metric;
+use super::comparison::{Comparison as Compared, Period};
 use causeway_model::alarm::{Alarm, Comparison, Missing, State, Statistic};
+use causeway_model::latency::{self, Course, Point, Unjudged};
 
 /// How often alarms are looked at, in seconds of AWS.
 const PACE: f64 = 10.0;
 /// The shortest pause between two looks: the emulator has other things to do.
 const SHORTEST: Duration = Duration::from_millis(50);
+/// How many periods are made up for at most, after a look that came late.
+const MOST_LATE: i64 = 1_000;
+/// How long the end of a deployment waits for the alarms to be looked at once more.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The states of alarms by account and name, and a bell for changes.
 pub struct Alarms {
     states: Mutex<BTreeMap<(String, String), State>>,
+    /// The last period that was evaluated of each.
+    evaluated: Mutex<BTreeMap<(String, String), i64>>,
+    /// What the alarms of deployments in progress said so far.
+    courses: Mutex<BTreeMap<(String, String), Followed>>,
+    rounds: watch::Sender<Rounds>,
     /// Alarms that were said to be unwatched.
     told: Mutex<BTreeSet<(String, String)>>,
     bell: watch::Sender<u64>,
 }
 
+/// How many times all alarms were looked at.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rounds {
+    begun: u64,
+    done: u64,
+}
+
+/// An alarm in the course of a deployment.
+#[derive(Debug, Clone, Default)]
+struct Followed {
+    alarm: Option<Alarm>,
+    course: Course,
+}
+
 impl Default for Alarms {
     fn default() -> Self {
-        Self { states: Mutex::default(), told: Mutex::default(), bell: watch::Sender::new(0) }
+        Self {
+            states: Mutex::default(),
+            evaluated: Mutex::default(),
+            courses: Mutex::default(),
+            rounds: watch::Sender::new(Rounds::default()),
+            told: Mutex::default(),
+            bell: watch::Sender::new(0),
+        }
     }
 }
 
@@ -79,16 +110,81 @@ impl Alarms {
     fn get(&self, account: &str, name: &str) -> Option<State> {
         self.states().get(&(account.to_owned(), name.to_owned())).copied()
     }
+
+    fn courses(&self) -> MutexGuard<'_, BTreeMap<(String, String), Followed>> {
+        self.courses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A deployment with these alarms begins: what they say is counted from now on.
+    pub fn begin(&self, account: &str, names: &[String]) {
+        let mut courses = self.courses();
+        for name in names {
+            courses.insert((account.to_owned(), name.clone()), Followed::default());
+        }
+    }
+
+    /// What each of these alarms said since its deployment began; those that nobody evaluates are left out.
+    pub fn courses_of(&self, account: &str, names: &[String]) -> Vec<(Alarm, Course)> {
+        let courses = self.courses();
+        let own = names.iter().filter_map(|name| courses.get(&(account.to_owned(), name.clone())));
+        own.filter_map(|followed| Some((followed.alarm.clone()?, followed.course.clone()))).collect()
+    }
+
+    /// Counts what the latest period said of a new version, where a deployment follows the alarm.
+    fn follow(&self, account: &str, alarm: &Alarm, latest: Option<&Period>) {
+        if let Some(followed) = self.courses().get_mut(&(account.to_owned(), alarm.name.clone())) {
+            followed.alarm = Some(alarm.clone());
+            if let Some(period) = latest.filter(|period| period.of_new) {
+                followed.course.add(&period.point);
+            }
+        }
+    }
+
+    /// The periods that are to be evaluated now, by their number: every one that ended since the last look, since a look
+    /// that comes late must not pass over a period; at least the latest one, which is new or not.
+    fn due(&self, account: &str, alarm: &Alarm, now: f64) -> Vec<(i64, bool)> {
+        let latest = (now / alarm.period as f64).floor() as i64;
+        let evaluated = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner);
+        match evaluated.get(&(account.to_owned(), alarm.name.clone())) {
+            Some(last) if *last < latest => {
+                ((last + 1).max(latest - MOST_LATE)..=latest).map(|n| (n, true)).collect()
+            }
+            Some(_) => vec![(latest, false)],
+            None => vec![(latest, true)],
+        }
+    }
+
+    fn evaluated(&self, account: &str, alarm: &Alarm, period: i64) {
+        let mut evaluated = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner);
+        evaluated.insert((account.to_owned(), alarm.name.clone()), period);
+    }
+
+    /// Waits until all alarms were looked at once more; whether they were. At once where nobody looks at them.
+    pub async fn settled(&self) -> bool {
+        let mut rounds = self.rounds.subscribe();
+        let begun = rounds.borrow().begun;
+        if begun == 0 {
+            return true;
+        }
+        let later = rounds.wait_for(|rounds| rounds.done > begun);
+        tokio::time::timeout(SETTLED_WITHIN, later).await.is_ok_and(|waited| waited.is_ok())
+    }
 }
 
 /// Evaluates all alarms of all accounts, for as long as the cloud runs.
 pub(crate) async fn run(cloud: Arc<Cloud>) {
     let accounts: Vec<String> = cloud.state().accounts.values().cloned().collect();
     loop {
+        cloud.alarms.rounds.send_modify(|rounds| rounds.begun += 1);
+        let mut all = true;
         for account in &accounts {
             if let Err(error) = round(&cloud, account).await {
                 tracing::warn!(account, "evaluate the alarms: {error:#}");
+                all = false;
             }
+        }
+        if all {
+            cloud.alarms.rounds.send_modify(|rounds| rounds.done = rounds.begun);
         }
         sleep(cloud.clock.wall(PACE).clamp(SHORTEST, Duration::from_secs(10))).await;
     }
@@ -99,23 +195,41 @@ async fn round(cloud: &Cloud, account: &str) -> anyhow::Result<()> {
     if !cloud.edges.has_any(account) {
         return Ok(());
     }
+    // The time is read afterwards, since this takes a while: what is over by then is looked at.
+    let definitions = definitions(cloud, account).await?;
     let now = cloud.clock.seconds();
+    look(cloud, account, definitions, now).await
+}
+
+/// Evaluates alarms at a time, in seconds of AWS, given what the emulator says of their states.
+pub(super) async fn look(
+    cloud: &Cloud,
+    account: &str,
+    definitions: Vec<(Alarm, State)>,
+    now: f64,
+) -> anyhow::Result<()> {
+    let comparison = Compared { metrics: &cloud.metrics, deployments: &cloud.deployments, account };
     let mut changes = Vec::new();
-    for (alarm, told) in definitions(cloud, account).await? {
+    for (alarm, told) in definitions {
         let before = cloud.alarms.get(account, &alarm.name).unwrap_or(told);
-        let metric = Metric {
-            account: account.to_owned(),
-            namespace: alarm.namespace.clone(),
-            name: alarm.metric.clone(),
-            dimensions: alarm.dimensions.clone(),
-        };
-        let periods = cloud.metrics.periods(&metric, now, alarm.period as f64, alarm.range());
-        let values: Vec<Option<f64>> = periods.iter().map(|values| alarm.statistic.of(values)).collect();
-        let state = alarm.evaluate(&values, before);
+        let (mut state, mut reason) = (before, String::new());
+        for (period, is_new) in cloud.alarms.due(account, &alarm, now) {
+            let periods = comparison.periods(&alarm, period as f64 * alarm.period as f64);
+            let points: Vec<Point> = periods.iter().map(|period| period.point.clone()).collect();
+            let (found, unjudged) = latency::state(&alarm, &points, state);
+            if is_new {
+                cloud.alarms.follow(account, &alarm, periods.last());
+                cloud.alarms.evaluated(account, &alarm, period);
+            }
+            (state, reason) = (found, reason_for(&alarm, &periods, found, unjudged.as_ref()));
+            // Whoever waits for it hears of it, though it may have cleared since; the periods after it come next.
+            if state == State::Raised && before != State::Raised {
+                break;
+            }
+        }
         if state == told && cloud.alarms.get(account, &alarm.name) == Some(state) {
             continue;
         }
-        let reason = reason(&alarm, &values, state);
         if state != before && [state, before].contains(&State::Raised) {
             tracing::info!(account, alarm = alarm.name, state = state.word(), reason, "alarm");
             cloud.tell_alarm(account, &alarm.name, state, &reason);
@@ -197,7 +311,7 @@ pub(crate) async fn unwatched(
 ///
 /// # Errors
 /// Why our metrics say nothing about it, such as metric math.
-fn definition(described: &Value) -> Result<(Alarm, State), String> {
+pub(super) fn definition(described: &Value) -> Result<(Alarm, State), String> {
     let text = |name: &str| described.get(name).and_then(Value::as_str);
     let number = |name: &str| described.get(name).and_then(Value::as_f64);
     if described.get("Metrics").and_then(Value::as_array).is_some_and(|metrics| !metrics.is_empty()) {
@@ -242,21 +356,22 @@ fn definition(described: &Value) -> Result<(Alarm, State), String> {
     Ok((alarm, state))
 }
 
-/// Why an alarm is in its state, in CloudWatch's manner.
-fn reason(alarm: &Alarm, values: &[Option<f64>], state: State) -> String {
-    let latest: Vec<String> = values
+/// Why an alarm is in its state, in CloudWatch's manner; where the state is not CloudWatch's, that is said.
+fn reason_for(alarm: &Alarm, periods: &[Period], state: State, unjudged: Option<&Unjudged>) -> String {
+    let values: Vec<String> = periods
         .iter()
         .rev()
         .take(alarm.evaluation_periods)
-        .flatten()
+        .filter_map(|period| period.value)
         .map(|value| format!("{value}"))
         .collect();
-    match (state, latest.is_empty()) {
-        (State::InsufficientData, _) => "Insufficient Data".to_owned(),
-        (_, true) => "no datapoints were received and missing data is treated so".to_owned(),
+    match (state, unjudged, values.is_empty()) {
+        (_, Some(why), _) => format!("no verdict: {why}"),
+        (State::InsufficientData, None, _) => "Insufficient Data".to_owned(),
+        (_, _, true) => "no datapoints were received and missing data is treated so".to_owned(),
         _ => format!(
             "Threshold Crossed: datapoints [{}] against the threshold {}",
-            latest.join(", "),
+            values.join(", "),
             alarm.threshold
         ),
     }
@@ -265,7 +380,7 @@ fn reason(alarm: &Alarm, values: &[Option<f64>], state: State) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Answered, Invocation};
+    use crate::metrics::{Answered, Invocation, Metric};
 
     #[test]
     fn only_alarms_of_what_is_recorded_are_read() {
@@ -369,7 +484,7 @@ mod tests {
         for n in 0..120_u32 {
             let (function, version) = if n % 3 == 0 { ("f", "4") } else { ("f", "3") };
             let millis = f64::from(random.u16(1..2_000));
-            let answered = Answered { account, api: "a", status: 200, millis };
+            let answered = Answered { began: 0.0, account, api: "a", status: 200, millis, late: false };
             let call = Invocation { function, alias: Some("live"), version, failed: false, millis };
             metrics.record(f64::from(n) / 4.0, &answered, Some(&call));
             let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -401,7 +516,7 @@ mod tests {
                 name: "Duration".to_owned(),
                 dimensions: dimensions.clone(),
             };
-            let ours = metrics.periods(&metric, 60.0, 60.0, 1).concat();
+            let ours = metrics.values(&metric, 60.0, 60.0, 1).concat();
             let theirs = call(
                 "GetMetricStatistics",
                 json!({"Namespace": "AWS/Lambda", "MetricName": "Duration", "Dimensions": listed(dimensions), "Period": 3600,

@@ -17,6 +17,7 @@ use super::ledger::Ledger;
 use super::lower::Target;
 use super::metrics::Metrics;
 use super::state::State;
+use super::strain::Strains;
 use super::time::ScaledClock;
 use causeway_machine::paths::Paths;
 use causeway_model::alarm;
@@ -53,6 +54,8 @@ pub struct Cloud {
     pub metrics: Metrics,
     /// The states of alarms.
     pub alarms: Alarms,
+    /// How busy this machine is.
+    pub strains: Strains,
     /// CodeDeploy's deployments.
     pub deployments: Deployments,
     state: Mutex<State>,
@@ -83,6 +86,7 @@ impl Cloud {
             clock: ScaledClock::new(minute),
             metrics: Metrics::default(),
             alarms: Alarms::default(),
+            strains: Strains::default(),
             deployments: Deployments::default(),
             state: Mutex::new(state),
         }

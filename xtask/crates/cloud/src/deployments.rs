@@ -87,6 +87,15 @@ impl Deployments {
         own.any(|d| d.account == account && d.stack == stack && d.status == "InProgress")
     }
 
+    /// The versions between which each function of an account was shifted last, or is: the old one and the new one.
+    pub fn versions(&self, account: &str) -> BTreeMap<String, (String, String)> {
+        let all = self.all();
+        let mut own: Vec<&Described> =
+            all.values().map(|entry| &entry.described).filter(|d| d.account == account).collect();
+        own.sort_by(|a, b| a.started.total_cmp(&b.started));
+        own.into_iter().map(|d| (d.function.clone(), (d.old.clone(), d.new.clone()))).collect()
+    }
+
     /// Asks every deployment of a stack that is in progress to stop.
     pub fn stop_stack(&self, account: &str, stack: &str, why: &str) {
         for entry in

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use causeway_model::latency::Course;
 use causeway_model::line::{Check, Status};
 
 /// One thing that an engine did to a stack.
@@ -63,6 +64,24 @@ pub enum What {
         state: String,
         /// Why.
         reason: String,
+    },
+    /// An alarm of a deployment that succeeded: what it had to say of it.
+    Judged {
+        /// The function.
+        function: String,
+        /// The alarm's name.
+        alarm: String,
+        /// Its metric.
+        metric: String,
+        /// What its periods said.
+        course: Course,
+    },
+    /// A deployment failed, and this machine explains it: nothing is said about the release.
+    NoVerdict {
+        /// The function.
+        function: String,
+        /// Why.
+        why: String,
     },
     /// Something that whoever follows should know, and that stops nothing.
     Warning {

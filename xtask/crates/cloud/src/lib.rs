@@ -3,7 +3,10 @@
 //! One resident process a checkout (`xtask local serve`) holds all of it; commands find it through `state.json`.
 
 mod alarms;
+#[cfg(test)]
+mod causes;
 mod cloud;
+mod comparison;
 pub mod control;
 #[cfg(test)]
 #[path = "../../../../hooks/tests/support/clock.rs"]
@@ -28,6 +31,7 @@ mod resources;
 mod rollout;
 pub mod serve;
 pub mod state;
+mod strain;
 #[cfg(test)]
 mod stub_emulator;
 mod time;

@@ -16,6 +16,7 @@ use super::emulator;
 use super::front;
 use super::lower::Target;
 use super::state::State;
+use super::strain;
 use super::tls;
 use causeway_machine::expand::Expander;
 use causeway_machine::paths::Paths;
@@ -82,6 +83,8 @@ pub async fn run(config: &Config, paths: &Paths, options: &Options) -> anyhow::R
     handle.listening().await.context("the front does not listen")?;
     state.write(paths)?;
     tokio::spawn(alarms::run(Arc::clone(&cloud)));
+    let measured = Arc::clone(&cloud);
+    tokio::spawn(async move { strain::run(&measured.strains).await });
     tracing::info!(port, "the local cloud is up");
 
     let mut group = emulator.group;

@@ -242,11 +242,14 @@ impl Alarm {
         self.evaluation_periods + 2
     }
 
-    /// The state, given the value of each period of [`Alarm::range`], oldest first, and the state before.
-    pub fn evaluate(&self, values: &[Option<f64>], before: State) -> State {
-        let breaching =
-            |value: &Option<f64>| value.map(|value| self.comparison.breaches(value, self.threshold));
-        let points: Vec<Option<bool>> = values.iter().map(breaching).collect();
+    /// Whether a value is beyond the threshold.
+    pub fn breaches(&self, value: f64) -> bool {
+        self.comparison.breaches(value, self.threshold)
+    }
+
+    /// The state, given whether each period of [`Alarm::range`] breaches, oldest first (`None` where it has no data), and
+    /// the state before.
+    pub fn decide(&self, points: &[Option<bool>], before: State) -> State {
         let (n, m) =
             (self.evaluation_periods, self.datapoints_to_alarm.clamp(1, self.evaluation_periods.max(1)));
         let mut latest: Vec<bool> = points.iter().rev().filter_map(|point| *point).take(n).collect();
@@ -276,6 +279,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    impl Alarm {
+        /// The state, given the value of each period.
+        pub fn evaluate(&self, values: &[Option<f64>], before: State) -> State {
+            let points: Vec<Option<bool>> =
+                values.iter().map(|value| value.map(|value| self.breaches(value))).collect();
+            self.decide(&points, before)
+        }
+    }
 
     #[test]
     fn alarms_that_a_deployment_names_can_stop_it_and_no_others() {

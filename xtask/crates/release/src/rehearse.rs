@@ -159,12 +159,13 @@ async fn rehearse(
     rehearsal.baseline(&accounts).await?;
     rehearsal.refuse_first_create(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
-    let (ended, watched) =
-        pipeline::run(rehearsal.world.clone(), rehearsal.order(), rehearsal.emitter()).await?;
-    let mut outcome = told::outcome(ended);
+    let ran = pipeline::run(rehearsal.world.clone(), rehearsal.order(), rehearsal.emitter()).await?;
+    let mut outcome = told::outcome(ran.ended);
     outcome.commit = head;
     outcome.data = told::found_out(&routes, paths).await;
-    outcome.data["watched"] = serde_json::to_value(watched)?;
+    outcome.data["watched"] = serde_json::to_value(ran.watched)?;
+    outcome.data["not_rehearsed"] = serde_json::to_value(ran.judged.not_rehearsed())?;
+    outcome.data["machine"] = told::machine();
     outcome.data["target"] = json!(host);
     outcome.data["compiled"] = told::compiled(context, units.path())?.data();
     outcome.data["working_tree"] = json!(!dirty.is_empty());
@@ -323,8 +324,9 @@ impl Rehearsal {
                 order.uncommitted = 0;
             }
             (order.commit, order.source) = (commit, source);
-            fault = match pipeline::run(self.world.clone(), order, Arc::clone(&emit)).await?.0 {
-                Ended::Released => {
+            fault = match pipeline::run(self.world.clone(), order, Arc::clone(&emit)).await?.ended {
+                // It stands for a release that was judged before.
+                Ended::Released | Ended::Unjudged(_) => {
                     setup(&self.context, "Baseline", Status::Succeeded, Some(watch.seconds()), Some(note));
                     return Ok(());
                 }

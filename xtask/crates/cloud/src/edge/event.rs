@@ -21,6 +21,19 @@ pub(super) struct Answer {
     pub(super) payload: Vec<u8>,
 }
 
+impl Answer {
+    /// Whether it ran into the function's timeout, in Lambda's own words.
+    pub(super) fn timed_out(&self) -> bool {
+        let error: Value = match self.failed {
+            true => serde_json::from_slice(&self.payload).unwrap_or_default(),
+            false => Value::Null,
+        };
+        let is = |name: &str, of: fn(&str) -> bool| error.get(name).and_then(Value::as_str).is_some_and(of);
+        is("errorType", |kind| kind == "Sandbox.Timedout")
+            || is("errorMessage", |message| message.contains("Task timed out after "))
+    }
+}
+
 /// The event for a request with its id; `caller` is who signed it, where its route asks for that.
 pub(super) fn request(
     (account, api, id): (&str, &str, &str),
@@ -242,6 +255,25 @@ mod tests {
         assert_eq!(event["requestContext"]["requestId"], "r-1");
         let event = request(place, &found(), None, &request_parts, &[0xff, 0xfe]);
         assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("//4="), &json!(true)));
+    }
+
+    #[test]
+    fn a_timeout_is_told_from_other_errors() {
+        let timeout = r#"{"errorMessage":"2026-11-27T10:00:00Z 1 Task timed out after 10.00 seconds"}"#;
+        for (failed, payload, expected) in [
+            (true, timeout, true),
+            (
+                true,
+                r#"{"errorMessage":"Task timed out after 10.00 seconds","errorType":"Sandbox.Timedout"}"#,
+                true,
+            ),
+            (true, r#"{"errorMessage":"broken on purpose: errors","errorType":"String"}"#, false),
+            (true, "no JSON", false),
+            (false, timeout, false),
+        ] {
+            let answer = Answer { failed, payload: payload.as_bytes().to_vec() };
+            assert_eq!(answer.timed_out(), expected, "{failed} {payload}");
+        }
     }
 
     #[test]

@@ -204,17 +204,20 @@ struct App {
 }
 
 async fn answer(State(app): State<App>, request: Request) -> Response {
-    let watch = Stopwatch::start();
+    let (watch, began) = (Stopwatch::start(), app.cloud.clock.seconds());
     let id = uuid::Uuid::new_v4().simple().to_string();
     let (mut response, invoked) = app.respond(&id, request).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
     let answered = Answered {
+        began,
         account: &app.key.0,
         api: &app.api,
         status: response.status().as_u16(),
         millis: watch.seconds() * 1_000.0,
+        // A server error of the edge itself is one of the emulator, which is no version's.
+        late: invoked.as_ref().map_or(response.status().is_server_error(), |invoked| invoked.late),
     };
     let invocation = invoked.as_ref().map(|invoked| Invocation {
         function: &invoked.integration.function,
@@ -232,6 +235,8 @@ struct Invoked {
     integration: Integration,
     version: String,
     failed: bool,
+    /// Whether it ran into its timeout.
+    late: bool,
     /// Milliseconds it took.
     millis: f64,
 }
@@ -279,7 +284,8 @@ impl App {
                     response.headers_mut().insert(NEW_WEIGHT_HEADER, HeaderValue::from(share));
                 }
                 let integration = found.integration.clone();
-                (response, Some(Invoked { integration, version, failed: answer.failed, millis }))
+                let (failed, late) = (answer.failed, answer.timed_out());
+                (response, Some(Invoked { integration, version, failed, late, millis }))
             }
             Err(error) => {
                 tracing::error!(stack = self.key.1, "invoke {}: {error:#}", found.integration.function);
@@ -334,6 +340,7 @@ impl App {
         let path = format!("/2015-03-31/functions/{function}/invocations?Qualifier={version}");
         let bytes = event.to_string().into_bytes();
         let watch = Stopwatch::start();
+        let _departed = self.cloud.metrics.depart(account, function, &version, self.cloud.clock.seconds());
         let (headers, payload) =
             self.cloud.emulator.rest(Method::POST, &path, account, "lambda", bytes).await?;
         let failed = headers.contains_key("x-amz-function-error");

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{Pending, Run, follow};
 use causeway_aws::Account;
 use causeway_aws::cloudformation::{Settled, StackInfo, Stacks, Wanted};
-use causeway_model::fault::{Fault, Kind};
+use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::line::Line;
 use causeway_model::pipeline::Action;
 use causeway_model::plan::StackPlan;
@@ -49,14 +49,14 @@ impl Run {
                 let following = follow::Following::start(self, stage, action, &session.id, &stack).await;
                 let result = self.create_update(action, &session, &stacks, &stack).await;
                 following.end().await;
-                result?
+                self.excused(&session, result)?
             }
             "CHANGE_SET_REPLACE" => self.replace_change_set(action, &session, &stacks, &stack).await?,
             "CHANGE_SET_EXECUTE" => {
                 let following = follow::Following::start(self, stage, action, &session.id, &stack).await;
                 let result = self.execute_change_set(action, &stacks, &stack).await;
                 following.end().await;
-                result?
+                self.excused(&session, result)?
             }
             other => {
                 return Err(Fault::failed("run the action", action.name.as_str())
@@ -66,6 +66,12 @@ impl Run {
         };
         self.give_outputs(action, &stacks, &stack).await?;
         Ok(said)
+    }
+
+    /// What became of a deployment; a failure that this machine explains is none of the release's.
+    fn excused<T>(&self, session: &Account, result: anyhow::Result<T>) -> anyhow::Result<T> {
+        let env = self.world.config.account_named_by_id(&session.id).unwrap_or_default();
+        result.map_err(|error| self.judged().excuse(env, from_error(&error)).into())
     }
 
     async fn create_update(

@@ -12,6 +12,7 @@ use super::Run;
 use crate::happenings::{Happening, What};
 use crate::state::State;
 use causeway_machine::clock::Stopwatch;
+use causeway_model::judgement::Judgement;
 use causeway_model::line::{Line, Mode, Step, Weight};
 use causeway_model::pipeline::Action;
 use causeway_model::steps::Steps;
@@ -249,6 +250,18 @@ impl Follower {
                 }));
             }
             What::Warning { message } => emit(Line::Warning { message }),
+            What::Judged { function, alarm, metric, course } => {
+                if !course.is_verdict() {
+                    let why = course.why.as_deref().unwrap_or_default();
+                    let message = format!("the alarm {alarm} gave no verdict about {function}: {why}");
+                    emit(Line::Warning { message });
+                }
+                self.run.judged().alarms.push(Judgement { env, function, alarm, metric, course });
+            }
+            What::NoVerdict { function, why } => {
+                emit(Line::Warning { message: format!("no verdict about {function} in {env}: {why}") });
+                self.run.judged().none.push((env, function, why));
+            }
             What::Alarm { alarm, state, reason } => {
                 let at = self.now();
                 let mut seen = self.seen();

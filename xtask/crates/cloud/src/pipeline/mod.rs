@@ -18,7 +18,7 @@ mod without_cargo;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use causeway_aws::artifacts::Bucket;
 use causeway_aws::{Account, Accounts, assume_role};
@@ -26,6 +26,7 @@ use causeway_machine::clock::Stopwatch;
 use causeway_model::changeset::Change;
 use causeway_model::config::{BUILD, Config};
 use causeway_model::fault::{Fault, Kind, from_error};
+use causeway_model::judgement::Judgements;
 use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
 use causeway_model::pipeline::{Action, Variables};
 use causeway_model::watch::Watched;
@@ -98,6 +99,8 @@ pub struct Order {
 pub enum Ended {
     /// Every action succeeded.
     Released,
+    /// Every action succeeded, and this machine was too busy to judge what was released.
+    Unjudged(Fault),
     /// The approval was refused.
     Rejected,
     /// An action failed; kind [`Kind::RolledBack`] where a deployment was taken back.
@@ -144,17 +147,25 @@ struct Run {
     pending: Mutex<Pending>,
     /// What was seen of each environment while it was deployed.
     watched: Mutex<BTreeMap<String, Watched>>,
+    /// What the alarms of its deployments said.
+    judged: Mutex<Judgements>,
 }
 
-/// Runs the deployed pipeline once: how it ended, and what was seen of each environment that shifted.
+/// A run that is over.
+pub struct Ran {
+    /// How it ended.
+    pub ended: Ended,
+    /// What was seen of each environment that shifted.
+    pub watched: BTreeMap<String, Watched>,
+    /// What the alarms of its deployments said.
+    pub judged: Judgements,
+}
+
+/// Runs the deployed pipeline once.
 ///
 /// # Errors
 /// The pipeline is not there or cannot be read. An action that fails is no error but an [`Ended::Failed`].
-pub async fn run(
-    world: World,
-    order: Order,
-    emit: Emit,
-) -> anyhow::Result<(Ended, BTreeMap<String, Watched>)> {
+pub async fn run(world: World, order: Order, emit: Emit) -> anyhow::Result<Ran> {
     let build = world.accounts.get(BUILD)?.clone();
     let definition = Definition::read(&world.config, &build).await?;
     let keys = assume_role(&build, &definition.pipeline.role_arn, "pipeline").await?;
@@ -173,13 +184,23 @@ pub async fn run(
         artifacts: Mutex::default(),
         pending: Mutex::default(),
         watched: Mutex::default(),
+        judged: Mutex::default(),
     });
     let ended = Arc::clone(&run).stages().await;
     let watched = std::mem::take(&mut *run.watched.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok((ended, watched))
+    let judged = std::mem::take(&mut *run.judged());
+    let ended = match (ended, judged.unjudged()) {
+        (Ended::Released, Some(fault)) => Ended::Unjudged(fault),
+        (ended, _) => ended,
+    };
+    Ok(Ran { ended, watched, judged })
 }
 
 impl Run {
+    fn judged(&self) -> MutexGuard<'_, Judgements> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn stages(self: Arc<Self>) -> Ended {
         let stages = self.definition.pipeline.stages.clone();
         let mut ended = Ended::Released;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::cloud::Cloud;
 use crate::hooks::Report;
 use causeway_model::line::{Check, CheckOutcome};
+use causeway_model::strain;
 
 /// CodeDeploy waits this long for a hook that never reports ("AppSpec hooks section", Lambda).
 const HOOK_MINUTES: u32 = 60;
@@ -34,6 +35,8 @@ pub(super) struct Called {
     pub(super) result: Result<(), String>,
     /// What it checked, where its answer says so.
     pub(super) checks: Vec<Check>,
+    /// Whether it failed for no other reason than that something took too long.
+    pub(super) late: bool,
 }
 
 /// What a hook of ours answers when it ends.
@@ -70,14 +73,19 @@ pub(super) async fn call(cloud: &Cloud, account: &str, deployment: &str, functio
         }
     }
     let said = said.unwrap_or_else(|| Said::text("it never ended".to_owned()));
+    let mut late = false;
     let result = match reported.flatten() {
         Some(Report::Succeeded) => Ok(()),
-        Some(Report::Failed) => Err(format!("{function} reported Failed: {}", said.reason())),
+        Some(Report::Failed) => {
+            late = strain::only_late(&said.checks);
+            Err(format!("{function} reported Failed: {}", said.reason()))
+        }
         None => {
+            late = strain::had_no_time(&said.text);
             Err(format!("{function} did not report within {HOOK_MINUTES} minutes of AWS: {}", said.reason()))
         }
     };
-    Called { result, checks: said.checks }
+    Called { result, checks: said.checks, late }
 }
 
 /// What an invocation answered.

@@ -4,6 +4,7 @@
 //! It stands in for CodeDeploy, which no emulator runs.
 
 mod hook;
+mod judged;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -194,6 +195,9 @@ impl Rollout {
         let mut shift: Option<Stopwatch> = None;
         let mut wake: Option<(Instant, u32)> = None;
         let mut phase: Option<Hook> = None;
+        if way == Way::Forth {
+            self.cloud.alarms.begin(&self.key.0, &self.alarms);
+        }
         let mut effects = machine.on(Input::Start(self.cloud.alarms.raised(&self.key.0, &self.alarms)));
         loop {
             for effect in effects {
@@ -223,6 +227,10 @@ impl Rollout {
                     }
                     Effect::Restore => self.restore(way),
                     Effect::Finish(end) => {
+                        let end = match end {
+                            End::Succeeded if way == Way::Forth => self.judged().await,
+                            end => end,
+                        };
                         self.finish(&end, phase, shift);
                         return end;
                     }
@@ -272,10 +280,16 @@ impl Rollout {
         self.phase(hook_word(hook), Status::Started, None, None);
         tokio::spawn(async move {
             let watch = Stopwatch::start();
-            let Called { result, checks } = match function {
+            let begin = std::time::Instant::now();
+            let Called { result, checks, late } = match function {
                 Some(function) => hook::call(&cloud, &account, &id, &function).await,
-                None => Called { result: Ok(()), checks: Vec::new() },
+                None => Called { result: Ok(()), checks: Vec::new(), late: false },
             };
+            let strain = cloud.strains.since(begin);
+            if late && strain.is_starved() {
+                let why = format!("the {} ran out of time while {strain}", hook_word(hook));
+                cloud.happenings.add(&account, &stack, What::NoVerdict { function: short.clone(), why });
+            }
             let status = if result.is_ok() { Status::Succeeded } else { Status::Failed };
             // Nobody listens any more where the deployment is over: then the phase was told already.
             if reports.send((hook, result.clone())).is_ok() {

@@ -12,7 +12,7 @@ pub(super) fn outcome(ended: Ended) -> Outcome {
                 .next("prod serves what it served before");
             Outcome { error: Some(fault), ..Outcome::of(Verdict::Rejected) }
         }
-        Ended::Failed(fault) => {
+        Ended::Failed(fault) | Ended::Unjudged(fault) => {
             let mut outcome = Outcome::of(fault.kind.verdict());
             outcome.code = Some(fault.kind.exit_code());
             outcome.error = Some(fault);
@@ -47,6 +47,14 @@ pub(crate) fn version_routes(context: &Context, config: &Config) -> anyhow::Resu
     functions::version_routes(&source).map_err(|error| {
         Fault::usage("read the template", path.display().to_string()).why(error).next("mend that line").into()
     })
+}
+
+/// How busy this machine is: the processes that were ready to run in the last minute, on average, where the system says it,
+/// and how many of them can run at once.
+pub(super) fn machine() -> Value {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Option<f64> = text.split_whitespace().next().and_then(|number| number.parse().ok());
+    json!({"load": load, "cores": std::thread::available_parallelism().map_or(1, usize::from)})
 }
 
 /// Addresses of the deployed APIs and the versions that answer there now, each function's by its own word.
