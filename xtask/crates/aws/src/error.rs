@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId as _;
 
 use causeway_model::fault::{Fault, Kind};
 
@@ -11,7 +12,7 @@ use causeway_model::fault::{Fault, Kind};
 ///
 /// `what` is the act ("describe the stack"), `on` its object. Credentials that are missing, expired or refused become
 /// [`Kind::Credentials`], and so does a host that does not exist, as in a region without the service; a service's own code
-/// and message are kept; an endpoint that does not answer is named.
+/// and message are kept, and the request's id, which AWS's support asks for; an endpoint that does not answer is named.
 pub(crate) fn explain<E, R>(error: SdkError<E, R>, what: &str, on: &str) -> anyhow::Error
 where
     E: ProvideErrorMetadata + StdError + 'static,
@@ -46,7 +47,9 @@ where
             let code = service.err().code().unwrap_or("unknown error");
             let message = service.err().message().unwrap_or("no message");
             let kind = if refuses_credentials(code) { Kind::Credentials } else { Kind::Failed };
-            (kind, format!("{code}: {message}"))
+            let request = service.err().meta().request_id();
+            let request = request.map_or_else(String::new, |id| format!(" (request {id})"));
+            (kind, format!("{code}: {message}{request}"))
         }
         SdkError::TimeoutError(_) => (Kind::TimedOut, "the service did not answer in time".to_owned()),
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {

@@ -1,11 +1,14 @@
 //! The only place that names an `aws_sdk_*` crate.
 //!
-//! SDK types become ours at this boundary; a value that is not known becomes `Unknown` or an error, never a panic.
+//! Services that need no such crate are called in JSON, over the runtime below it (`json.rs`). SDK types become ours at this boundary; a value that is not known becomes `Unknown` or an error, never a panic.
 
 pub mod artifacts;
 pub mod cloudformation;
 pub mod connections;
+mod deployments;
+pub mod endpoint;
 mod error;
+mod json;
 pub mod raw;
 pub mod region;
 pub mod rollouts;
@@ -16,5 +19,5 @@ pub mod sign;
 mod sts;
 pub mod teardown;
 
-pub use session::{Account, Accounts, LocalWorld, OpenOptions};
+pub use session::{Account, Accounts, LocalWorld, OpenOptions, Unverified};
 pub use sts::assume_role;

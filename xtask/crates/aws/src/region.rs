@@ -1,13 +1,15 @@
 //! Whether a region has the services that are used here.
 //!
-//! Where a client is linked anyway, the service itself is asked: any answer of it, also a refusal, says that it is there.
+//! Where a service is called anyway, it is asked itself: any answer of it, also a refusal, says that it is there.
 //! For the others only the name of the endpoint is looked up, which AWS does not give to a region without the service.
 
 use aws_smithy_runtime_api::client::result::SdkError;
+use serde_json::{Value, json};
 
+use super::json::{CODECONNECTIONS, CODEDEPLOY, Client, DYNAMODB, Failure, Service};
 use super::session::Account;
 
-/// Endpoint names of the services that no client is linked for ("Service endpoints and quotas" in the AWS General
+/// Endpoint names of the services that the tool does not call ("Service endpoints and quotas" in the AWS General
 /// Reference). All others that a release uses are in every region.
 const LOOKED_UP: [&str; 4] = ["codepipeline", "codebuild", "lambda", "apigateway"];
 
@@ -26,13 +28,13 @@ pub struct Presence {
 ///
 /// `suffix` is that of the partition, for instance `amazonaws.com`.
 pub async fn presence(account: &Account, suffix: &str) -> Presence {
-    let codeconnections = aws_sdk_codeconnections::Client::new(account.sdk());
-    let codedeploy = aws_sdk_codedeploy::Client::new(account.sdk());
-    let dynamodb = aws_sdk_dynamodb::Client::new(account.sdk());
+    let ask = async |service: &'static Service, operation: &'static str, input: Value| {
+        Client::new(account, service).call::<Value>(operation, input).await
+    };
     let (connections, deployments, tables) = tokio::join!(
-        codeconnections.list_connections().max_results(1).send(),
-        codedeploy.list_applications().send(),
-        dynamodb.list_tables().limit(1).send(),
+        ask(&CODECONNECTIONS, "ListConnections", json!({"MaxResults": 1})),
+        ask(&CODEDEPLOY, "ListApplications", json!({})),
+        ask(&DYNAMODB, "ListTables", json!({"Limit": 1})),
     );
     let mut found = Presence::default();
     let asked = [
@@ -54,7 +56,7 @@ pub async fn presence(account: &Account, suffix: &str) -> Presence {
 }
 
 /// Whether a service answered at all.
-fn is_there<T, E, R>(answer: &Result<T, SdkError<E, R>>) -> bool {
+fn is_there(answer: &Result<Value, Failure>) -> bool {
     !matches!(answer, Err(SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)))
 }
 
@@ -65,8 +67,6 @@ async fn resolves(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::scripted::Script;
     use super::*;
 

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_cloudwatch::types::AlarmType;
-use aws_sdk_codedeploy::error::ProvideErrorMetadata as _;
-use aws_sdk_codedeploy::types::{
-    DeploymentStatus, LambdaTarget, TimeRange, TrafficRoutingConfig, TrafficRoutingType,
-};
-use aws_smithy_types::DateTime;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
+use serde_json::json;
 
 use super::cloudformation::Stacks;
+use super::deployments::{Alarms, Config, Deployment, Deployments, LambdaTarget, TargetIds, Targets};
 use super::error::explain;
+use super::json::{CLOUDWATCH, CODEDEPLOY, Client};
 use super::session::Account;
 use causeway_model::alarm::Stopping;
 use causeway_model::rollout::Shifting;
@@ -20,6 +18,12 @@ use causeway_model::watch::Deploying;
 
 /// How many alarms one call may name ("DescribeAlarms" in the CloudWatch API reference).
 const ALARMS_A_CALL: usize = 100;
+
+/// How many targets one call may name ("BatchGetDeploymentTargets" in the CodeDeploy API reference).
+const TARGETS_A_CALL: usize = 25;
+
+/// The statuses of a deployment that is not over.
+const NOT_OVER: [&str; 5] = ["Created", "Queued", "InProgress", "Baking", "Ready"];
 
 /// How CodeDeploy says that a deployment has not begun yet ("ListDeploymentTargets" and "BatchGetDeploymentTargets" in
 /// the CodeDeploy API reference).
@@ -37,8 +41,8 @@ pub struct Group {
 /// Reads deployments and alarms of an account.
 #[derive(Clone)]
 pub struct Rollouts {
-    codedeploy: aws_sdk_codedeploy::Client,
-    cloudwatch: aws_sdk_cloudwatch::Client,
+    codedeploy: Client,
+    cloudwatch: Client,
     /// Configurations that are not AWS's own, by name, as far as they were asked about.
     configs: Arc<Mutex<BTreeMap<String, Option<Shifting>>>>,
 }
@@ -47,8 +51,8 @@ impl Rollouts {
     /// For an account.
     pub fn new(account: &Account) -> Self {
         Self {
-            codedeploy: aws_sdk_codedeploy::Client::new(account.sdk()),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(account.sdk()),
+            codedeploy: Client::new(account, &CODEDEPLOY),
+            cloudwatch: Client::new(account, &CLOUDWATCH),
             configs: Arc::default(),
         }
     }
@@ -58,29 +62,20 @@ impl Rollouts {
     /// # Errors
     /// The call is refused, or throttled for longer than its retries last.
     pub async fn deployments(&self, group: &Group, since: i64) -> anyhow::Result<BTreeSet<String>> {
-        let list = || {
-            self.codedeploy
-                .list_deployments()
-                .application_name(&group.application)
-                .deployment_group_name(&group.name)
+        let group_name = &group.name;
+        let list = |filter: (&str, serde_json::Value)| {
+            let mut input = json!({"applicationName": group.application, "deploymentGroupName": group_name});
+            input[filter.0] = filter.1;
+            self.codedeploy.pages::<Deployments>("ListDeployments", input)
         };
-        let mut running = list();
-        for status in [
-            DeploymentStatus::Created,
-            DeploymentStatus::Queued,
-            DeploymentStatus::InProgress,
-            DeploymentStatus::Baking,
-            DeploymentStatus::Ready,
-        ] {
-            running = running.include_only_statuses(status);
-        }
-        let range = TimeRange::builder().start(DateTime::from_secs(since)).build();
-        let recent = list().create_time_range(range);
-        let (running, recent) = tokio::join!(running.send(), recent.send());
+        let (running, recent) = tokio::join!(
+            list(("includeOnlyStatuses", json!(NOT_OVER))),
+            list(("createTimeRange", json!({"start": since}))),
+        );
         let mut ids = BTreeSet::new();
-        for answer in [running, recent] {
-            let answer = answer.map_err(|error| explain(error, "list the deployments", &group.name))?;
-            ids.extend(answer.deployments().iter().cloned());
+        for pages in [running, recent] {
+            let pages = pages.map_err(|error| explain(error, "list the deployments", group_name))?;
+            ids.extend(pages.into_iter().flat_map(|page| page.deployments));
         }
         Ok(ids)
     }
@@ -90,51 +85,46 @@ impl Rollouts {
     /// # Errors
     /// The call is refused or throttled, or the deployment is none of a Lambda function.
     pub async fn look(&self, id: &str) -> anyhow::Result<Deploying> {
-        let deployment = self.codedeploy.get_deployment().deployment_id(id).send();
-        let targets = self.codedeploy.list_deployment_targets().deployment_id(id).send();
+        let named = json!({"deploymentId": id});
+        let deployment = self.codedeploy.call::<Deployment>("GetDeployment", named.clone());
+        let targets = self.codedeploy.pages::<TargetIds>("ListDeploymentTargets", named);
         let (deployment, targets) = tokio::join!(deployment, targets);
         let deployment = deployment.map_err(|error| explain(error, "look at the deployment", id))?;
-        let targets = match targets {
-            Ok(targets) => targets.target_ids().to_vec(),
+        let targets: Vec<String> = match targets {
+            Ok(pages) => pages.into_iter().flat_map(|page| page.target_ids).collect(),
             Err(error) if error.code() == Some(NOT_STARTED) => Vec::new(),
             Err(error) => return Err(explain(error, "look at the deployment", id)),
         };
-        let info = deployment.deployment_info();
-        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        let info = deployment.deployment_info;
         let mut deploying = Deploying {
             id: id.to_owned(),
             function: String::new(),
-            status: text(info.and_then(|info| info.status()).map(DeploymentStatus::as_str)),
+            status: info.status,
             old: String::new(),
             new: String::new(),
             weight: 0.0,
             events: Vec::new(),
-            error: info.and_then(|info| info.error_information()).map(|error| {
-                let code = error.code().map_or("unknown", |code| code.as_str());
-                format!("{code}: {}", error.message().unwrap_or("no message"))
+            error: info.error_information.map(|error| {
+                let code = error.code.as_deref().unwrap_or("unknown");
+                format!("{code}: {}", error.message.as_deref().unwrap_or("no message"))
             }),
-            config: text(info.and_then(|info| info.deployment_config_name())),
+            config: info.deployment_config_name.unwrap_or_default(),
             shifting: None,
         };
         deploying.shifting = self.shifting(&deploying.config).await;
         // A deployment that has only just been created has no target yet: the list is empty, or the call is refused.
-        if targets.is_empty() {
-            return Ok(deploying);
-        }
-        let found = self
-            .codedeploy
-            .batch_get_deployment_targets()
-            .deployment_id(id)
-            .set_target_ids(Some(targets))
-            .send()
-            .await;
-        let found = match found {
-            Ok(found) => found,
-            Err(error) if error.code() == Some(NOT_STARTED) => return Ok(deploying),
-            Err(error) => return Err(explain(error, "look at the deployment's target", id)),
-        };
-        if let Some(target) = found.deployment_targets().iter().find_map(|target| target.lambda_target()) {
-            add_target(&mut deploying, target);
+        for targets in targets.chunks(TARGETS_A_CALL) {
+            let named = json!({"deploymentId": id, "targetIds": targets});
+            let found = match self.codedeploy.call::<Targets>("BatchGetDeploymentTargets", named).await {
+                Ok(found) => found,
+                Err(error) if error.code() == Some(NOT_STARTED) => return Ok(deploying),
+                Err(error) => return Err(explain(error, "look at the deployment's target", id)),
+            };
+            if let Some(target) = found.deployment_targets.into_iter().find_map(|target| target.lambda_target)
+            {
+                add_target(&mut deploying, target);
+                break;
+            }
         }
         Ok(deploying)
     }
@@ -153,10 +143,10 @@ impl Rollouts {
         if let Some(known) = known {
             return known;
         }
-        let answer = self.codedeploy.get_deployment_config().deployment_config_name(config).send().await;
-        let found = answer.ok().and_then(|answer| {
-            shifting(answer.deployment_config_info().and_then(|info| info.traffic_routing_config())?)
-        });
+        let named = json!({"deploymentConfigName": config});
+        let answer = self.codedeploy.call::<Config>("GetDeploymentConfig", named).await;
+        let found =
+            answer.ok().and_then(|answer| answer.deployment_config_info.traffic_routing_config?.shifting());
         configs().insert(config.to_owned(), found);
         found
     }
@@ -168,30 +158,14 @@ impl Rollouts {
     pub async fn alarms(&self, names: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
         let mut all = BTreeMap::new();
         for names in names.chunks(ALARMS_A_CALL) {
-            let answer = self
-                .cloudwatch
-                .describe_alarms()
-                .set_alarm_names(Some(names.to_vec()))
-                .alarm_types(AlarmType::MetricAlarm)
-                .alarm_types(AlarmType::CompositeAlarm)
-                .send()
-                .await
+            let input = json!({"AlarmNames": names, "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]});
+            let pages = self.cloudwatch.pages::<Alarms>("DescribeAlarms", input).await;
+            let pages = pages
                 .map_err(|error| explain(error, "look at the alarms", names.first().map_or("", |n| n)))?;
-            let state = |value: Option<&aws_sdk_cloudwatch::types::StateValue>| {
-                value.map_or("unknown", |value| value.as_str()).to_owned()
-            };
-            all.extend(
-                answer
-                    .metric_alarms()
-                    .iter()
-                    .filter_map(|a| Some((a.alarm_name()?.to_owned(), state(a.state_value())))),
-            );
-            all.extend(
-                answer
-                    .composite_alarms()
-                    .iter()
-                    .filter_map(|a| Some((a.alarm_name()?.to_owned(), state(a.state_value())))),
-            );
+            let found = pages
+                .into_iter()
+                .flat_map(|page| page.metric_alarms.into_iter().chain(page.composite_alarms));
+            all.extend(found.map(|alarm| (alarm.alarm_name, alarm.state_value)));
         }
         Ok(all)
     }
@@ -223,43 +197,15 @@ pub async fn raised(account: &Account, stack: &str) -> anyhow::Result<Vec<String
     Ok(states.into_iter().filter(|(_, state)| state == "ALARM").map(|(name, _)| name).collect())
 }
 
-/// The traffic routing of a configuration; `None` for a kind that is not known, or one without its numbers.
-fn shifting(routing: &TrafficRoutingConfig) -> Option<Shifting> {
-    let number = |value: i32| u32::try_from(value).ok().filter(|value| *value > 0);
-    Some(match routing.r#type()? {
-        TrafficRoutingType::AllAtOnce => Shifting::AllAtOnce,
-        TrafficRoutingType::TimeBasedCanary => {
-            let canary = routing.time_based_canary()?;
-            let (percent, minutes) = (canary.canary_percentage(), canary.canary_interval());
-            Shifting::Canary { percent: number(percent)?, minutes: number(minutes)? }
-        }
-        TrafficRoutingType::TimeBasedLinear => {
-            let linear = routing.time_based_linear()?;
-            let (percent, minutes) = (linear.linear_percentage(), linear.linear_interval());
-            Shifting::Linear { percent: number(percent)?, minutes: number(minutes)? }
-        }
-        _ => return None,
-    })
-}
-
-fn add_target(deploying: &mut Deploying, target: &LambdaTarget) {
-    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
-    if let Some(info) = target.lambda_function_info() {
-        deploying.function = text(info.function_name());
-        deploying.old = text(info.current_version());
-        deploying.new = text(info.target_version());
-        deploying.weight = info.target_version_weight();
+fn add_target(deploying: &mut Deploying, target: LambdaTarget) {
+    if let Some(info) = target.lambda_function_info {
+        deploying.function = info.function_name;
+        deploying.old = info.current_version.unwrap_or_default();
+        deploying.new = info.target_version.unwrap_or_default();
+        deploying.weight = info.target_version_weight;
     }
-    deploying.events = target
-        .lifecycle_events()
-        .iter()
-        .filter_map(|event| {
-            Some((
-                event.lifecycle_event_name()?.to_owned(),
-                event.status().map_or("Unknown", |status| status.as_str()).to_owned(),
-            ))
-        })
-        .collect();
+    let events = target.lifecycle_events.into_iter();
+    deploying.events = events.map(|event| (event.lifecycle_event_name, event.status)).collect();
 }
 
 #[cfg(test)]

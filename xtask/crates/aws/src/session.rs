@@ -55,7 +55,8 @@ pub struct OpenOptions {
     pub world: Option<LocalWorld>,
 }
 
-/// One account and the way to it.
+/// One account and the way to it. Only an account whose credentials were verified is one outside of `aws`: clients are made
+/// from it, so nothing can be sent to an account that was not looked at first.
 #[derive(Clone)]
 pub struct Account {
     /// Its name in `cfn/stacks.toml`.
@@ -69,11 +70,16 @@ pub struct Account {
     sdk: SdkConfig,
 }
 
-/// All accounts of a configuration.
+/// The accounts of a configuration, before anybody knows whose credentials their profiles have. No client can be made from
+/// it; [`Unverified::verify`] gives what clients are made from.
+#[must_use = "only `verify` gives accounts that clients can be made from"]
+pub struct Unverified(BTreeMap<String, Account>);
+
+/// The accounts whose credentials were verified.
 #[derive(Clone)]
 pub struct Accounts(BTreeMap<String, Account>);
 
-impl Accounts {
+impl Unverified {
     /// Opens every account of the configuration. Nothing is sent yet.
     ///
     /// # Errors
@@ -90,38 +96,28 @@ impl Accounts {
         Ok(Self(all))
     }
 
-    /// The account of that name.
-    ///
-    /// # Errors
-    /// A name that the configuration does not have.
-    pub fn get(&self, name: &str) -> anyhow::Result<&Account> {
-        self.0.get(name).with_context(|| format!("there is no account `{name}` in cfn/stacks.toml"))
-    }
-
-    /// The same accounts with another way to one of them, for instance a role's session.
-    pub fn with(mut self, account: Account) -> Self {
-        self.0.insert(account.name.clone(), account);
-        self
-    }
-
     /// Verifies that the credentials of every named account belong to it, and that placeholder ids only meet an
-    /// endpoint on this machine. Changes nothing.
+    /// endpoint on this machine. These accounts, and no others. Changes nothing.
     ///
     /// # Errors
     /// [`Kind::Credentials`] where they do not.
-    pub async fn verify(&self, config: &Config, names: &[String]) -> anyhow::Result<()> {
+    pub async fn verify(&self, config: &Config, names: &[String]) -> anyhow::Result<Accounts> {
+        let mut all = BTreeMap::new();
         for name in names {
-            let account = self.get(name)?;
+            let account = self
+                .0
+                .get(name)
+                .with_context(|| format!("there is no account `{name}` in cfn/stacks.toml"))?;
             if causeway_model::config::PLACEHOLDER_IDS.contains(&account.id.as_str()) && !account.loopback {
                 return Err(Fault::new(Kind::Credentials, "use the account", name.as_str())
                     .why(format!("its id {} is the placeholder of the committed file", account.id))
                     .next("write the ids of your accounts into cfn/stacks.toml")
                     .into());
             }
+            all.insert(name.clone(), account.clone());
         }
         let mut checks = tokio::task::JoinSet::new();
-        for name in names {
-            let account = self.get(name)?.clone();
+        for account in all.values().cloned() {
             checks.spawn(async move { (sts::caller_account(&account).await, account) });
         }
         while let Some(joined) = checks.join_next().await {
@@ -139,7 +135,25 @@ impl Accounts {
                     .into());
             }
         }
-        Ok(())
+        Ok(Accounts(all))
+    }
+}
+
+impl Accounts {
+    /// The account of that name.
+    ///
+    /// # Errors
+    /// A name that the configuration does not have, or whose credentials this command did not verify.
+    pub fn get(&self, name: &str) -> anyhow::Result<&Account> {
+        self.0.get(name).with_context(|| {
+            format!("the account `{name}` is not in cfn/stacks.toml, or its credentials were not verified")
+        })
+    }
+
+    /// The same accounts with another way to one of them, for instance a role's session.
+    pub fn with(mut self, account: Account) -> Self {
+        self.0.insert(account.name.clone(), account);
+        self
     }
 }
 
@@ -167,8 +181,10 @@ impl Account {
 }
 
 impl Account {
-    /// An account whose services are stand-ins on this machine, for tests.
+    /// An account whose services are stand-ins on this machine, for tests of whatever uses them: nothing else can be
+    /// reached by it, so no verified credentials are needed.
     pub fn at(endpoint: &str) -> Self {
+        let endpoint = if is_loopback(endpoint) { endpoint } else { "http://127.0.0.1:1" };
         let keys = Keys { id: "AKIAEXAMPLE".to_owned(), secret: "example".to_owned(), token: None };
         let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -183,12 +199,45 @@ impl Account {
         Self { name: "dev".to_owned(), id: "222222222222".to_owned(), profile: None, loopback: true, sdk }
     }
 
+    /// The same account with the keys of sessions that last so many seconds, and how many there have been.
+    #[cfg(test)]
+    pub(super) fn renewing(mut self, seconds: u64) -> (std::sync::Arc<std::sync::atomic::AtomicUsize>, Self) {
+        let provider = Renewing { seconds, given: std::sync::Arc::default() };
+        let given = std::sync::Arc::clone(&provider.given);
+        let cache = aws_config::identity::IdentityCache::lazy().build();
+        let sdk = self.sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(provider));
+        self.sdk = sdk.identity_cache(cache).build();
+        (given, self)
+    }
+
     /// The same account, tried again as on AWS, without the long pauses.
     #[cfg(test)]
     pub(super) fn retrying(mut self) -> Self {
         let retry = RetryConfig::standard().with_initial_backoff(std::time::Duration::from_millis(1));
         self.sdk = self.sdk.to_builder().retry_config(retry).build();
         self
+    }
+}
+
+/// Gives the keys of a new session whenever it is asked.
+#[cfg(test)]
+#[derive(Debug)]
+struct Renewing {
+    seconds: u64,
+    given: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+}
+
+#[cfg(test)]
+impl aws_credential_types::provider::ProvideCredentials for Renewing {
+    fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let given = self.given.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+        let end = std::time::SystemTime::from(causeway_machine::clock::now())
+            + std::time::Duration::from_secs(self.seconds);
+        let keys = Credentials::new("ASIAEXAMPLE", "example", Some(format!("t{given}")), Some(end), "test");
+        aws_credential_types::provider::future::ProvideCredentials::ready(Ok(keys))
     }
 }
 
@@ -312,13 +361,13 @@ accounts = "build"
 "#;
 
     /// The account `dev` of `CONFIG`, whose credentials belong to the account that answers.
-    async fn dev_answering(id: &str) -> (Script, Config, Accounts) {
+    async fn dev_answering(id: &str) -> (Script, Config, Unverified) {
         let config = causeway_model::config::parse(CONFIG).unwrap();
         let (script, mut account) =
             Script::start(vec![result("GetCallerIdentity", &format!("<Account>{id}</Account>"))]).await;
         account.id = config.accounts["dev"].id.clone();
         account.profile = Some("acme-dev".to_owned());
-        (script, config, Accounts(BTreeMap::from([("dev".to_owned(), account)])))
+        (script, config, Unverified(BTreeMap::from([("dev".to_owned(), account)])))
     }
 
     #[tokio::test]
@@ -328,7 +377,9 @@ accounts = "build"
             ("123412341234", "leads to 123412341234;"),
         ] {
             let (script, config, accounts) = dev_answering(answers).await;
-            let error = accounts.verify(&config, &["dev".to_owned()]).await.unwrap_err();
+            let Err(error) = accounts.verify(&config, &["dev".to_owned()]).await else {
+                panic!("{answers} is not the account of the configuration");
+            };
             let fault = from_error(&error);
             assert_eq!(fault.kind, Kind::Credentials);
             assert!(fault.why.contains("acme-dev") && fault.why.contains(named), "{}", fault.why);
@@ -340,6 +391,11 @@ accounts = "build"
     #[tokio::test]
     async fn the_right_account_is_taken() {
         let (_script, config, accounts) = dev_answering("222222222229").await;
-        accounts.verify(&config, &["dev".to_owned()]).await.unwrap();
+        let verified = accounts.verify(&config, &["dev".to_owned()]).await.unwrap();
+        assert_eq!(verified.get("dev").unwrap().id, "222222222229");
+        // An account that was not asked about is none, whatever its credentials are.
+        assert!(
+            verified.get("prod").is_err() && accounts.verify(&config, &[]).await.unwrap().get("dev").is_err()
+        );
     }
 }

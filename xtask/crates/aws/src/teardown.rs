@@ -5,9 +5,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::error::explain;
+use super::json::{Client, DYNAMODB, KMS};
 use super::session::Account;
 use causeway_machine::clock::Stopwatch;
 use causeway_model::fault::{Fault, Kind};
@@ -26,11 +29,63 @@ pub struct Content {
     pub bytes: u64,
 }
 
+/// The answer of `DescribeTable`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TableFound {
+    table: Table,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Table {
+    item_count: Option<i64>,
+}
+
+/// The answer of `DescribeContinuousBackups`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BackupsFound {
+    continuous_backups_description: Backups,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Backups {
+    point_in_time_recovery_description: Option<PointInTime>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PointInTime {
+    point_in_time_recovery_status: String,
+}
+
+/// The answer of `DescribeKey`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct KeyFound {
+    key_metadata: Key,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Key {
+    key_state: String,
+}
+
+/// The answer of `ScheduleKeyDeletion`; the date in seconds since 1970.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeletionScheduled {
+    deletion_date: Option<f64>,
+}
+
 /// Removes things of one account.
 pub struct Teardown {
     s3: aws_sdk_s3::Client,
-    kms: aws_sdk_kms::Client,
-    dynamodb: aws_sdk_dynamodb::Client,
+    kms: Client,
+    dynamodb: Client,
     pace: Duration,
 }
 
@@ -40,8 +95,8 @@ impl Teardown {
         let s3 = aws_sdk_s3::config::Builder::from(account.sdk()).force_path_style(account.loopback).build();
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3),
-            kms: aws_sdk_kms::Client::new(account.sdk()),
-            dynamodb: aws_sdk_dynamodb::Client::new(account.sdk()),
+            kms: Client::new(account, &KMS),
+            dynamodb: Client::new(account, &DYNAMODB),
             pace: account.pace(),
         }
     }
@@ -133,14 +188,15 @@ impl Teardown {
     /// # Errors
     /// It may not be removed, or takes too long.
     pub async fn delete_table(&self, table: &str) -> anyhow::Result<()> {
-        match self.dynamodb.delete_table().table_name(table).send().await {
+        let named = json!({"TableName": table});
+        match self.dynamodb.call::<Value>("DeleteTable", named.clone()).await {
             Ok(_) => {}
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(()),
             Err(error) => return Err(explain(error, "remove the table", table)),
         }
         let watch = Stopwatch::start();
         loop {
-            match self.dynamodb.describe_table().table_name(table).send().await {
+            match self.dynamodb.call::<TableFound>("DescribeTable", named.clone()).await {
                 Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(()),
                 Err(error) => return Err(explain(error, "look at the table", table)),
                 Ok(_) if watch.elapsed() > TABLE_LIMIT => {
@@ -159,8 +215,8 @@ impl Teardown {
     /// # Errors
     /// It may not be looked at.
     pub async fn table_items(&self, table: &str) -> anyhow::Result<Option<i64>> {
-        match self.dynamodb.describe_table().table_name(table).send().await {
-            Ok(answer) => Ok(Some(answer.table().and_then(|table| table.item_count()).unwrap_or(0))),
+        match self.dynamodb.call::<TableFound>("DescribeTable", json!({"TableName": table})).await {
+            Ok(found) => Ok(Some(found.table.item_count.unwrap_or(0))),
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
             Err(error) => Err(explain(error, "look at the table", table)),
         }
@@ -172,13 +228,11 @@ impl Teardown {
     /// # Errors
     /// It may not be looked at.
     pub async fn leaves_backup(&self, table: &str) -> anyhow::Result<bool> {
-        let answer = self.dynamodb.describe_continuous_backups().table_name(table).send().await;
-        match answer {
-            Ok(answer) => {
-                let backups = answer.continuous_backups_description();
-                let point = backups.and_then(|backups| backups.point_in_time_recovery_description());
-                let status = point.and_then(|point| point.point_in_time_recovery_status());
-                Ok(status.is_some_and(|status| status.as_str() == "ENABLED"))
+        let named = json!({"TableName": table});
+        match self.dynamodb.call::<BackupsFound>("DescribeContinuousBackups", named).await {
+            Ok(found) => {
+                let point = found.continuous_backups_description.point_in_time_recovery_description;
+                Ok(point.is_some_and(|point| point.point_in_time_recovery_status == "ENABLED"))
             }
             Err(error)
                 if matches!(error.code(), Some("TableNotFoundException" | "ResourceNotFoundException")) =>
@@ -194,14 +248,8 @@ impl Teardown {
     /// # Errors
     /// It may not be looked at.
     pub async fn key_is_there(&self, key: &str) -> anyhow::Result<bool> {
-        match self.kms.describe_key().key_id(key).send().await {
-            Ok(answer) => {
-                let state = answer
-                    .key_metadata()
-                    .and_then(|key| key.key_state())
-                    .map(|state| state.as_str().to_owned());
-                Ok(state.as_deref() != Some("PendingDeletion"))
-            }
+        match self.kms.call::<KeyFound>("DescribeKey", json!({"KeyId": key})).await {
+            Ok(found) => Ok(found.key_metadata.key_state != "PendingDeletion"),
             Err(error) if error.code() == Some("NotFoundException") => Ok(false),
             Err(error) => Err(explain(error, "look at the key", key)),
         }
@@ -212,17 +260,19 @@ impl Teardown {
     /// # Errors
     /// It may not be scheduled.
     pub async fn schedule_key_deletion(&self, key: &str, days: i32) -> anyhow::Result<String> {
-        let answer = self.kms.schedule_key_deletion().key_id(key).pending_window_in_days(days).send().await;
+        let input = json!({"KeyId": key, "PendingWindowInDays": days});
+        let answer = self.kms.call::<DeletionScheduled>("ScheduleKeyDeletion", input).await;
         let answer = answer.map_err(|error| explain(error, "schedule the deletion of the key", key))?;
-        let date = answer.deletion_date().and_then(|date| jiff::Timestamp::from_second(date.secs()).ok());
+        let seconds = answer.deletion_date.map(std::time::Duration::try_from_secs_f64);
+        let date = seconds.and_then(Result::ok).and_then(|since| {
+            jiff::Timestamp::UNIX_EPOCH.checked_add(jiff::SignedDuration::try_from(since).ok()?).ok()
+        });
         Ok(date.map_or_else(|| format!("{days} days from now"), |date| date.strftime("%Y-%m-%d").to_string()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::scripted::{Reply, Script};
     use super::*;
     use causeway_model::fault::from_error;

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde::{Deserialize, Serialize};
-use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::process::{Child, Command};
 
 use crate::shell;
@@ -22,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(3);
 struct Record {
     /// The leader's process id, which is the group's.
     pid: i32,
-    /// When it started, in seconds since 1970, so that a later process of the same id is not mistaken for it.
+    /// When it started, as [`start_time`] says it: a later process of the same id is not mistaken for it.
     started: u64,
     /// What it is, for a person who looks.
     name: String,
@@ -191,13 +190,33 @@ fn is_running(group: Pid) -> bool {
     )
 }
 
-/// When a process started, in seconds since 1970; `None` where there is none (a zombie counts as none).
+/// When a process started, so that a later one of the same id is told apart; `None` where there is none (a zombie counts as
+/// none). Here in ticks since the machine started ("proc_pid_stat(5)"): the clock may be set meanwhile.
+#[cfg(target_os = "linux")]
 pub fn start_time(id: i32) -> Option<u64> {
-    let pid = sysinfo::Pid::from_u32(u32::try_from(id).ok()?);
-    let mut system = System::new().ok()?;
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
-    let process = system.process(pid)?;
-    (process.status() != sysinfo::ProcessStatus::Zombie).then(|| process.start_time())
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // After the name in parentheses, which may have any character, come the state and, as the 22nd field of all, the start.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    let state = fields.next()?;
+    fields.nth(18)?.parse().ok().filter(|_| !["Z", "X"].contains(&state))
+}
+
+/// When a process started, so that a later one of the same id is told apart; `None` where there is none (a zombie counts as
+/// none). Here in seconds, as `ps` says it.
+#[cfg(not(target_os = "linux"))]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it ends at once, and nobody here can wait for it without blocking"
+)]
+pub fn start_time(id: i32) -> Option<u64> {
+    let words = ["-o", "stat=,lstart=", "-p", &id.to_string()];
+    let output = std::process::Command::new("ps").args(words).env("LC_ALL", "C").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (state, started) = text.trim().split_once(char::is_whitespace)?;
+    let started = started.split_whitespace().collect::<Vec<_>>().join(" ");
+    let started = jiff::civil::DateTime::strptime("%a %b %d %H:%M:%S %Y", started).ok()?;
+    let seconds = started.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+    u64::try_from(seconds).ok().filter(|_| !state.starts_with('Z'))
 }
 
 /// A command whose input is closed and whose output goes to a file.
@@ -220,6 +239,22 @@ mod tests {
         let mut command = shell::program("sh", ["-c", "sleep 600 & sleep 600"], Path::new("."));
         command.stdout(std::process::Stdio::null());
         command
+    }
+
+    /// The name of a process is in its line in `/proc`, and may look like the end of it.
+    #[tokio::test]
+    async fn a_process_is_known_by_its_start() {
+        let own = start_time(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("a) Z 1 (b");
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let child =
+            spawn(shell::program(&program, ["60"], Path::new(".")), "x", dir.path(), Ending::Kill).unwrap();
+        let id = child.id();
+        let started = start_time(id).unwrap();
+        assert!(started >= own && start_time(id) == Some(started), "{own} {started}");
+        child.end().await;
+        assert_eq!((start_time(id), start_time(0), start_time(-1)), (None, None, None));
     }
 
     /// Until nothing of a group runs: what is killed goes when the kernel comes to it.

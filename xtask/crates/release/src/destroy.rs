@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use causeway_aws::cloudformation::{Physical, Stacks};
 use causeway_aws::teardown::Teardown;
-use causeway_aws::{Account, Accounts};
+use causeway_aws::{Account, Accounts, Unverified};
 use causeway_command::{Context, Outcome};
 use causeway_machine::clock;
 use causeway_model::changeset::{Change, sorted};
@@ -62,10 +62,10 @@ pub(super) struct Found {
 /// Wrong credentials or accounts; the name was not given; something cannot be removed. What was removed is listed.
 pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
-    let accounts = Accounts::open(&config, &crate::accounts::open_options(&context)?).await?;
+    let opened = Unverified::open(&config, &crate::accounts::open_options(&context)?).await?;
     let names: Vec<String> = config.accounts.keys().cloned().collect();
     context.out.spin("check the accounts");
-    accounts.verify(&config, &names).await?;
+    let accounts = opened.verify(&config, &names).await?;
     context.out.spin("look for everything");
     let order = look(&context, &config, &accounts).await?;
     let orphans = orphans(&config, &accounts, &order).await?;

@@ -13,7 +13,7 @@ use causeway_args::integration_test::Args;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use causeway_aws::{Accounts, assume_role};
+use causeway_aws::{Unverified, assume_role};
 use causeway_command::{Context, Outcome};
 use causeway_machine::clock::Stopwatch;
 use causeway_model::config::BUILD;
@@ -117,7 +117,8 @@ async fn signing(context: &Context, api: &ApiClient, role: Option<String>) -> an
             format!("arn:aws:iam::{}:role/{}-{}-api-client", dev.id, config.project, config.region)
         }
     };
-    let accounts = Accounts::open(&config, &crate::accounts::open_options(context)?).await?;
+    let opened = Unverified::open(&config, &crate::accounts::open_options(context)?).await?;
+    let accounts = opened.verify(&config, &[BUILD.to_owned()]).await?;
     let keys = assume_role(accounts.get(BUILD)?, &role, "integration-test").await?;
     Ok(api.signing(keys, &config.region))
 }

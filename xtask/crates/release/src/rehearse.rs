@@ -22,7 +22,7 @@ use super::bootstrap;
 use super::package::app_stack;
 use causeway_aws::cloudformation::Stacks;
 use causeway_aws::rollouts;
-use causeway_aws::{Accounts, LocalWorld, OpenOptions};
+use causeway_aws::{Accounts, LocalWorld, OpenOptions, Unverified};
 use causeway_build::{broken, cargo, compile, git};
 use causeway_cloud::control::Control;
 use causeway_cloud::pipeline::{self, Decide, Decision, Ended, Order, Swap, World};
@@ -97,7 +97,8 @@ async fn rehearse(
         root_secret: found.state().root_secret.clone(),
     };
     let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
-    let accounts = Accounts::open(config, &options).await?;
+    let names: Vec<String> = config.accounts.keys().cloned().collect();
+    let accounts = Unverified::open(config, &options).await?.verify(config, &names).await?;
     let control = Control::new(paths, found.state())?;
     control.set_minute(args.minute).await?;
 

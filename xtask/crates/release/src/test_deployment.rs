@@ -11,7 +11,7 @@ use serde_json::to_value;
 
 use causeway_aws::cloudformation::{Physical, StackInfo, Stacks};
 use causeway_aws::rollouts::{Group, Rollouts};
-use causeway_aws::{Account, Accounts};
+use causeway_aws::{Account, Unverified};
 use causeway_command::term::{Chart, Out};
 use causeway_command::{Context, Outcome};
 use causeway_model::config::Config;
@@ -44,8 +44,8 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
             .into());
     }
     causeway_command::report::begin(&args.report, &context)?;
-    let accounts = Accounts::open(&config, &crate::accounts::open_options(&context)?).await?;
-    accounts.verify(&config, std::slice::from_ref(&args.env)).await?;
+    let opened = Unverified::open(&config, &crate::accounts::open_options(&context)?).await?;
+    let accounts = opened.verify(&config, std::slice::from_ref(&args.env)).await?;
     let account = accounts.get(&args.env)?;
     let interrupt = context.take_interrupts();
     tokio::pin!(interrupt);

@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 pub use causeway_args::bootstrap::Args;
 use serde_json::json;
 
-use causeway_aws::Accounts;
 use causeway_aws::artifacts::Bucket;
 use causeway_aws::cloudformation::{ChangeSet, Stacks};
+use causeway_aws::{Accounts, Unverified};
 use causeway_command::planned::Planned;
 use causeway_command::{AfterChanges, Context, Outcome};
 use causeway_model::config::{Config, Instance, Parameter};
@@ -31,11 +31,26 @@ use causeway_model::verdict::{ExitCode, Verdict};
 /// Wrong credentials or accounts; a template that does not fit; a stack that fails, with its first cause.
 pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
-    let accounts = Accounts::open(&config, &crate::accounts::open_options(&context)?).await?;
+    let opened = Unverified::open(&config, &crate::accounts::open_options(&context)?).await?;
+    let instances = in_order(&config)?.into_iter().flatten();
+    let mut names: Vec<String> = instances.map(|instance| instance.account).collect();
+    names.sort();
+    names.dedup();
+    context.out.spin("check the accounts");
+    let accounts = opened.verify(&config, &names).await?;
     deploy(&context, &config, &accounts, &args).await
 }
 
-/// Plans, shows, asks, and deploys.
+/// The stacks that bootstrap deploys, in waves that follow each other.
+fn in_order(config: &Config) -> Result<Vec<Vec<Instance>>, Fault> {
+    waves(config).map_err(|circle| {
+        Fault::usage("order the stacks", "cfn/stacks.toml")
+            .why(circle)
+            .next("let one of them take a literal instead")
+    })
+}
+
+/// Plans, shows, asks, and deploys, in the accounts of every stack that bootstrap deploys.
 pub async fn deploy(
     context: &Context,
     config: &Config,
@@ -43,17 +58,7 @@ pub async fn deploy(
     args: &Args,
 ) -> anyhow::Result<Outcome> {
     let out = &context.out;
-    let waves = waves(config).map_err(|circle| {
-        Fault::usage("order the stacks", "cfn/stacks.toml")
-            .why(circle)
-            .next("let one of them take a literal instead")
-    })?;
-    let mut names: Vec<String> = waves.iter().flatten().map(|instance| instance.account.clone()).collect();
-    names.sort();
-    names.dedup();
-    out.spin("check the accounts");
-    accounts.verify(config, &names).await?;
-
+    let waves = in_order(config)?;
     out.spin("plan");
     let mut known = Known::default();
     let mut planned = Vec::new();

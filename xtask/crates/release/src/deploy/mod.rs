@@ -17,7 +17,7 @@ use super::package;
 use super::package::isolated::{How, Isolated, build};
 use causeway_aws::artifacts::Bucket;
 use causeway_aws::cloudformation::{StackInfo, Stacks, Wanted};
-use causeway_aws::{Account, Accounts};
+use causeway_aws::{Account, Unverified};
 use causeway_build::git;
 use causeway_command::{AfterChanges, Context, Outcome};
 use causeway_model::changeset::Change;
@@ -48,9 +48,9 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let (env, home) = environment(&config, args.env.as_deref())?;
     // A name that does not fit is said before anything else is asked.
     let stack = args.isolated.as_deref().map(|name| stack_name(&context, &config, name)).transpose()?;
-    let accounts = Accounts::open(&config, &crate::accounts::open_options(&context)?).await?;
+    let opened = Unverified::open(&config, &crate::accounts::open_options(&context)?).await?;
     context.out.spin("check the account");
-    accounts.verify(&config, std::slice::from_ref(&env)).await?;
+    let accounts = opened.verify(&config, std::slice::from_ref(&env)).await?;
     let account = accounts.get(&env)?;
     match stack {
         None => list::run(&context, &config, account).await,

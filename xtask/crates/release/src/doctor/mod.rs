@@ -5,14 +5,17 @@
 
 mod machine;
 
+use std::collections::BTreeMap;
+
 use causeway_args::doctor::Args;
 use serde_json::{Value, json};
 
 use causeway_aws::cloudformation::{StackInfo, Stacks};
 use causeway_aws::connections::{self, Standing};
+use causeway_aws::endpoint;
 use causeway_aws::region::{self, Presence};
 use causeway_aws::rollouts;
-use causeway_aws::{Account, Accounts};
+use causeway_aws::{Account, Unverified};
 use causeway_build::way::{self, Way};
 use causeway_command::{Context, Outcome};
 use causeway_machine::clock::Stopwatch;
@@ -140,38 +143,38 @@ impl Doctor<'_> {
 
     /// The accounts: credentials, stacks, connection. What was removed.
     async fn accounts(&mut self, config: &Config, fix: bool) -> anyhow::Result<Vec<String>> {
-        let accounts = Accounts::open(config, &crate::accounts::open_options(&self.context)?).await?;
-        let mut reachable = Vec::new();
+        let opened = Unverified::open(config, &crate::accounts::open_options(&self.context)?).await?;
+        let mut reachable: BTreeMap<String, Account> = BTreeMap::new();
         for name in config.accounts.keys() {
             let watch = Stopwatch::start();
-            let verified = accounts.verify(config, std::slice::from_ref(name)).await;
-            let account = accounts.get(name)?;
-            let profile = account.profile.as_deref().unwrap_or("the ambient credentials");
-            let found = match verified {
-                Ok(()) => {
-                    reachable.push(name.clone());
-                    Ok(format!("{} through {profile} in {}", account.id, config.region))
+            let found = match opened.verify(config, std::slice::from_ref(name)).await {
+                Ok(verified) => {
+                    let account = verified.get(name)?.clone();
+                    let profile = account.profile.as_deref().unwrap_or("the ambient credentials");
+                    let found = format!("{} through {profile} in {}", account.id, config.region);
+                    reachable.insert(name.clone(), account);
+                    Ok(found)
                 }
                 Err(error) => Err(unreachable_region(from_error(&error), &config.region)),
             };
             self.note(&format!("account-{name}"), watch, found);
         }
-        for name in &reachable {
-            self.region(config, accounts.get(name)?).await;
+        for account in reachable.values() {
+            self.region(config, account).await;
         }
         let mut changed = Vec::new();
         for instance in
             config.instances(DeployedBy::Bootstrap).into_iter().chain(config.instances(DeployedBy::Pipeline))
         {
-            if reachable.contains(&instance.account) {
-                changed.extend(self.stack(config, accounts.get(&instance.account)?, &instance, fix).await?);
+            if let Some(account) = reachable.get(&instance.account) {
+                changed.extend(self.stack(config, account, &instance, fix).await?);
             }
         }
-        for target in config.targets().filter(|target| reachable.iter().any(|name| name == target)) {
-            changed.extend(self.isolated(config, accounts.get(target)?, fix).await?);
+        for account in config.targets().filter_map(|target| reachable.get(target)) {
+            changed.extend(self.isolated(config, account, fix).await?);
         }
-        if reachable.iter().any(|name| name == BUILD) {
-            self.connection(config, accounts.get(BUILD)?).await;
+        if let Some(build) = reachable.get(BUILD) {
+            self.connection(config, build).await;
         }
         Ok(changed)
     }
@@ -185,7 +188,7 @@ impl Doctor<'_> {
             self.note_as(&name, watch, Mode::Simulated, Ok(found));
             return;
         }
-        let presence = region::presence(account, url_suffix(&config.region)).await;
+        let presence = region::presence(account, endpoint::suffix(&config.region)).await;
         self.note(&name, watch, services(&config.region, &presence));
     }
 
@@ -371,11 +374,6 @@ fn services(region: &str, presence: &Presence) -> Result<String, Fault> {
         ))
 }
 
-/// The end of every endpoint's name in the partition of a region.
-fn url_suffix(region: &str) -> &'static str {
-    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
-}
-
 /// Whether a stack can be deployed as it stands.
 fn standing(name: &str, info: &StackInfo) -> Result<String, Fault> {
     match info.status.action() {
@@ -407,7 +405,6 @@ mod tests {
         let lacks = Presence { missing: vec!["codepipeline", "codebuild"], ..whole };
         let fault = services("xx-small-1", &lacks).unwrap_err();
         assert!(fault.why.contains("codepipeline, codebuild") && fault.on == "xx-small-1", "{fault}");
-        assert_eq!(url_suffix("cn-north-1"), "amazonaws.com.cn");
     }
 
     #[test]

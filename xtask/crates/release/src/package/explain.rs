@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::upload::Place;
 use super::{Args, Plan, app_stack};
-use causeway_aws::Accounts;
+use causeway_aws::Unverified;
 use causeway_aws::cloudformation::Stacks;
 use causeway_build::bill::{self, Inputs};
 use causeway_command::{Context, Outcome};
@@ -89,8 +89,8 @@ async fn deployed(context: &Context, config: &Config, args: &Args, env: &str) ->
             .next(format!("one of: {}", app.accounts.join(", ")))
             .into());
     }
-    let accounts = Accounts::open(config, &crate::accounts::open_options(context)?).await?;
-    accounts.verify(config, &[env.to_owned()]).await?;
+    let opened = Unverified::open(config, &crate::accounts::open_options(context)?).await?;
+    let accounts = opened.verify(config, &[env.to_owned()]).await?;
     let stack = config.names().app_stack(env);
     let stacks = Stacks::new(accounts.get(env)?);
     if stacks.describe(&stack).await?.is_none() {

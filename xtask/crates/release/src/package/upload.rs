@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Args;
 use causeway_aws::artifacts::{Bucket, Seen};
 use causeway_aws::cloudformation::Stacks;
-use causeway_aws::{Account, Accounts};
+use causeway_aws::{Account, Unverified};
 use causeway_build::bill;
 use causeway_command::Context;
 use causeway_command::term::Out;
@@ -31,8 +31,8 @@ impl Place {
     /// # Errors
     /// No credentials for the build account, or no base stack in it.
     pub(super) async fn find(context: &Context, config: &Config, args: &Args) -> anyhow::Result<Self> {
-        let accounts = Accounts::open(config, &crate::accounts::open_options(context)?).await?;
-        accounts.verify(config, &[BUILD.to_owned()]).await?;
+        let opened = Unverified::open(config, &crate::accounts::open_options(context)?).await?;
+        let accounts = opened.verify(config, &[BUILD.to_owned()]).await?;
         let account = accounts.get(BUILD)?.clone();
         if let (Some(bucket), Some(key_arn)) = (args.bucket.clone(), args.key_arn.clone()) {
             return Ok(Self { bucket, key_arn, account });

@@ -15,3 +15,4 @@ mod settings;
 mod swapped;
 mod terminal;
 mod way_back;
+mod wrong_account;

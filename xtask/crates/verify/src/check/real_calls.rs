@@ -16,7 +16,7 @@ use crate::gates_model::Judged;
 use crate::real::{self, Answer, Ask, Real, Thing, compare};
 use causeway_aws::cloudformation::Stacks;
 use causeway_aws::raw::Raw;
-use causeway_aws::{Accounts, LocalWorld, OpenOptions, assume_role};
+use causeway_aws::{Accounts, LocalWorld, OpenOptions, Unverified, assume_role};
 use causeway_cloud::resident::{self, Keep};
 use causeway_machine::expand::Expander;
 use causeway_machine::paths::Paths;
@@ -91,7 +91,8 @@ async fn check(
 ) -> anyhow::Result<Judged> {
     let raw = Raw::new(&world, &config.region)?;
     let options = OpenOptions { world: Some(world.clone()), ..OpenOptions::default() };
-    let accounts = Accounts::open(config, &options).await?;
+    let names: Vec<String> = config.accounts.keys().cloned().collect();
+    let accounts = Unverified::open(config, &options).await?.verify(config, &names).await?;
     bootstrap_with_rights(context, config, &accounts, &raw, &world, &paper.rights).await?;
     app::deploy(context, config, &accounts).await?;
     let real = real_names(config, &accounts, &paper.things).await?;

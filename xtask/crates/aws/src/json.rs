@@ -1,0 +1,402 @@
+//! Calls of the services that need no SDK crate: JSON in, JSON out.
+//!
+//! An SDK crate costs 14 to 37 CPU-seconds of a cold build, and from these services we want 16 calls in all. The runtime
+//! below the SDK's clients is compiled anyway, for those that stay, and it makes these calls as well: one way to
+//! credentials that are renewed, retries with their pauses, time limits, TLS and signatures.
+//!
+//! Source: "AWS JSON 1.0 protocol" and "AWS JSON 1.1 protocol" in the Smithy documentation.
+
+use std::fmt;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_runtime::auth::{SigV4OperationSigningConfig, sigv4};
+use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
+use aws_runtime::service_clock_skew::{ServiceClockSkewClassifier, ServiceClockSkewInterceptor};
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
+use aws_smithy_runtime_api::client::auth::{AuthSchemeOptionResolverParams, SharedAuthSchemeOptionResolver};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::Layer;
+use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SigningName;
+use aws_types::region::SigningRegion;
+use aws_types::request_id::apply_request_id;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::endpoint;
+use super::session::Account;
+
+/// A service that speaks JSON.
+#[derive(Debug)]
+pub(super) struct Service {
+    /// Its id in configurations, as in `AWS_ENDPOINT_URL_DYNAMODB`.
+    pub(super) id: &'static str,
+    /// The first word of its hosts, which signatures name it by as well.
+    pub(super) host: &'static str,
+    /// What stands before an operation in `X-Amz-Target`.
+    target: &'static str,
+    /// The version of the protocol.
+    version: &'static str,
+    /// What asks for the next page of a list.
+    next: &'static str,
+    /// Whether its hosts of us-gov are validated for FIPS without a name for that: those with IPv4 alone, those with IPv6.
+    pub(super) gov_is_fips: (bool, bool),
+}
+
+/// CodeDeploy.
+pub(super) const CODEDEPLOY: Service = Service {
+    id: "CodeDeploy",
+    host: "codedeploy",
+    target: "CodeDeploy_20141006",
+    version: "1.1",
+    next: "nextToken",
+    gov_is_fips: (false, false),
+};
+
+/// CloudWatch, which speaks JSON beside its two other protocols.
+pub(super) const CLOUDWATCH: Service = Service {
+    id: "CloudWatch",
+    host: "monitoring",
+    target: "GraniteServiceVersion20100801",
+    version: "1.0",
+    next: "NextToken",
+    gov_is_fips: (true, true),
+};
+
+/// DynamoDB.
+pub(super) const DYNAMODB: Service = Service {
+    id: "DynamoDB",
+    host: "dynamodb",
+    target: "DynamoDB_20120810",
+    version: "1.0",
+    next: "NextToken",
+    gov_is_fips: (true, false),
+};
+
+/// KMS.
+pub(super) const KMS: Service = Service {
+    id: "KMS",
+    host: "kms",
+    target: "TrentService",
+    version: "1.1",
+    next: "NextToken",
+    gov_is_fips: (false, false),
+};
+
+/// CodeConnections.
+pub(super) const CODECONNECTIONS: Service = Service {
+    id: "CodeConnections",
+    host: "codeconnections",
+    target: "com.amazonaws.codeconnections.CodeConnections_20231201",
+    version: "1.0",
+    next: "NextToken",
+    gov_is_fips: (false, false),
+};
+
+/// What a call that did not work ends in: as for the SDK's clients.
+pub(super) type Failure = SdkError<Refusal, HttpResponse>;
+
+/// The error that a service answered.
+#[derive(Debug)]
+pub(super) struct Refusal(ErrorMetadata);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl ProvideErrorMetadata for Refusal {
+    fn meta(&self) -> &ErrorMetadata {
+        &self.0
+    }
+}
+
+/// One page of a list, and what the next one is asked for by.
+#[derive(Debug, Deserialize)]
+struct Page<O> {
+    #[serde(flatten)]
+    content: O,
+    #[serde(alias = "NextToken", rename = "nextToken")]
+    next: Option<String>,
+}
+
+/// A client of one service in one account.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    sdk: SdkConfig,
+    service: &'static Service,
+}
+
+impl Client {
+    /// For an account.
+    pub(super) fn new(account: &Account, service: &'static Service) -> Self {
+        Self { sdk: account.sdk().clone(), service }
+    }
+
+    /// Makes one call. An answer in another shape than the expected one is an error.
+    ///
+    /// # Errors
+    /// The service refuses it, or does not answer.
+    pub(super) async fn call<O>(&self, operation: &'static str, input: Value) -> Result<O, Failure>
+    where
+        O: DeserializeOwned + fmt::Debug + Send + Sync + 'static,
+    {
+        let url = endpoint::url(&self.sdk, self.service).map_err(SdkError::construction_failure)?;
+        let service = self.service;
+        Operation::builder()
+            .service_name(service.id)
+            .operation_name(operation)
+            .behavior_version(self.sdk.behavior_version().unwrap_or_else(BehaviorVersion::latest))
+            .endpoint_url(&url)
+            .standard_retry(&self.sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard))
+            .timeout_config(self.sdk.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
+            .retry_classifier(TransientErrorClassifier::<Refusal>::new())
+            .retry_classifier(HttpStatusCodeClassifier::default())
+            .retry_classifier(AwsErrorCodeClassifier::<Refusal>::new())
+            .retry_classifier(ServiceClockSkewClassifier::<Refusal>::new())
+            .interceptor(ServiceClockSkewInterceptor::new())
+            .with_connection_poisoning()
+            .runtime_plugin(self.means())
+            .serializer(move |input: Value| request(service, operation, &input))
+            .deserializer(answer::<O>)
+            .build()
+            .invoke(input)
+            .await
+    }
+
+    /// Makes a call for every page of a list.
+    ///
+    /// # Errors
+    /// As for [`Client::call`], for any of the pages.
+    pub(super) async fn pages<O>(&self, operation: &'static str, mut input: Value) -> Result<Vec<O>, Failure>
+    where
+        O: DeserializeOwned + fmt::Debug + Send + Sync + 'static,
+    {
+        let mut pages = Vec::new();
+        loop {
+            let page: Page<O> = self.call(operation, input.clone()).await?;
+            pages.push(page.content);
+            let Some(next) = page.next.filter(|next| !next.is_empty()) else { return Ok(pages) };
+            if input.get(self.service.next).and_then(Value::as_str) == Some(&next) {
+                return Err(SdkError::construction_failure(format!("{operation} names the same page again")));
+            }
+            input[self.service.next] = Value::String(next);
+        }
+    }
+
+    /// What the account's configuration gives to every client: the way there, the credentials, and who signs for what.
+    fn means(&self) -> StaticRuntimePlugin {
+        let mut config = Layer::new("account");
+        config.store_put(AuthSchemeOptionResolverParams::new(()));
+        config.store_put(SigV4OperationSigningConfig {
+            region: self.sdk.region().cloned().map(SigningRegion::from),
+            name: Some(SigningName::from_static(self.service.host)),
+            ..SigV4OperationSigningConfig::default()
+        });
+        let mut components = RuntimeComponentsBuilder::new("account");
+        components.set_http_client(self.sdk.http_client());
+        components.set_sleep_impl(self.sdk.sleep_impl());
+        components.set_time_source(self.sdk.time_source());
+        components.set_identity_cache(self.sdk.identity_cache());
+        components.push_auth_scheme(sigv4::SigV4AuthScheme::new());
+        let resolver = StaticAuthSchemeOptionResolver::new(vec![sigv4::SCHEME_ID]);
+        components.set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(resolver)));
+        if let Some(credentials) = self.sdk.credentials_provider() {
+            components.set_identity_resolver(sigv4::SCHEME_ID, credentials);
+        }
+        StaticRuntimePlugin::new().with_config(config.freeze()).with_runtime_components(components)
+    }
+}
+
+/// The request of a call, before it is signed.
+fn request(service: &Service, operation: &str, input: &Value) -> Result<HttpRequest, BoxError> {
+    let mut request = HttpRequest::new(SdkBody::from(input.to_string()));
+    request.set_method("POST")?;
+    request.set_uri("/")?;
+    let headers = request.headers_mut();
+    headers.insert("content-type", format!("application/x-amz-json-{}", service.version));
+    headers.insert("x-amz-target", format!("{}.{operation}", service.target));
+    headers.insert("user-agent", concat!("causeway/", env!("CARGO_PKG_VERSION")));
+    Ok(request)
+}
+
+/// What an answer says.
+fn answer<O: DeserializeOwned>(response: &HttpResponse) -> Result<O, OrchestratorError<Refusal>> {
+    let body = response.body().bytes().unwrap_or_default();
+    if response.status().is_success() {
+        // An answer without any member may have no body.
+        let body = if body.is_empty() { b"{}" } else { body };
+        return serde_json::from_slice(body).map_err(|error| {
+            OrchestratorError::other(format!("the answer is not what the API reference says: {error}"))
+        });
+    }
+    Err(OrchestratorError::operation(refusal(response, body)))
+}
+
+/// The error in an answer: its code stands in a header or in the body, with or without a namespace and a URL.
+fn refusal(response: &HttpResponse, body: &[u8]) -> Refusal {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str()).map(str::to_owned);
+    let code = response.headers().get("x-amzn-errortype").map(str::to_owned);
+    let code = code.or_else(|| text(&["__type", "code", "Code"])).map(|code| {
+        let name = code.rsplit('#').next().unwrap_or_default();
+        name.split(':').next().unwrap_or_default().to_owned()
+    });
+    let message = text(&["message", "Message", "errorMessage"]);
+    let mut metadata = ErrorMetadata::builder()
+        .message(message.unwrap_or_else(|| format!("HTTP status {}", response.status().as_u16())));
+    if let Some(code) = code.filter(|code| !code.is_empty()) {
+        metadata = metadata.code(code);
+    }
+    Refusal(apply_request_id(metadata, response.headers()).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::error::explain;
+    use super::super::scripted::Script;
+    use super::*;
+    use causeway_model::fault::{Kind, from_error};
+
+    #[derive(Debug, Deserialize, PartialEq, Eq)]
+    #[serde(rename_all = "camelCase")]
+    struct Names {
+        target_ids: Vec<String>,
+    }
+
+    async fn ask(account: &Account) -> Result<Names, Failure> {
+        Client::new(account, &CODEDEPLOY).call("ListDeploymentTargets", json!({"deploymentId": "d-1"})).await
+    }
+
+    fn answered() -> (u16, String) {
+        (200, json!({"targetIds": ["f:live"], "more": 1}).to_string())
+    }
+
+    #[tokio::test]
+    async fn a_call_is_what_the_service_understands() {
+        let (script, account) = Script::start(vec![answered()]).await;
+        assert_eq!(ask(&account).await.unwrap().target_ids, ["f:live"]);
+        assert_eq!(
+            (script.asked(), script.bodies()),
+            (vec!["POST /".to_owned()], vec![json!({"deploymentId": "d-1"}).to_string()])
+        );
+        let sent = &script.sent()[0];
+        assert_eq!(sent["x-amz-target"], "CodeDeploy_20141006.ListDeploymentTargets");
+        assert_eq!(sent["content-type"], "application/x-amz-json-1.1");
+        let authorization = &sent["authorization"];
+        assert!(authorization.contains("/eu-central-1/codedeploy/aws4_request"), "{authorization}");
+        assert!(authorization.contains("x-amz-target") && authorization.contains("host"), "{authorization}");
+    }
+
+    #[tokio::test]
+    async fn what_passes_is_tried_again_and_a_refusal_is_not() {
+        let throttled = |code: &str| (400, json!({"__type": code, "message": "slow"}).to_string());
+        for passing in [
+            throttled("ThrottlingException"),
+            throttled("com.amazonaws#LimitExceededException"),
+            (503, String::new()),
+            (500, "<html>".to_owned()),
+        ] {
+            let (script, account) = Script::start(vec![passing.clone(), answered()]).await;
+            assert!(ask(&account.retrying()).await.is_ok(), "{passing:?}");
+            assert_eq!(script.asked().len(), 2, "{passing:?}");
+        }
+        let (script, account) = Script::start(vec![throttled("AccessDeniedException"), answered()]).await;
+        assert!(ask(&account.retrying()).await.is_err());
+        assert_eq!(script.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_never_recovers_is_given_up() {
+        let (script, account) = Script::start(vec![(503, String::new()); 9]).await;
+        let fault = from_error(&explain(ask(&account.retrying()).await.unwrap_err(), "look", "d-1"));
+        assert_eq!((script.asked().len(), fault.why.as_str()), (3, "unknown error: HTTP status 503"));
+    }
+
+    #[tokio::test]
+    async fn an_error_keeps_its_code_its_message_and_the_request() {
+        let table = [
+            (
+                json!({"__type": "com.amazonaws.codedeploy#InvalidInput", "message": "m"}),
+                None,
+                "InvalidInput: m",
+            ),
+            (json!({"code": "InvalidInput", "Message": "m"}), None, "InvalidInput: m"),
+            (json!({"message": "m"}), Some("InvalidInput:http://internal.amazon.com/"), "InvalidInput: m"),
+            (json!({}), None, "unknown error: HTTP status 400"),
+        ];
+        for (body, header, why) in table {
+            let mut headers = vec![("x-amzn-requestid", "r-1".to_owned())];
+            headers.extend(header.map(|header| ("x-amzn-errortype", header.to_owned())));
+            let (_, account) = Script::with_headers(vec![((400, body.to_string()), headers)]).await;
+            let fault = from_error(&explain(ask(&account).await.unwrap_err(), "look", "d-1"));
+            assert_eq!((fault.kind, fault.why), (Kind::Failed, format!("{why} (request r-1)")));
+        }
+        let expired = (400, json!({"__type": "ExpiredTokenException", "message": "m"}).to_string());
+        let (_, account) = Script::start(vec![expired]).await;
+        let fault = from_error(&explain(ask(&account).await.unwrap_err(), "look", "d-1"));
+        assert_eq!(fault.kind, Kind::Credentials);
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_shape_is_an_error_and_a_service_that_is_not_there_is_named() {
+        for body in ["", "{}", "<html>", r#"{"targetIds": [1]}"#] {
+            let (script, account) = Script::start(vec![(200, body.to_owned())]).await;
+            let fault = from_error(&explain(ask(&account.retrying()).await.unwrap_err(), "look", "d-1"));
+            assert!(fault.why.contains("API reference"), "{body}: {}", fault.why);
+            assert_eq!(script.asked().len(), 1, "{body}");
+        }
+        let fault =
+            from_error(&explain(ask(&Account::at("http://127.0.0.1:1")).await.unwrap_err(), "look", "d-1"));
+        assert!(fault.kind == Kind::Failed && fault.why.contains("refused"), "{}", fault.why);
+    }
+
+    #[tokio::test]
+    async fn every_page_of_a_list_is_read() {
+        let page = |ids: &[&str], next: Option<&str>| {
+            (200, json!({"targetIds": ids, "nextToken": next}).to_string())
+        };
+        let (script, account) =
+            Script::start(vec![page(&["a"], Some("n1")), page(&[], Some("n2")), page(&["b"], None)]).await;
+        let client = Client::new(&account, &CODEDEPLOY);
+        let pages: Vec<Names> = client.pages("ListDeploymentTargets", json!({})).await.unwrap();
+        assert_eq!(pages.into_iter().flat_map(|page| page.target_ids).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(script.bodies(), ["{}", r#"{"nextToken":"n1"}"#, r#"{"nextToken":"n2"}"#]);
+        let (_, account) = Script::start(vec![page(&["a"], Some("n1")); 9]).await;
+        let client = Client::new(&account, &CODEDEPLOY);
+        let again = client.pages::<Names>("ListDeploymentTargets", json!({})).await.unwrap_err();
+        assert!(explain(again, "list", "g").to_string().contains("the same page again"));
+    }
+
+    /// Credentials that end are asked for again, and those that last are not.
+    #[tokio::test]
+    async fn sessions_are_renewed() {
+        for (lasts, renewed) in [(5, 2), (3_600, 1)] {
+            let (script, account) = Script::start(vec![answered(), answered()]).await;
+            let (asked, account) = account.renewing(lasts);
+            let client = Client::new(&account, &CODEDEPLOY);
+            for _ in 0..2 {
+                let _: Names = client.call("ListDeploymentTargets", json!({})).await.unwrap();
+            }
+            assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), renewed, "{lasts} s");
+            let tokens: Vec<_> =
+                script.sent().iter().map(|sent| sent["x-amz-security-token"].clone()).collect();
+            assert_eq!(tokens[1], format!("t{renewed}"));
+        }
+    }
+}
