@@ -392,3 +392,6 @@ fn person(location: &str, run: &str, n: usize) -> Value {
         "email": format!("person{n}.{run}@example.com"),
     })
 }
+
+#[cfg(test)]
+mod tests;
