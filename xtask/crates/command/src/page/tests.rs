@@ -1,5 +1,7 @@
 //! The page on made-up lines: what is in it, what is escaped, how large it gets.
 
+mod chart;
+
 use serde_json::{Value, json};
 
 use super::page;
@@ -125,4 +127,13 @@ fn a_watch_has_its_numbers_at_the_top_of_its_data() {
     let html = page(&all).unwrap();
     assert!(html.contains("checkin in prod") && html.contains("test-deployment, exit code 5"));
     assert!(page(&all[..2]).is_err(), "no result, no page");
+}
+
+#[test]
+fn the_whole_page() {
+    let html = page(&lines(6)).unwrap();
+    let (head, body) = html.split_once("<body>").unwrap();
+    assert!(head.contains("<title>rolled-back – rehearse abcdef012345</title>"), "{head}");
+    // The lines have made-up times and ids, so nothing in the page is of this machine or moment.
+    insta::assert_snapshot!(body);
 }
