@@ -462,8 +462,8 @@ mod tests {
                 call("PutMetricData", json!({"Namespace": "AWS/Lambda", "MetricData": data})).await;
                 let described = call("DescribeAlarms", json!({"AlarmNames": [metric]})).await;
                 let (alarm, emulators) = definition(&described["MetricAlarms"][0]).unwrap();
-                let ours =
-                    alarm.evaluate(&[None, None, alarm.statistic.of(&values)], State::InsufficientData);
+                let breaches = alarm.statistic.of(&values).map(|value| alarm.breaches(value));
+                let ours = alarm.decide(&[None, None, breaches], State::InsufficientData);
                 if let Some(percent) = percent {
                     let (low, high) = neighbors(&values, percent);
                     if low < high && (low..=high).contains(&threshold) {

@@ -282,7 +282,7 @@ mod tests {
 
     impl Alarm {
         /// The state, given the value of each period.
-        pub fn evaluate(&self, values: &[Option<f64>], before: State) -> State {
+        fn evaluate(&self, values: &[Option<f64>], before: State) -> State {
             let points: Vec<Option<bool>> =
                 values.iter().map(|value| value.map(|value| self.breaches(value))).collect();
             self.decide(&points, before)
