@@ -1,21 +1,23 @@
-//! The README against the tool: every command that it shows is one that the tool has, with those options.
+//! What the documents say against the tool: every command that they show is read as the tool reads it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use causeway_testing::Project;
-
-fn readme() -> String {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    std::fs::read_to_string(root.join("README.md")).unwrap()
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every `cargo xtask …` of a text, as words, with the number of its line.
+fn text(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// Every `cargo xtask …` of a text, and every `./xtask …`, as words, with the number of its line.
 fn commands(text: &str) -> BTreeMap<Vec<String>, usize> {
     let mut all = BTreeMap::new();
     for (number, row) in text.lines().enumerate() {
-        for part in row.split("cargo xtask ").skip(1) {
+        for part in row.replace("./xtask ", "cargo xtask ").split("cargo xtask ").skip(1) {
             let end = part.find(['#', '`', ')']).unwrap_or(part.len());
             let words: Vec<String> = part[..end]
                 .split_whitespace()
@@ -36,65 +38,94 @@ fn options(row: &str) -> BTreeSet<String> {
         let word: String = word.chars().take_while(|c| c.is_ascii_lowercase() || "-_".contains(*c)).collect();
         word.starts_with("--").then_some(word)
     };
-    row.split(['`', '[', ' ']).filter_map(option).collect()
+    row.split(['`', '[', ' ', ',']).filter_map(option).collect()
 }
 
-fn help(project: &Project, words: &[String]) -> Result<String, String> {
-    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
-    words.push("--help");
-    let output = project.command(&words).output().unwrap();
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout).unwrap()),
-        false => Err(String::from_utf8(output.stderr).unwrap()),
+/// Reads a command line as the tool does: unknown options, values that are missing or of no use, what is required, and what
+/// excludes each other.
+fn read(words: &[String]) -> Result<(), String> {
+    let words = std::iter::once("xtask").chain(words.iter().map(String::as_str)).map(Into::into);
+    match causeway_args::read(words) {
+        Ok(_) => Ok(()),
+        Err(unread) if unread.is_mistake() => Err(unread.error.to_string()),
+        // Somebody who asks for help does not run anything; no document shows that.
+        Err(unread) => Err(format!("it only asks for help: {}", unread.typed)),
     }
+}
+
+fn help(command: &str) -> String {
+    let unread = causeway_args::read(["xtask", command, "--help"].map(Into::into)).unwrap_err();
+    assert!(!unread.is_mistake(), "{}", unread.error);
+    unread.error.to_string()
 }
 
 #[test]
-fn every_command_of_the_readme_is_understood() {
-    let project = Project::new();
-    let text = readme();
-    let all = commands(&text);
-    assert!(all.len() > 30, "only {} commands were found in the README", all.len());
-    for (words, line) in &all {
-        if let Err(said) = help(&project, words) {
-            panic!("README.md line {line}: cargo xtask {}: {said}", words.join(" "));
+fn every_command_of_the_documents_is_understood() {
+    let mut wrong = Vec::new();
+    for (name, fewest) in [
+        ("README.md", 30),
+        ("CHANGELOG.md", 5),
+        ("ARCHITECTURE.md", 1),
+        ("buildspecs/build.yml", 2),
+        ("buildspecs/test.yml", 1),
+    ] {
+        let all = commands(&text(name));
+        assert!(all.len() >= fewest, "only {} commands were found in {name}", all.len());
+        for (words, line) in &all {
+            if let Err(said) = read(words) {
+                wrong.push(format!("{name}:{line}: cargo xtask {}: {said}", words.join(" ")));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn every_option_of_the_table_of_commands_is_there() {
-    let project = Project::new();
-    let text = readme();
+    let text = text("README.md");
     let mut seen = 0;
-    for row in text.lines().filter(|row| row.starts_with("| `cargo xtask ")) {
+    let mut wrong = Vec::new();
+    for (number, row) in text.lines().enumerate().filter(|(_, row)| row.starts_with("| `cargo xtask ")) {
         let named = row.split('|').nth(1).unwrap();
         let command = named.trim().trim_start_matches("`cargo xtask ").split(['`', ' ']).next().unwrap();
-        let help = help(&project, &[command.to_owned()]).unwrap();
+        let help = help(command);
         for option in options(row) {
             seen += 1;
             let there = help.lines().any(|line| {
                 line.trim_start().contains(&format!("{option} ")) || line.trim_end().ends_with(&option)
             });
-            assert!(there, "README.md: cargo xtask {command} has no {option}\n{help}");
+            if !there {
+                wrong.push(format!("README.md:{}: cargo xtask {command} has no {option}", number + 1));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(seen > 15, "only {seen} options were found in the table");
 }
 
 #[test]
 fn the_test_can_fail() {
-    let project = Project::new();
-    for text in [
-        "cargo xtask rehearse --aprove auto",
-        "run `cargo xtask rehearze`.",
-        "cargo xtask rehearse --approve perhaps   # no such answer",
-        "eval \"$(cargo xtask local enf)\"",
+    for (text, why) in [
+        ("cargo xtask rehearse --aprove auto", "unexpected argument '--aprove'"),
+        ("run `cargo xtask rehearze`.", "unrecognized subcommand"),
+        ("cargo xtask rehearse --approve perhaps   # no such answer", "invalid value 'perhaps'"),
+        ("eval \"$(cargo xtask local enf)\"", "unrecognized subcommand"),
+        // What `--help` would have hidden.
+        ("cargo xtask rehearse --break-prod --no-baseline", "cannot be used with"),
+        ("cargo xtask check --full --gates", "cannot be used with"),
+        ("cargo xtask rehearse --report", "a value is required"),
+        ("cargo xtask bootstrap --detailed-exitcode", "required arguments were not provided"),
+        ("cargo xtask deploy", "required arguments were not provided"),
+        ("cargo xtask test-deployment --env prod --rate soon", "invalid value 'soon'"),
+        ("cargo xtask rehearse --help", "only asks for help"),
     ] {
         let found = commands(text);
         let (words, line) = found.first_key_value().unwrap();
         assert_eq!(*line, 1);
-        assert!(help(&project, words).is_err(), "{words:?}");
+        match read(words) {
+            Ok(()) => panic!("{text} was understood"),
+            Err(said) => assert!(said.contains(why), "{text}: {said}"),
+        }
     }
     assert!(commands("`cargo xtask COMMAND --help` has the rest").is_empty());
     let row = "| `cargo xtask package` | `--explain [--env prod]`, (`--target host` for this); `--full` |";

@@ -1,6 +1,12 @@
-//! The only place that names an `aws_sdk_*` crate.
+//! AWS: sessions whose account is verified, stacks, artifacts, rollouts, signatures. The only crate that names an SDK.
 //!
-//! Services that need no such crate are called in JSON, over the runtime below it (`json.rs`). SDK types become ours at this boundary; a value that is not known becomes `Unknown` or an error, never a panic.
+//! Services that need no such crate are called in JSON, over the runtime below it (`json.rs`).
+//! SDK types become ours at this boundary; a value that is not known becomes `Unknown` or an error, never a panic. Only this
+//! manifest has the SDKs, so the line below is right here, and the compiler refuses it anywhere else (see `causeway-watch`):
+//!
+//! ```no_run
+//! use aws_sdk_s3 as _;
+//! ```
 
 pub mod artifacts;
 pub mod cloudformation;

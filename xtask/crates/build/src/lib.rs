@@ -1,4 +1,4 @@
-//! From sources to packages: cargo, versions by content, deterministic zips.
+//! From sources to packages: toolchain, cargo, versions by content, deterministic zips, bills of material.
 
 pub mod bill;
 pub mod broken;

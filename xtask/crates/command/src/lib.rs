@@ -1,4 +1,4 @@
-//! The commands: one file each, with its arguments and one run function. Here is what they have in common.
+//! What all commands have in common: context, lines for people and scripts, results, Ctrl-C, the report.
 
 mod cut_off;
 pub mod page;

@@ -1,6 +1,6 @@
 //! Which actions, resource types and condition keys IAM has: a typo must be an error, never a silent deny.
 //!
-//! The data is `xtask/data/iam-actions.txt`, whose head names origin, date and license, and `iam-actions-more.txt` for
+//! The data is `data/iam-actions.txt`, whose head names origin, date and license, and `iam-actions-more.txt` for
 //! what that source leaves out.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use iam_rs::Arn;
 
 const DATA: [&str; 2] =
-    [include_str!("../../../data/iam-actions.txt"), include_str!("../../../data/iam-actions-more.txt")];
+    [include_str!("../data/iam-actions.txt"), include_str!("../data/iam-actions-more.txt")];
 
 /// Global condition keys that our layer knows. Source: IAM user guide, "AWS global condition context keys".
 const GLOBAL_KEYS: [&str; 34] = [
@@ -119,7 +119,7 @@ impl Catalogue {
         let service = self.services.get(prefix.as_str()).ok_or_else(|| {
             let known = self.services.keys().copied();
             format!(
-                "service `{prefix}` of action `{action}` is not in xtask/data/iam-actions.txt{}",
+                "service `{prefix}` of action `{action}` is not in iam-actions.txt{}",
                 hint(&prefix, known)
             )
         })?;

@@ -81,10 +81,13 @@ impl Verdict {
 
 type Match<'m> = dyn FnMut(&Statement, &Request) -> Result<Matched, String> + 'm;
 
-/// Decides a request. `matcher` says what a statement says about it, so that callers can keep or replace answers.
+/// Decides a request: in go the request and the policies, out come the decision and the statements that made it.
+///
+/// `matcher` says what a statement says about the request: [`Statement::matches`], unless a caller keeps answers or tries what
+/// would be if a statement were not there ([`Matched::GONE`]). It is asked at most once for each statement and layer.
 ///
 /// # Errors
-/// A statement that cannot be evaluated.
+/// A statement that cannot be evaluated, in the matcher's words.
 pub fn decide(request: &Request, bearing: &Bearing<'_>, matcher: &mut Match<'_>) -> Result<Verdict, String> {
     // "An explicit deny in any of these policies overrides the allow."
     let resource = bearing.resource.map(|policy| policy.statements);

@@ -124,8 +124,12 @@ impl Matched {
 impl Statement {
     /// Reads a statement whose intrinsic functions are evaluated.
     ///
+    /// `variables` says whether policy variables such as `${aws:PrincipalAccount}` are filled, which they are from version
+    /// 2012-10-17 on; `partition` is the one that ARNs must name, as in `aws`; `id` is a number of the caller's choice, by
+    /// which answers can be kept.
+    ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with it, each in a sentence.
     pub fn parse(
         value: &Value,
         place: Place,

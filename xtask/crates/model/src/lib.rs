@@ -1,6 +1,6 @@
 //! The pure part: what Causeway knows, without I/O, without a clock, without printing.
 //!
-//! Nothing here imports `cmd`, `aws`, `local`, `build` or `term`; `tests/tidy.rs` holds that.
+//! Its manifest names no crate that could reach further; `xtask/tests/it/tidy.rs` holds the manifest to that.
 //! Everything is tested on data, beside the code.
 
 pub mod alarm;

