@@ -217,8 +217,8 @@ pub(super) async fn look(
             let periods = comparison.periods(&alarm, period as f64 * alarm.period as f64);
             let points: Vec<Point> = periods.iter().map(|period| period.point.clone()).collect();
             let (found, unjudged) = latency::state(&alarm, &points, state);
+            cloud.alarms.follow(account, &alarm, periods.last().filter(|_| is_new));
             if is_new {
-                cloud.alarms.follow(account, &alarm, periods.last());
                 cloud.alarms.evaluated(account, &alarm, period);
             }
             (state, reason) = (found, reason_for(&alarm, &periods, found, unjudged.as_ref()));
@@ -381,6 +381,28 @@ fn reason_for(alarm: &Alarm, periods: &[Period], state: State, unjudged: Option<
 mod tests {
     use super::*;
     use crate::metrics::{Answered, Invocation, Metric};
+
+    /// Whoever ends a deployment waits for a round that began afterwards, and for no clock.
+    #[tokio::test]
+    async fn the_end_of_a_deployment_waits_for_a_whole_round() {
+        let alarms = Arc::new(Alarms::default());
+        assert!(alarms.settled().await, "nobody looks at them");
+        let set = |begun, done| alarms.rounds.send_modify(|rounds| *rounds = Rounds { begun, done });
+        let waits = || {
+            let alarms = Arc::clone(&alarms);
+            tokio::spawn(async move { alarms.settled().await })
+        };
+        set(3, 2);
+        let waiting = waits();
+        for (begun, done) in [(3, 3), (4, 3)] {
+            tokio::task::yield_now().await;
+            set(begun, done);
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished(), "{begun} {done}: that round had begun before");
+        }
+        set(4, 4);
+        assert!(waiting.await.unwrap());
+    }
 
     #[test]
     fn only_alarms_of_what_is_recorded_are_read() {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::cloud::Cloud;
 use super::edge;
 use super::emulator::is_absent;
+use super::happenings::What;
 use super::ledger::{Record, StackKey};
 use super::mirror;
 use super::resources::Resources;
@@ -74,12 +75,18 @@ pub(crate) fn follow(cloud: Arc<Cloud>, key: StackKey, record: Option<Arc<Record
 /// Follows an operation to its end. Whatever goes wrong here, even a panic, the stack is not left waiting at its gate,
 /// where it would stand for hours.
 async fn carry(cloud: &Arc<Cloud>, key: &StackKey, record: Option<Arc<Record>>, prepared: &Arc<Prepared>) {
+    let begin = std::time::Instant::now();
     let gate = record.as_ref().and_then(|record| record.lowered.gate.clone());
     let (at_work, its, before) = (Arc::clone(cloud), key.clone(), Arc::clone(prepared));
     let task = tokio::spawn(async move { run(&at_work, &its, record, &before).await });
     let result = task.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the operation's task ended early")));
     if let Err(error) = result {
         tracing::error!(stack = key.1, "follow the operation: {error:#}");
+        let strain = cloud.strains.since(begin);
+        if strain.is_starved() {
+            let why = format!("the local cloud failed ({error:#}) while {strain}");
+            cloud.happenings.add(&key.0, &key.1, What::NoVerdict { function: key.1.clone(), why });
+        }
         if let Some(gate) = gate {
             give_up(cloud, key, &gate, &format!("the local cloud failed: {error:#}")).await;
         }

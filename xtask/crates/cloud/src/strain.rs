@@ -28,7 +28,7 @@ impl Strains {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, at: Instant, strain: Strain) {
+    pub(super) fn add(&self, at: Instant, strain: Strain) {
         let mut all = self.all();
         all.push_back((at, strain));
         if all.len() > KEPT {

@@ -1,6 +1,7 @@
 //! The engine over a scripted stand-in for the emulator: every way a rollout can go, in minutes of some milliseconds that
 //! pass by themselves (`virtual_time.rs`): how quick a machine is changes nothing.
 
+mod judged;
 mod way_back;
 
 use std::sync::{Arc, OnceLock};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Rollout, carry_out, full_name};
+use super::{Rollout, Way, carry_out, full_name};
 use crate::cloud::Cloud;
 use crate::edge_stub::{self, ACCOUNT, FUNCTION, STACK};
 use crate::happenings::What;
@@ -20,6 +21,7 @@ use crate::virtual_time;
 use causeway_model::alarm::State;
 use causeway_model::line::{CheckOutcome, Status};
 use causeway_model::rollout::{Shift, Shifting};
+use causeway_model::strain::Strain;
 
 /// How long a minute of AWS takes here.
 const MINUTE: Duration = Duration::from_millis(30);
@@ -43,6 +45,8 @@ enum Hooks {
     Dead,
     /// The second one, after the shift, reports a failure.
     BadAfter,
+    /// They report a failure, of a check that had no answer in time, on a machine that is as busy as that.
+    Late(Strain),
     /// They are still at work when the hour of AWS is long over, and report well then.
     Slow,
 }
@@ -108,6 +112,16 @@ impl World {
         let all = self.cloud.happenings.after(0, false).await;
         let own = all.into_iter().filter_map(|happening| match happening.what {
             What::Warning { message } => Some(message),
+            _ => None,
+        });
+        own.collect()
+    }
+
+    /// Why nothing is said about the release.
+    async fn without_verdict(&self) -> Vec<String> {
+        let all = self.cloud.happenings.after(0, false).await;
+        let own = all.into_iter().filter_map(|happening| match happening.what {
+            What::NoVerdict { why, .. } => Some(why),
             _ => None,
         });
         own.collect()
@@ -200,6 +214,11 @@ fn lambda(cloud: &Arc<Cloud>, hooks: Hooks, asked: &Asked) -> Answer {
             report(Report::Failed);
             Answer::new(200, &account("failed", "it is 1, not 2".into()))
         }
+        Hooks::Late(strain) => {
+            cloud.strains.add(std::time::Instant::now(), strain);
+            report(Report::Failed);
+            Answer::new(200, &account("failed", "GET /api/health: no answer within 2000 ms".into()))
+        }
         Hooks::BadAfter if asked.path.contains("post") => {
             report(Report::Failed);
             Answer::new(200, &account("failed", "it is 1, not 2".into()))
@@ -262,6 +281,29 @@ async fn a_hook_that_fails_moves_nothing_and_names_its_check() {
     );
     assert_eq!(world.weights(FUNCTION).await, []);
     assert_eq!(world.told("d-stub"), ("Failed".to_owned(), "HEALTH_CONSTRAINTS".to_owned()));
+}
+
+/// Its deployment fails in any case; what that says about the release is another question.
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_ran_out_of_time_on_a_busy_machine_says_nothing_about_the_release() {
+    let busy = Strain { ran: 1.0, waited: 3.0, late: 0.2 };
+    for (hooks, expected) in [
+        (Hooks::Late(busy), true),
+        (Hooks::Late(Strain { waited: 0.1, ..busy }), false),
+        // What a check found is found on however busy a machine.
+        (Hooks::Bad, false),
+    ] {
+        let world = World::new(hooks).await;
+        if let Hooks::Bad = hooks {
+            world.cloud.strains.add(std::time::Instant::now() + HANGS, busy);
+        }
+        let failed = world.carry(vec![world.rollout(FUNCTION, LINEAR, true)]).await.unwrap_err();
+        assert!(failed.contains("the PreTraffic hook failed"), "{failed}");
+        assert_eq!(world.weights(FUNCTION).await, []);
+        let said = world.without_verdict().await;
+        assert_eq!(said.len(), usize::from(expected), "{said:?}");
+        assert!(said.iter().all(|why| why.contains("ran out of time") && why.contains("75 %")), "{said:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
