@@ -1,14 +1,12 @@
 //! Files: private ones, written whole or not at all; and what lies below a directory.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
 /// How often a place that another run has is asked for again.
 const PACE: Duration = Duration::from_millis(100);
@@ -103,10 +101,13 @@ pub async fn lock(path: &Path, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Fi
     let file = file.map_err(|error| not_written(path, &error))?;
     let mut said = false;
     loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
-            Err(error) => return Err(error).with_context(|| format!("lock {}", path.display())),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("lock {}", path.display()));
+            }
         }
         if !said {
             say(&format!("waits for another run that has {}", path.display()));
