@@ -150,6 +150,21 @@ mod tests {
     }
 
     #[test]
+    fn of_a_program_that_failed_only_the_failed_tests_own_lines_are_told() {
+        let stdout = "running 2 tests\ntest good ... ok\ntest a::bad ... FAILED\n\nfailures:\n\n---- a::bad stdout ----\nthread 'a::bad' panicked\nleft: 1\n\n\nfailures:\n    a::bad\n\ntest result: FAILED.\n";
+        let failed = Suite::parse("api", stdout, 1, false);
+        let told = failed.failure(stdout, "not of a test").unwrap();
+        assert_eq!(told, "api a::bad failed\n    thread 'a::bad' panicked\n    left: 1");
+        let good = Suite::parse("api", "test good ... ok\n", 1, true);
+        assert_eq!(good.failure("test good ... ok\n", "noise"), None);
+        let died = Suite::parse("api", "running 1 test\n", 1, false);
+        assert_eq!(
+            died.failure("running 1 test\n", "memory").unwrap(),
+            "api died\n    running 1 test\n    memory"
+        );
+    }
+
+    #[test]
     fn junit_names_failures_and_escapes_what_they_printed() {
         let missing = Suite::not_run("other", "it does not compile");
         let text = junit(&[

@@ -3,6 +3,7 @@
 //! It never reaches AWS: its clients are made for the local cloud's endpoint alone, and what it starts sees nothing of
 //! the caller's AWS environment.
 
+mod environment;
 mod settle;
 mod told;
 
@@ -23,12 +24,12 @@ use super::package::app_stack;
 use causeway_aws::cloudformation::Stacks;
 use causeway_aws::rollouts;
 use causeway_aws::{Accounts, LocalWorld, OpenOptions, Unverified};
-use causeway_build::{broken, cargo, compile, git};
+use causeway_build::{broken, cargo, git};
 use causeway_cloud::control::Control;
 use causeway_cloud::pipeline::{self, Decide, Decision, Ended, Order, Swap, World};
 use causeway_cloud::resident::{self, Found, Keep};
 use causeway_cloud::state::{State, quoted};
-use causeway_command::{Baseline, Context, Outcome, PACE};
+use causeway_command::{Baseline, Context, Outcome};
 use causeway_machine::clock::Stopwatch;
 use causeway_machine::paths::Paths;
 use causeway_model::changeset::Change;
@@ -142,7 +143,7 @@ async fn rehearse(
             accounts: accounts.clone(),
             control,
             paths: paths.clone(),
-            client_environment: client_environment(found.state(), paths),
+            client_environment: environment::of_clients(found.state(), paths),
         },
         context: context.clone(),
         args: args.clone(),
@@ -173,19 +174,6 @@ async fn rehearse(
     Ok(outcome)
 }
 
-/// What leads AWS clients to the cloud, without a profile: builds have their role's keys.
-fn client_environment(state: &State, paths: &Paths) -> Vec<(String, String)> {
-    let kept =
-        ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_EC2_METADATA_DISABLED"];
-    let mut all: Vec<(String, String)> =
-        state.environment(paths).into_iter().filter(|(name, _)| kept.contains(&name.as_str())).collect();
-    // Files that are not there: no profile of the caller's gets in.
-    for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
-        all.push((name.to_owned(), paths.local().join("no-such-file").display().to_string()));
-    }
-    all
-}
-
 /// One rehearsal.
 struct Rehearsal {
     /// The file to which its builds add what they compile.
@@ -214,14 +202,6 @@ impl Rehearsal {
         })
     }
 
-    /// What its builds are told.
-    fn build_environment(&self) -> BTreeMap<String, String> {
-        let mut all = common(&self.context);
-        all.insert(compile::UNITS.to_owned(), self.units.display().to_string());
-        all.insert(PACE.to_owned(), self.context.pace().as_secs().to_string());
-        all
-    }
-
     /// The release of the commit.
     fn order(&self) -> Order {
         let out = self.context.out.clone();
@@ -244,12 +224,12 @@ impl Rehearsal {
             }
         });
         let show = self.context.out.clone();
-        let mut test_environment = common(&self.context);
+        let mut test_environment = environment::common(&self.context);
         if self.args.fail_test {
             // No special case in the tests: the version that answers is simply not the one that is expected.
             test_environment.insert("EXPECTED_VERSION".to_owned(), "--fail-test".to_owned());
         }
-        let mut build_environment = self.build_environment();
+        let mut build_environment = environment::of_builds(&self.context, &self.units);
         if let Some(how) = &self.args.break_prod {
             build_environment.insert(broken::VARIABLE.to_owned(), how.clone());
         }
@@ -301,8 +281,8 @@ impl Rehearsal {
         order.decide = Arc::new(|_| Decision::approved("approved").made());
         order.probes.clear();
         order.swap = None;
-        order.test_environment = common(&self.context);
-        order.build_environment = self.build_environment();
+        order.test_environment = environment::common(&self.context);
+        order.build_environment = environment::of_builds(&self.context, &self.units);
         // Only what a reader should know of it gets through.
         let out = self.context.out.clone();
         let emit: Emit = Arc::new(move |line| {
@@ -432,15 +412,6 @@ const ALARM_PACE: Duration = Duration::from_millis(300);
 
 /// The cargo profile of a rehearsal: quick to build.
 const PROFILE: &str = "rehearse";
-
-/// What every build of a rehearsal is told. Its checkout has no Python environment of its own.
-fn common(context: &Context) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        ("CAUSEWAY_VENV_DIR".to_owned(), Paths::of(&context.root).venv().display().to_string()),
-        ("CAUSEWAY_TARGET".to_owned(), "host".to_owned()),
-        ("CAUSEWAY_PROFILE".to_owned(), PROFILE.to_owned()),
-    ])
-}
 
 /// What is released, in one line for a person. What is not committed is said before the subject, which may be long.
 fn about(commit: Option<String>, uncommitted: usize) -> String {

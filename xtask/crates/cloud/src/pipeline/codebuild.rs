@@ -3,7 +3,7 @@
 //! It stands in for CodeBuild; the commands are the real ones. Source: "Build specification reference for CodeBuild"
 //! and "Environment variables in build environments".
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,26 +14,18 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
+use super::heard::{Heard, PACE};
 use super::{Run, checkout, without_cargo};
 use crate::state::quoted;
 use causeway_aws::{Account, assume_role};
-use causeway_machine::clock::Stopwatch;
 use causeway_machine::files;
 use causeway_machine::process::{self, Ending};
 use causeway_machine::shell;
 use causeway_model::buildspec::{self, Artifacts, Buildspec, Phase};
-use causeway_model::compiling;
 use causeway_model::config::BUILD;
 use causeway_model::fault::Fault;
 use causeway_model::keys::Keys;
 use causeway_model::pipeline::Action;
-
-/// How many of a build's last lines a fault carries.
-const TAIL: usize = 15;
-/// How many where the build tells how far it is: what comes after the last such line is about the failure.
-const TAIL_OF_FAILURE: usize = 200;
-/// How often the log has a line of progress; and how often there is one where a build says nothing of that.
-const PACE: Duration = Duration::from_secs(10);
 
 /// What of the caller's environment a build must not see: other credentials, and what cargo set for us.
 const HIDDEN: [&str; 6] = ["AWS_", "CAUSEWAY_", "CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CODEBUILD_"];
@@ -205,56 +197,6 @@ impl Run {
             self.remember_artifact(&output.name, key);
         }
         Ok(())
-    }
-}
-
-/// What a build has said.
-struct Heard {
-    watch: Stopwatch,
-    tail: VecDeque<String>,
-    /// Whether it tells how far it is.
-    tells: bool,
-    /// When it last did, and when the log last had that.
-    told: Duration,
-    logged: Option<Duration>,
-}
-
-impl Heard {
-    fn new() -> Self {
-        let watch = Stopwatch::start();
-        Self { watch, tail: VecDeque::new(), tells: false, told: Duration::ZERO, logged: None }
-    }
-
-    /// Takes a line: progress is shown, everything else goes to the log alone.
-    fn line(&mut self, line: String, log: &mut std::fs::File, show: &(dyn Fn(&str) + Send + Sync)) {
-        if !line.starts_with(compiling::MARK) {
-            let _ = writeln!(log, "{line}");
-            self.tail.push_back(line);
-            if self.tail.len() > if self.tells { TAIL_OF_FAILURE } else { TAIL } {
-                self.tail.pop_front();
-            }
-            return;
-        }
-        show(&line);
-        let now = self.watch.elapsed();
-        if self.logged.is_none_or(|logged| now >= logged + PACE) {
-            let _ = writeln!(log, "{line}");
-            self.logged = Some(now);
-        }
-        (self.tells, self.told) = (true, now);
-        self.tail.clear();
-    }
-
-    /// Says which command is at work, where it does not say that itself.
-    fn silence(&mut self, command: &str, show: &(dyn Fn(&str) + Send + Sync)) {
-        let now = self.watch.elapsed();
-        if now >= self.told + PACE {
-            show(&format!("{}{command}; {} s", compiling::MARK, now.as_secs()));
-        }
-    }
-
-    fn tail(self) -> Vec<String> {
-        self.tail.into_iter().collect()
     }
 }
 
@@ -512,6 +454,30 @@ mod tests {
         assert!(fault.why.contains("broken"), "{}", fault.why);
         let there = |name: &str| dir.path().join(name).exists();
         assert!(!there("never") && there("finally") && there("post"));
+    }
+
+    #[tokio::test]
+    async fn progress_is_shown_and_a_failures_own_lines_come_once_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = (0..40).map(|number| format!("echo row {number};")).collect::<String>();
+        let run = build(
+            dir.path(),
+            &format!(
+                "  build: {{commands: ['echo before; echo \"building: 1 of 2 units\"; echo \"building: 2 of 2 units\"; {rows} exit 1']}}\n"
+            ),
+        );
+        let shown = std::sync::Mutex::new(Vec::new());
+        let error = run.phases(&|line| shown.lock().unwrap().push(line.to_owned())).await.unwrap_err();
+        let shown = shown.into_inner().unwrap();
+        assert_eq!(shown, ["building: 1 of 2 units", "building: 2 of 2 units"], "nothing else");
+        let why = causeway_model::fault::from_error(&error).why;
+        for row in ["row 0", "row 39"] {
+            assert_eq!(why.lines().filter(|line| *line == row).count(), 1, "{row}: {why}");
+        }
+        assert!(!why.contains("before") && !why.contains("building"), "{why}");
+        let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+        assert!(log.contains("before\n") && log.contains("row 39\n"), "{log}");
+        assert_eq!(log.matches("building: ").count(), 1, "progress is no news every time: {log}");
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ mod codebuild;
 mod definition;
 mod deploy;
 mod follow;
+mod heard;
 mod notices;
 mod source;
 mod swap;
