@@ -90,7 +90,7 @@ pub(crate) fn end(command: &str, json: bool, seconds: f64, outcome: &Outcome) ->
                 let _ = writeln!(text, "  {name:<5} {value}");
             }
         }
-        let _ = write!(std::io::stderr(), "{text}{command}: {verdict} ({seconds:.1} s)\n");
+        let _ = writeln!(std::io::stderr(), "{text}{command}: {verdict} ({seconds:.1} s)");
     }
     ExitCode::from(code)
 }
@@ -152,7 +152,8 @@ fn rfc3339(since: Duration) -> String {
     let (seconds, ms) = (since.as_secs(), since.subsec_millis());
     let mut days = seconds / 86_400;
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut year = 1970;
     loop {
         let length = if is_leap(year) { 366 } else { 365 };
