@@ -122,12 +122,15 @@ mod tests {
         Record(levels.iter().copied().collect())
     }
 
+    /// What it is about, when so many units were left, now, the last run, the seconds that are left.
+    type Row<'a> = (&'a str, &'a [(u64, u32)], u64, &'a Record, Option<u64>);
+
     #[test]
     fn the_estimate_follows_the_last_run_else_the_pace() {
         let none = record(&[]);
         // 300 units in 360 s, the last of them 50 s.
         let last = record(&[(300, 360.0), (100, 160.0), (1, 50.0)]);
-        let table: [(&str, &[(u64, u32)], u64, &Record, Option<u64>); 12] = [
+        let table: [Row; 12] = [
             ("nothing seen", &[], 3, &none, None),
             ("no pace yet: 0.8 s a unit", &[(0, 300)], 0, &none, Some(240)),
             ("half of it in 100 s", &[(0, 200), (100, 100)], 100, &none, Some(99)),
