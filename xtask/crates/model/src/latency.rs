@@ -284,7 +284,8 @@ mod tests {
     #[test]
     fn a_slow_period_counts_by_comparison_alone() {
         let (p99, above) = (Statistic::Percentile(99.0), Comparison::Above);
-        let table: &[(&str, Statistic, Comparison, &[f64], &[f64], char)] = &[
+        type Row<'a> = (&'a str, Statistic, Comparison, &'a [f64], &'a [f64], char);
+        let table: &[Row<'_>] = &[
             ("nobody asked", p99, above, &[], &[10.0], '.'),
             ("both are quick", p99, above, &[20.0], &[10.0], 'o'),
             ("the new one is quick and there is no old one", p99, above, &[20.0], &[], 'o'),
