@@ -75,7 +75,7 @@ pub(crate) fn follow(cloud: Arc<Cloud>, key: StackKey, record: Option<Arc<Record
 /// Follows an operation to its end. Whatever goes wrong here, even a panic, the stack is not left waiting at its gate,
 /// where it would stand for hours.
 async fn carry(cloud: &Arc<Cloud>, key: &StackKey, record: Option<Arc<Record>>, prepared: &Arc<Prepared>) {
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let gate = record.as_ref().and_then(|record| record.lowered.gate.clone());
     let (at_work, its, before) = (Arc::clone(cloud), key.clone(), Arc::clone(prepared));
     let task = tokio::spawn(async move { run(&at_work, &its, record, &before).await });

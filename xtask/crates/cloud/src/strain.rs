@@ -7,9 +7,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use causeway_machine::clock::Stopwatch;
 use causeway_model::strain::Strain;
@@ -122,8 +122,8 @@ mod tests {
         assert_eq!(difference(&HashMap::new(), &threads(&dir.path().join("none"), 1)), Strain::default());
     }
 
-    #[test]
-    fn what_was_before_does_not_count() {
+    #[tokio::test(start_paused = true)]
+    async fn what_was_before_does_not_count() {
         let strains = Strains::default();
         let one = Strain { ran: 1.0, waited: 2.0, late: 0.1 };
         let begin = Instant::now();

@@ -280,7 +280,7 @@ impl Rollout {
         self.phase(hook_word(hook), Status::Started, None, None);
         tokio::spawn(async move {
             let watch = Stopwatch::start();
-            let begin = std::time::Instant::now();
+            let begin = Instant::now();
             let Called { result, checks, late } = match function {
                 Some(function) => hook::call(&cloud, &account, &id, &function).await,
                 None => Called { result: Ok(()), checks: Vec::new(), late: false },

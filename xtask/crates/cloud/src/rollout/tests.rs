@@ -215,7 +215,7 @@ fn lambda(cloud: &Arc<Cloud>, hooks: Hooks, asked: &Asked) -> Answer {
             Answer::new(200, &account("failed", "it is 1, not 2".into()))
         }
         Hooks::Late(strain) => {
-            cloud.strains.add(std::time::Instant::now(), strain);
+            cloud.strains.add(Instant::now(), strain);
             report(Report::Failed);
             Answer::new(200, &account("failed", "GET /api/health: no answer within 2000 ms".into()))
         }
@@ -295,7 +295,7 @@ async fn a_hook_that_ran_out_of_time_on_a_busy_machine_says_nothing_about_the_re
     ] {
         let world = World::new(hooks).await;
         if let Hooks::Bad = hooks {
-            world.cloud.strains.add(std::time::Instant::now() + HANGS, busy);
+            world.cloud.strains.add(Instant::now() + HANGS, busy);
         }
         let failed = world.carry(vec![world.rollout(FUNCTION, LINEAR, true)]).await.unwrap_err();
         assert!(failed.contains("the PreTraffic hook failed"), "{failed}");
