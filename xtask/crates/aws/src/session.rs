@@ -184,7 +184,11 @@ impl Account {
     /// An account whose services are stand-ins on this machine, for tests of whatever uses them: nothing else can be
     /// reached by it, so no verified credentials are needed.
     pub fn at(endpoint: &str) -> Self {
-        let endpoint = if is_loopback(endpoint) { endpoint } else { "http://127.0.0.1:1" };
+        Self::anywhere(if is_loopback(endpoint) { endpoint } else { "http://127.0.0.1:1" })
+    }
+
+    /// For tests of what is said of an address that is none.
+    pub(super) fn anywhere(endpoint: &str) -> Self {
         let keys = Keys { id: "AKIAEXAMPLE".to_owned(), secret: "example".to_owned(), token: None };
         let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())

@@ -84,7 +84,7 @@ mod tests {
     /// bytes, and no resolver of this machine's has to be asked about it.
     #[tokio::test]
     async fn a_region_without_the_service_is_named_as_the_reason() {
-        let mut account = Account::at(&format!("http://{}.invalid", "x".repeat(64)));
+        let mut account = Account::anywhere(&format!("http://{}.invalid", "x".repeat(64)));
         account.profile = Some("acme-dev".to_owned());
         let error = caller_account(&account).await.unwrap_err();
         let fault = from_error(&error);
