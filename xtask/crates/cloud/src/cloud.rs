@@ -10,6 +10,7 @@ use super::alarms::Alarms;
 use super::deployments::Deployments;
 use super::edge::Edges;
 use super::emulator::Client;
+use super::executions::Executions;
 use super::front::Identities;
 use super::happenings::{Happenings, What};
 use super::hooks::PendingHooks;
@@ -40,6 +41,8 @@ pub struct Cloud {
     pub edges: Edges,
     /// What the engines did.
     pub happenings: Happenings,
+    /// Executions of the pipeline.
+    pub executions: Executions,
     /// Lifecycle hooks that have not reported yet.
     pub hooks: PendingHooks,
     /// Keys that STS handed out.
@@ -79,6 +82,7 @@ impl Cloud {
             ledger: Ledger::default(),
             edges: Edges::default(),
             happenings: Happenings::default(),
+            executions: Executions::default(),
             hooks: PendingHooks::default(),
             identities: Identities::new(state.root_secret.clone()),
             connections_pending: AtomicBool::new(false),

@@ -96,6 +96,24 @@ impl Control {
         serde_json::from_str(&text).context("read the local cloud's answer")
     }
 
+    /// A control call with a body of bytes: its status and its text.
+    ///
+    /// # Errors
+    /// The cloud does not answer.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> anyhow::Result<(http::StatusCode, String)> {
+        let url = format!("{}/_causeway/{path}", self.endpoint);
+        let call = self.http.request(method, url).bearer_auth(&self.token).timeout(limit).body(body);
+        let answer = call.send().await.context("the local cloud does not answer")?;
+        let status = answer.status();
+        Ok((status, answer.text().await.context("the local cloud's answer broke off")?))
+    }
+
     /// A call of the query protocol with the rights of these keys.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ pub use edge::stub as edge_stub;
 mod deployments;
 mod edge;
 mod emulator;
+pub mod executions;
 mod front;
 pub mod happenings;
 mod hooks;

@@ -36,6 +36,9 @@ pub struct Options {
 /// themselves, and may be killed before they can end it.
 pub const WHILE: &str = "CAUSEWAY_LOCAL_WHILE";
 
+/// How long a running execution may take to end with the cloud: what its builds started is ended meanwhile.
+const LAST_EXECUTION: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether that process is still there.
 const WHILE_PACE: Duration = Duration::from_millis(300);
 
@@ -94,22 +97,24 @@ pub async fn run(config: &Config, paths: &Paths, options: &Options) -> anyhow::R
     let mut hangup = signal(SignalKind::hangup()).context("listen for signals")?;
     let owner = owner_gone(options.owned);
     tokio::pin!(owner);
-    loop {
+    let why = loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = &mut owner => break,
+            _ = stop.wait_for(|stop| *stop) => break "the local cloud was told to end",
+            _ = terminate.recv() => break "the local cloud was told to end",
+            _ = interrupt.recv() => break "the local cloud was told to end",
+            () = &mut owner => break "the command that the local cloud belongs to is gone",
             // The terminal is gone; the cloud stays.
             _ = hangup.recv() => {}
             ended = group.child().wait() => {
                 tracing::error!("the emulator ended: {ended:?}");
-                break;
+                break "the emulator ended";
             }
         }
-    }
-    tracing::info!("the local cloud ends");
+    };
+    tracing::info!("the local cloud ends: {why}");
     let _ = std::fs::remove_file(paths.state());
+    // While the front still answers, so that whoever follows hears of it.
+    let _ = tokio::time::timeout(LAST_EXECUTION, cloud.executions.end(why)).await;
     handle.graceful_shutdown(Some(Duration::from_millis(300)));
     group.end().await;
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;

@@ -22,10 +22,11 @@ pub(super) struct Interrupts {
 }
 
 impl Interrupts {
-    /// From now on the command ends by itself when the answer resolves.
+    /// From now on the command ends by itself when the answer resolves; where the answer is dropped, Ctrl-C ends it again.
     pub(super) fn take(self: Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
         self.taken.store(true, Ordering::Relaxed);
-        async move { self.bell.notified().await }
+        let taken = Taken(self);
+        async move { taken.0.bell.notified().await }
     }
 
     /// Resolves at Ctrl-C, a termination signal, or when the terminal goes away. What is dropped then ends the processes
@@ -46,6 +47,15 @@ impl Interrupts {
             }
             self.bell.notify_one();
         }
+    }
+}
+
+/// Given back when it is dropped.
+struct Taken(Arc<Interrupts>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::Relaxed);
     }
 }
 

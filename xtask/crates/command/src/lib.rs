@@ -205,12 +205,7 @@ where
                     () = planned.take_back(&out) => {}
                     () = interrupts.heard() => {}
                 }
-                ended.unwrap_or_else(|| {
-                    for line in changes.remaining() {
-                        out.say(format!("  remains: {line}"));
-                    }
-                    Err(changes.cut_off())
-                })
+                ended.unwrap_or_else(|| Err(cut_off(&out, &changes)))
             };
             let result = guarded(&changes, || runtime.block_on(whole));
             runtime.shutdown_timeout(LAST_MOMENTS);
@@ -220,6 +215,14 @@ where
     };
     out.rest();
     finish(&out, command, result, watch.seconds())
+}
+
+/// The end of a command that was interrupted: what remains is said.
+fn cut_off(out: &Out, changes: &Changes) -> anyhow::Error {
+    for line in changes.remaining() {
+        out.say(format!("  remains: {line}"));
+    }
+    changes.cut_off()
 }
 
 fn finish(out: &Out, command: &str, result: anyhow::Result<Outcome>, seconds: f64) -> ExitCode {
@@ -278,7 +281,13 @@ fn root() -> anyhow::Result<PathBuf> {
 }
 
 impl Context {
-    /// From now on Ctrl-C does not end the command: what is returned resolves, and the command ends by itself.
+    /// How a command ends that took the interrupts, once one came: as every other that is interrupted.
+    pub fn interrupted(&self) -> anyhow::Error {
+        cut_off(&self.out, &self.changes)
+    }
+
+    /// From now on Ctrl-C does not end the command: what is returned resolves, and the command ends by itself. Once that is
+    /// dropped, Ctrl-C ends it again.
     pub fn take_interrupts(&self) -> impl Future<Output = ()> + Send + 'static {
         Arc::clone(&self.interrupts).take()
     }

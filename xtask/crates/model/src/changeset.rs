@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::stack::is_stateful;
 
 /// What happens to a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Op {
     /// It goes, and its data with it.
@@ -33,7 +33,7 @@ impl Op {
 }
 
 /// One change of a change set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// What happens.
     pub op: Op,
@@ -44,7 +44,7 @@ pub struct Change {
     /// Whether it holds data that is gone afterwards, should it be replaced or removed.
     pub stateful: bool,
     /// Whether CloudFormation only knows while it works if it must be replaced.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub may_replace: bool,
 }
 

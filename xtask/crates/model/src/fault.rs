@@ -4,14 +4,16 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::verdict::{ExitCode, Verdict};
 
 /// Why a command ends, in the terms of the exit code table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Something was tried and did not work.
+    #[default]
     Failed,
     /// The command line, a configuration file, or a tool that is missing.
     Usage,
@@ -54,7 +56,7 @@ impl Kind {
 }
 
 /// One failure. All four texts are lowercase fragments without a full stop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// How the command ends because of it.
     #[serde(skip)]
@@ -113,6 +115,30 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// A fault whose kind is kept, for where one process tells another: what a reader gets of a fault has no kind.
+pub mod with_kind {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::{Fault, Kind};
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<S: Serializer>(fault: &Fault, serializer: S) -> Result<S::Ok, S::Error> {
+        (fault.kind, fault).serialize(serializer)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What is there is no fault with its kind.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Fault, D::Error> {
+        let (kind, fault) = <(Kind, Fault)>::deserialize(deserializer)?;
+        Ok(Fault { kind, ..fault })
+    }
+}
+
 /// The fault inside an error: its own where one is in the chain, else one made of the chain.
 ///
 /// The outermost context becomes `what`; everything below it becomes `why`.
@@ -140,6 +166,16 @@ mod tests {
         let error = Err::<(), _>(anyhow::Error::new(inner.clone())).context("bootstrap").unwrap_err();
         assert_eq!(from_error(&error), inner);
         assert_eq!(from_error(&error).kind.exit_code(), ExitCode::Stuck);
+    }
+
+    #[test]
+    fn the_kind_goes_along_between_processes_and_not_to_a_reader() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Told(#[serde(with = "with_kind")] Fault);
+        let told = Told(Fault::new(Kind::RolledBack, "deploy", "s").why("w").next("n"));
+        let text = serde_json::to_string(&told).unwrap();
+        assert_eq!(serde_json::from_str::<Told>(&text).unwrap(), told);
+        assert!(!serde_json::to_string(&told.0).unwrap().contains("rolled-back"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::plan::Wave;
 pub type Emit = Arc<dyn Fn(Line) + Send + Sync>;
 
 /// One line of output. The version and the time are added where it is printed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Line {
     /// What is about to be done.
@@ -43,12 +43,13 @@ pub enum Line {
         /// One sentence.
         message: String,
     },
-    /// The last line, always.
+    /// The last line, always. The command that ends makes it, so none is ever read.
+    #[serde(skip_deserializing)]
     Result(Box<ResultLine>),
 }
 
 /// Something happened to a resource of a stack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The account's name in `cfn/stacks.toml`.
     pub account: String,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::changeset::Change;
 use super::config::{Config, DeployedBy, Instance, Parameter};
@@ -12,7 +12,7 @@ use super::stack::Action;
 pub type Wave = Vec<StackPlan>;
 
 /// What is about to happen to one stack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackPlan {
     /// The account's name.
     pub account: String,
@@ -25,7 +25,7 @@ pub struct StackPlan {
     /// What changes in it, as far as it can be known beforehand.
     pub changes: Vec<Change>,
     /// Outputs of other stacks that are not there yet, so that the change set can only be made when they are.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub waits_for: Vec<String>,
 }
 

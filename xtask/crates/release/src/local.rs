@@ -57,7 +57,10 @@ pub async fn run(context: Context, command: Command) -> anyhow::Result<Outcome> 
             let config = context.config()?;
             tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
             let options = serve::Options { minute: options.minute.minute, owned: options.owned };
+            // The cloud ends by itself: whoever follows an execution of it is told before.
+            let taken = context.take_interrupts();
             serve::run(&config, &paths, &options).await?;
+            drop(taken);
             Ok(Outcome { quiet: true, ..Outcome::of(Verdict::Done) })
         }
     }

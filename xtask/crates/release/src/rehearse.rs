@@ -3,6 +3,7 @@
 //! It never reaches AWS: its clients are made for the local cloud's endpoint alone, and what it starts sees nothing of
 //! the caller's AWS environment.
 
+mod client;
 mod environment;
 mod settle;
 mod told;
@@ -26,7 +27,7 @@ use causeway_aws::rollouts;
 use causeway_aws::{Accounts, LocalWorld, OpenOptions, Unverified};
 use causeway_build::{broken, cargo, git};
 use causeway_cloud::control::Control;
-use causeway_cloud::pipeline::{self, Decide, Decision, Ended, Order, Swap, World};
+use causeway_cloud::pipeline::{self, Approval, Decision, Ended, Order, Owner, Swap};
 use causeway_cloud::resident::{self, Found, Keep};
 use causeway_cloud::state::{State, quoted};
 use causeway_command::{Baseline, Context, Outcome};
@@ -39,6 +40,7 @@ use causeway_model::functions;
 use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
 use causeway_model::verdict::Verdict;
 use causeway_watch::api_client::ApiClient;
+use client::{Ask, Client};
 
 /// Runs `rehearse`.
 ///
@@ -65,7 +67,11 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let note = if found.is_new { "started" } else { "the one that runs already" };
     setup(&context, "LocalCloud", Status::Succeeded, Some(watch.seconds()), Some(note.to_owned()));
     let result = rehearse(&context, &args, &config, &paths, &found).await;
-    end(&context, &args, &paths, found).await;
+    match &result {
+        // As where anything else is interrupted: what was not asked to stay yet does not.
+        Err(error) if from_error(error).kind == Kind::Interrupted => found.release().await,
+        _ => end(&context, &args, &paths, found).await,
+    }
     result
 }
 
@@ -101,6 +107,8 @@ async fn rehearse(
     let names: Vec<String> = config.accounts.keys().cloned().collect();
     let accounts = Unverified::open(config, &options).await?.verify(config, &names).await?;
     let control = Control::new(paths, found.state())?;
+    // Before anything of what runs there is changed, its time, too.
+    control.executions_free().await?;
     control.set_minute(args.minute).await?;
 
     let watch = Stopwatch::start();
@@ -138,13 +146,10 @@ async fn rehearse(
     let units = tempfile::NamedTempFile::new().context("make a file for what is compiled")?;
     let rehearsal = Rehearsal {
         units: units.path().to_path_buf(),
-        world: World {
-            config: config.clone(),
-            accounts: accounts.clone(),
-            control,
-            paths: paths.clone(),
-            client_environment: environment::of_clients(found.state(), paths),
-        },
+        client: Client { context: context.clone(), control, paths: paths.clone(), pid: found.state().pid },
+        config: config.clone(),
+        stacks: std::fs::read_to_string(context.root.join("cfn/stacks.toml"))
+            .context("read cfn/stacks.toml")?,
         context: context.clone(),
         args: args.clone(),
         head: head.clone(),
@@ -161,12 +166,14 @@ async fn rehearse(
     rehearsal.baseline(&accounts).await?;
     rehearsal.refuse_first_create(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
-    let ran = pipeline::run(rehearsal.world.clone(), rehearsal.order(), rehearsal.emitter()).await?;
-    let mut outcome = told::outcome(ran.ended);
+    let (ended, seen) =
+        rehearsal.client.run(&rehearsal.order(), &rehearsal.emitter(), &rehearsal.ask()).await?;
+    let mut outcome = told::outcome(ended);
     outcome.commit = head;
     outcome.data = told::found_out(&routes, paths).await;
-    outcome.data["watched"] = serde_json::to_value(ran.watched)?;
-    outcome.data["not_rehearsed"] = serde_json::to_value(ran.judged.not_rehearsed())?;
+    for (name, value) in seen.as_object().into_iter().flatten() {
+        outcome.data[name] = value.clone();
+    }
     outcome.data["machine"] = told::machine();
     outcome.data["target"] = json!(host);
     outcome.data["compiled"] = told::compiled(context, units.path())?.data();
@@ -178,7 +185,10 @@ async fn rehearse(
 struct Rehearsal {
     /// The file to which its builds add what they compile.
     units: PathBuf,
-    world: World,
+    client: Client,
+    config: Config,
+    /// The same as text.
+    stacks: String,
     context: Context,
     args: Args,
     head: Option<String>,
@@ -202,28 +212,27 @@ impl Rehearsal {
         })
     }
 
+    /// Asks whether the release is approved.
+    fn ask(&self) -> Ask {
+        let out = self.context.out.clone();
+        let about = self.about.clone();
+        Box::new(move |changes: &[Change]| {
+            if !out.is_interactive() {
+                let said = "approved (no terminal to ask in)".to_owned();
+                return Box::pin(std::future::ready(Ok(Decision { yes: true, said })));
+            }
+            out.rest();
+            out.approval(&about, changes);
+            let out = out.clone();
+            Box::pin(async move {
+                let yes = out.confirm("Approve this release to prod?").await?;
+                Ok(Decision { yes, said: if yes { "approved" } else { "rejected" }.to_owned() })
+            })
+        })
+    }
+
     /// The release of the commit.
     fn order(&self) -> Order {
-        let out = self.context.out.clone();
-        let approve = self.args.approve;
-        let about = self.about.clone();
-        let decide: Decide = Arc::new(move |changes: &[Change]| match approve {
-            Approve::Auto => Decision::approved("approved").made(),
-            Approve::Reject => Decision::rejected().made(),
-            Approve::Ask if !out.is_interactive() => {
-                Decision::approved("approved (no terminal to ask in)").made()
-            }
-            Approve::Ask => {
-                out.rest();
-                out.approval(&about, changes);
-                let out = out.clone();
-                Box::pin(async move {
-                    let yes = out.confirm("Approve this release to prod?").await?;
-                    Ok(if yes { Decision::approved("approved") } else { Decision::rejected() })
-                })
-            }
-        });
-        let show = self.context.out.clone();
         let mut test_environment = environment::common(&self.context);
         if self.args.fail_test {
             // No special case in the tests: the version that answers is simply not the one that is expected.
@@ -234,13 +243,19 @@ impl Rehearsal {
             build_environment.insert(broken::VARIABLE.to_owned(), how.clone());
         }
         Order {
+            config: self.stacks.clone(),
             source: Arc::clone(&self.source),
+            caller_environment: pipeline::caller_environment(),
+            owner: Owner::this(),
             commit: self.head.clone().unwrap_or_else(|| "working-tree".to_owned()),
             uncommitted: if self.head.is_some() { self.uncommitted } else { 0 },
             build_environment,
             test_environment,
-            decide,
-            show: Arc::new(move |line| show.tick(line)),
+            approval: match self.args.approve {
+                Approve::Ask => Approval::Ask,
+                Approve::Auto => Approval::Approved,
+                Approve::Reject => Approval::Rejected,
+            },
             swap: self.args.swap_package.map(|how| match how {
                 Swapped::Deleted => Swap::Deleted,
                 Swapped::Beside => Swap::Beside,
@@ -268,8 +283,8 @@ impl Rehearsal {
             return Ok(());
         }
         let mut missing = false;
-        for target in self.world.config.targets() {
-            let stack = self.world.config.names().app_stack(target);
+        for target in self.config.targets() {
+            let stack = self.config.names().app_stack(target);
             missing |= Stacks::new(accounts.get(target)?).describe(&stack).await?.is_none();
         }
         if !missing {
@@ -278,7 +293,7 @@ impl Rehearsal {
         }
         setup(&self.context, "Baseline", Status::Started, None, None);
         let mut order = self.order();
-        order.decide = Arc::new(|_| Decision::approved("approved").made());
+        order.approval = Approval::Approved;
         order.probes.clear();
         order.swap = None;
         order.test_environment = environment::common(&self.context);
@@ -305,7 +320,7 @@ impl Rehearsal {
                 order.uncommitted = 0;
             }
             (order.commit, order.source) = (commit, source);
-            fault = match pipeline::run(self.world.clone(), order, Arc::clone(&emit)).await?.ended {
+            fault = match self.client.run(&order, &emit, &self.ask()).await?.0 {
                 // It stands for a release that was judged before.
                 Ended::Released | Ended::Unjudged(_) => {
                     setup(&self.context, "Baseline", Status::Succeeded, Some(watch.seconds()), Some(note));
@@ -337,7 +352,7 @@ impl Rehearsal {
         else {
             return Ok(());
         };
-        let stack = self.world.config.names().app_stack(PROD);
+        let stack = self.config.names().app_stack(PROD);
         if Stacks::new(accounts.get(PROD)?).describe(&stack).await?.is_some() {
             return Ok(());
         }
@@ -351,8 +366,8 @@ impl Rehearsal {
     async fn wait_for_alarms(&self, accounts: &Accounts) -> anyhow::Result<()> {
         let watch = Stopwatch::start();
         let limit = self.args.minute * ALARM_MINUTES + ALARM_GRACE;
-        for env in self.world.config.targets() {
-            let stack = self.world.config.names().app_stack(env);
+        for env in self.config.targets() {
+            let stack = self.config.names().app_stack(env);
             let mut said = Vec::new();
             loop {
                 let raised = rollouts::raised(accounts.get(env)?, &stack).await?;

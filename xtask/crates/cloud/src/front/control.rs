@@ -20,6 +20,9 @@ pub(super) async fn answer(front: &Front, call: &Call, rest: &str) -> Response {
     if given != Some(format!("Bearer {token}").as_str()) {
         return super::text(StatusCode::FORBIDDEN, "the token of state.json is wanted\n".to_owned());
     }
+    if let Some(rest) = rest.strip_prefix("executions") {
+        return super::executions::answer(front, call, rest).await;
+    }
     match rest {
         "happenings" => {
             let query = call.parts.uri.query().unwrap_or_default();

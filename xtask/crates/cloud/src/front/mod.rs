@@ -10,6 +10,7 @@
 mod answers;
 mod cfn;
 mod control;
+mod executions;
 mod expansion;
 mod guard;
 mod identity;
@@ -38,6 +39,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::cloud::Cloud;
 use super::tls::Leaf;
+pub(crate) use executions::Refusal;
 pub(crate) use guard::is_emulators_own;
 pub(crate) use identity::{Identities, Signer};
 

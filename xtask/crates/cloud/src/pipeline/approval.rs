@@ -1,8 +1,9 @@
-//! The manual approval: its notice goes to the topic with the pipeline role's rights; the decision is the caller's.
+//! The manual approval: its notice goes to the topic with the pipeline role's rights; who follows the execution decides,
+//! where the order did not.
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Decision, Run, notices};
+use super::{Approval, Decision, Run, notices};
 use causeway_aws::assume_role;
 use causeway_model::config::BUILD;
 use causeway_model::line::Line;
@@ -10,7 +11,11 @@ use causeway_model::pipeline::Action;
 
 impl Run {
     /// Asks; false where the approval is refused.
-    pub(super) async fn approve(self: &Arc<Self>, action: &Action) -> anyhow::Result<(bool, Option<String>)> {
+    pub(super) async fn approve(
+        self: &Arc<Self>,
+        stage: &str,
+        action: &Action,
+    ) -> anyhow::Result<(bool, Option<String>)> {
         if let Some(topic) = self.setting(action, "NotificationArn")? {
             let data = self.setting(action, "CustomData")?.unwrap_or_default();
             let link = self.setting(action, "ExternalEntityLink")?.unwrap_or_default();
@@ -24,10 +29,14 @@ impl Run {
             (self.emit)(Line::Notice { topic: notices::topic_name(&topic), subject, message });
         }
         let changes = self.pending.lock().unwrap_or_else(PoisonError::into_inner).changes.clone();
-        let Decision { yes, said } = (self.order.decide)(&changes).await?;
+        let Decision { yes, said } = match self.order.approval {
+            Approval::Ask => self.active.ask(stage, &action.name, &changes).await?,
+            Approval::Approved => Decision { yes: true, said: "approved".to_owned() },
+            Approval::Rejected => Decision { yes: false, said: "rejected".to_owned() },
+        };
         if let Some(how) = self.order.swap.filter(|_| yes) {
             self.swap(how).await?;
         }
-        Ok((yes, Some(said.to_owned())))
+        Ok((yes, Some(said)))
     }
 }

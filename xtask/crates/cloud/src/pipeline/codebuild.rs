@@ -27,9 +27,6 @@ use causeway_model::fault::Fault;
 use causeway_model::keys::Keys;
 use causeway_model::pipeline::Action;
 
-/// What of the caller's environment a build must not see: other credentials, and what cargo set for us.
-const HIDDEN: [&str; 6] = ["AWS_", "CAUSEWAY_", "CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CODEBUILD_"];
-
 impl Run {
     /// Runs a build or test action.
     pub(super) async fn codebuild(self: &Arc<Self>, action: &Action) -> anyhow::Result<Option<String>> {
@@ -50,7 +47,7 @@ impl Run {
         // Two rehearsals share one checkout; each has it for the length of a build.
         let place = self.world.paths.rehearsal();
         std::fs::create_dir_all(&place).with_context(|| format!("create {}", place.display()))?;
-        let show = &self.order.show;
+        let show = |text: &str| self.show(text);
         let _lock = files::lock(&place.join("lock"), &|text| show(text)).await?;
         // No other build of this cloud is at work now: what is written down was left behind by a run that was killed.
         let records = self.world.paths.processes().join("builds");
@@ -88,7 +85,7 @@ impl Run {
             dir,
             spec,
         };
-        build_run.phases(&*self.order.show).await?;
+        build_run.phases(&show).await?;
         if let Some(namespace) = &action.namespace {
             for (name, value) in build_run.exported()? {
                 self.set_variable(namespace, &name, value);
@@ -98,7 +95,7 @@ impl Run {
         Ok(None)
     }
 
-    /// The environment of a build, later ones over earlier ones: the machine's, the client's, the buildspec's, the
+    /// The environment of a build, later ones over earlier ones: the caller's, the client's, the buildspec's, the
     /// project's, the action's, the order's.
     fn environment(
         &self,
@@ -109,12 +106,7 @@ impl Run {
         id: &str,
         dir: &Path,
     ) -> anyhow::Result<BTreeMap<String, String>> {
-        let mut all: BTreeMap<String, String> = std::env::vars()
-            .filter(|(name, _)| !HIDDEN.iter().any(|prefix| name.starts_with(prefix)))
-            .filter(|(name, _)| {
-                !["CARGO", "CARGO_TARGET_DIR", "OUT_DIR", "RUSTC_WORKSPACE_WRAPPER"].contains(&name.as_str())
-            })
-            .collect();
+        let mut all = self.order.caller_environment.clone();
         let mut set = |name: &str, value: String| {
             all.insert(name.to_owned(), value);
         };

@@ -195,8 +195,12 @@ impl Follower {
             } else {
                 tokio::select! {
                     list = control.happenings(seen, true) => list,
-                    // What was on its way is asked for once more.
-                    _ = stop.changed() => continue,
+                    changed = stop.changed() => match changed {
+                        // What was on its way is asked for once more.
+                        Ok(()) => continue,
+                        // The execution was stopped.
+                        Err(_) => break,
+                    },
                 }
             };
             let Ok(list) = list else { break };

@@ -1,40 +1,52 @@
 //! The pipeline runner: stages and actions as the *deployed* template has them, with artifacts in the real bucket under
 //! the real key, sessions of the real roles, output variables, approval and failure notice.
 //!
+//! It runs in the resident process; commands are clients that start an execution and follow it (`client.rs`).
+//!
 //! It stands in for CodePipeline and CodeBuild, which no emulator runs without Docker. It is a client of AWS like any
 //! other, so it uses `aws`; that is the one exception to the rule that rooms do not import each other.
 
 mod approval;
 mod checkout;
+mod client;
 mod codebuild;
 mod definition;
 mod deploy;
+pub mod execution;
 mod follow;
 mod heard;
+pub mod journal;
 mod notices;
+mod order;
 mod source;
 mod swap;
 mod without_cargo;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use causeway_aws::artifacts::Bucket;
-use causeway_aws::{Account, Accounts, assume_role};
+use causeway_aws::{Account, Accounts, LocalWorld, OpenOptions, Unverified, assume_role};
 use causeway_machine::clock::Stopwatch;
-use causeway_model::changeset::Change;
-use causeway_model::config::{BUILD, Config};
-use causeway_model::fault::{Fault, Kind, from_error};
+use causeway_model::changeset;
+use causeway_model::config::{self, BUILD, Config};
+use causeway_model::fault::{Fault, Kind, from_error, with_kind};
 use causeway_model::judgement::Judgements;
 use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
 use causeway_model::pipeline::{Action, Variables};
 use causeway_model::watch::Watched;
 
+use super::cloud::Cloud;
 use super::control::Control;
+use super::executions::{Active, Running};
+use super::state::State;
 use causeway_machine::paths::Paths;
 use definition::Definition;
+use execution::Change;
+pub use order::{Approval, Order, Owner, caller_environment};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 pub use swap::Swap;
 
 /// Unpacks a source artifact.
@@ -42,70 +54,27 @@ pub fn unpack(dir: &std::path::Path, zip: &[u8]) -> anyhow::Result<()> {
     checkout::sync(dir, zip).map(|_| ())
 }
 
-/// Decides about an approval, given what would change in prod.
-pub type Decide = Arc<dyn Fn(&[Change]) -> Deciding + Send + Sync>;
-
-/// A decision that may take a person's time.
-pub type Deciding = Pin<Box<dyn Future<Output = Result<Decision, Fault>> + Send>>;
-
 /// What became of an approval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    yes: bool,
-    said: &'static str,
-}
-
-impl Decision {
-    /// Approved; `said` is how.
-    pub fn approved(said: &'static str) -> Self {
-        Self { yes: true, said }
-    }
-
-    /// Rejected.
-    pub fn rejected() -> Self {
-        Self { yes: false, said: "rejected" }
-    }
-
-    /// As one that is made already.
-    pub fn made(self) -> Deciding {
-        Box::pin(async move { Ok(self) })
-    }
-}
-
-/// What is released and how.
-#[derive(Clone)]
-pub struct Order {
-    /// The commit's files as a zip.
-    pub source: Arc<Vec<u8>>,
-    /// The commit's id; a word where there is none.
-    pub commit: String,
-    /// How many files of the zip differ from that commit.
-    pub uncommitted: usize,
-    /// Variables for every build besides those of the template.
-    pub build_environment: BTreeMap<String, String>,
-    /// Variables for single projects, over those of the template, by the project's role: `build` or `test`.
-    pub test_environment: BTreeMap<String, String>,
-    /// Decides about approvals.
-    pub decide: Decide,
-    /// Takes the lines that tell how far a build is; everything else that it prints is in its log.
-    pub show: Arc<dyn Fn(&str) + Send + Sync>,
-    /// What is done to a package once the release is approved.
-    pub swap: Option<Swap>,
-    /// The version route of each function that is asked while its traffic shifts.
-    pub probes: BTreeMap<String, String>,
+    /// Whether it was approved.
+    pub yes: bool,
+    /// How.
+    pub said: String,
 }
 
 /// How a run ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// Every action succeeded.
     Released,
     /// Every action succeeded, and this machine was too busy to judge what was released.
-    Unjudged(Fault),
+    Unjudged(#[serde(with = "with_kind")] Fault),
     /// The approval was refused.
     Rejected,
     /// An action failed; kind [`Kind::RolledBack`] where a deployment was taken back.
-    Failed(Fault),
+    Failed(#[serde(with = "with_kind")] Fault),
 }
 
 /// The world of a run.
@@ -123,10 +92,51 @@ pub struct World {
     pub client_environment: Vec<(String, String)>,
 }
 
+impl World {
+    /// The world of a cloud, for its own pipeline.
+    ///
+    /// # Errors
+    /// The order's configuration cannot be read; a certificate cannot.
+    async fn of(order: &Order, paths: Paths, state: &State) -> anyhow::Result<Self> {
+        let config = config::parse(&order.config).map_err(|error| {
+            Fault::usage("read the configuration", format!("cfn/stacks.toml line {}", error.line))
+                .why(&error.message)
+                .next("mend that line; the comments of the file explain every field")
+        })?;
+        let local = LocalWorld {
+            endpoint: state.endpoint(),
+            bundle: paths.bundle(),
+            root_secret: state.root_secret.clone(),
+        };
+        let options = OpenOptions { world: Some(local), ..OpenOptions::default() };
+        let names: Vec<String> = config.accounts.keys().cloned().collect();
+        Ok(Self {
+            accounts: Unverified::open(&config, &options).await?.verify(&config, &names).await?,
+            control: Control::new(&paths, state)?,
+            client_environment: client_environment(state, &paths),
+            config,
+            paths,
+        })
+    }
+}
+
+/// What leads AWS clients to the cloud, without a profile: builds have their role's keys.
+fn client_environment(state: &State, paths: &Paths) -> Vec<(String, String)> {
+    let kept =
+        ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_EC2_METADATA_DISABLED"];
+    let mut all: Vec<(String, String)> =
+        state.environment(paths).into_iter().filter(|(name, _)| kept.contains(&name.as_str())).collect();
+    // Files that are not there: no profile of the caller's gets in.
+    for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+        all.push((name.to_owned(), paths.local().join("no-such-file").display().to_string()));
+    }
+    all
+}
+
 /// A change set that waits for its execution.
 #[derive(Debug, Clone, Default)]
 struct Pending {
-    changes: Vec<Change>,
+    changes: Vec<changeset::Change>,
     /// The account's name.
     account: String,
     stack: String,
@@ -140,6 +150,8 @@ struct Run {
     execution: String,
     /// The pipeline role's session.
     session: Account,
+    /// Takes its state and everything it tells.
+    active: Arc<Active>,
     emit: Emit,
     variables: Mutex<Variables>,
     /// Keys of artifacts by name.
@@ -162,16 +174,33 @@ pub struct Ran {
     pub judged: Judgements,
 }
 
+impl Ran {
+    /// What was seen, as the result of a rehearsal carries it.
+    pub fn data(&self) -> Value {
+        json!({"watched": self.watched, "not_rehearsed": self.judged.not_rehearsed()})
+    }
+}
+
+/// Carries an execution out in the resident process.
+pub(crate) fn carry_out(cloud: &Arc<Cloud>, order: Order, active: Arc<Active>) -> Running {
+    let (paths, state) = (cloud.paths.clone(), cloud.state().clone());
+    Box::pin(async move {
+        let world = World::of(&order, paths, &state).await?;
+        run(world, order, active).await
+    })
+}
+
 /// Runs the deployed pipeline once.
 ///
 /// # Errors
 /// The pipeline is not there or cannot be read. An action that fails is no error but an [`Ended::Failed`].
-pub async fn run(world: World, order: Order, emit: Emit) -> anyhow::Result<Ran> {
+async fn run(world: World, order: Order, active: Arc<Active>) -> anyhow::Result<Ran> {
     let build = world.accounts.get(BUILD)?.clone();
     let definition = Definition::read(&world.config, &build).await?;
+    active.note(|execution| execution.reads(&definition.pipeline));
     let keys = assume_role(&build, &definition.pipeline.role_arn, "pipeline").await?;
     let session = build.with_keys("build", &build.id, &keys);
-    let execution = uuid::Uuid::new_v4().to_string();
+    let execution = active.id().to_owned();
     let mut variables = Variables::default();
     variables.set("codepipeline", "PipelineExecutionId", execution.clone());
     let run = Arc::new(Run {
@@ -180,7 +209,8 @@ pub async fn run(world: World, order: Order, emit: Emit) -> anyhow::Result<Ran> 
         definition,
         execution,
         session,
-        emit,
+        emit: active.emitter(),
+        active,
         variables: Mutex::new(variables),
         artifacts: Mutex::default(),
         pending: Mutex::default(),
@@ -261,19 +291,26 @@ impl Run {
     async fn action(self: &Arc<Self>, stage: &str, action: &Action) -> Result<bool, Fault> {
         let mode = mode(action);
         let watch = Stopwatch::start();
+        self.active.act(stage, &action.name, Change::Began(uuid::Uuid::new_v4().to_string()));
         self.step(stage, &action.name, Status::Started, mode, None, None);
         let result = match (action.action_type_id.category.as_str(), action.action_type_id.provider.as_str())
         {
             ("Source", _) => self.source(action).await.map(|said| (true, said)),
             ("Build" | "Test", "CodeBuild") => self.codebuild(action).await.map(|said| (true, said)),
             ("Deploy", "CloudFormation") => self.deploy(stage, action).await.map(|said| (true, said)),
-            ("Approval", "Manual") => self.approve(action).await,
+            ("Approval", "Manual") => self.approve(stage, action).await,
             (_, provider) => Err(Fault::failed("run the action", action.name.as_str())
                 .why(format!("the rehearsal does not know the provider {provider}"))
                 .next("use CodeBuild, CloudFormation or a manual approval")
                 .into()),
         };
         let seconds = Some(tenths(watch.seconds()));
+        let change = match &result {
+            Ok((true, said)) => Change::Succeeded(said.clone()),
+            Ok((false, said)) => Change::Failed(said.clone().unwrap_or_default()),
+            Err(error) => Change::Failed(from_error(error).to_string()),
+        };
+        self.active.act(stage, &action.name, change);
         match result {
             Ok((true, said)) => {
                 self.step(stage, &action.name, Status::Succeeded, mode, seconds, said);
@@ -340,7 +377,14 @@ impl Run {
         format!("{}/{}/{}", cut(&self.definition.pipeline.name, 20), cut(name, 10), cut(&random, 7))
     }
 
+    /// Takes what a build says of how far it is.
+    fn show(&self, text: &str) {
+        self.active.journal.progress(text);
+    }
+
     fn remember_artifact(&self, name: &str, key: String) {
+        let bucket = &self.definition.pipeline.artifact_store.location;
+        self.active.note(|execution| execution.gives(name, bucket, &key));
         self.artifacts.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), key);
     }
 

@@ -21,9 +21,11 @@ impl Run {
             self.set_variable(namespace, "FullRepositoryName", self.world.config.source.repository.clone());
         }
         let commit = self.order.commit.chars().take(12).collect::<String>();
-        Ok(Some(match self.order.uncommitted {
+        let said = match self.order.uncommitted {
             0 => format!("commit {commit}"),
             n => format!("commit {commit} + {n} uncommitted files"),
-        }))
+        };
+        self.active.note(|execution| execution.revision(&action.name, &self.order.commit, &said));
+        Ok(Some(said))
     }
 }

@@ -6,6 +6,7 @@ use std::io::{Cursor, Write as _};
 use std::sync::PoisonError;
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
@@ -18,7 +19,8 @@ use causeway_model::line::Line;
 use causeway_model::package::package_keys;
 
 /// What is done to a package after the approval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Swap {
     /// The approved version is deleted, and other bytes are put under its key.
     Deleted,

@@ -1,26 +1,12 @@
-//! The variables that a rehearsal gives to what it starts: AWS clients are led to the local cloud, builds are told how to build.
+//! The variables that a rehearsal gives to its builds: they are told how to build.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Context, PROFILE};
 use causeway_build::compile;
-use causeway_cloud::state::State;
 use causeway_command::PACE;
 use causeway_machine::paths::Paths;
-
-/// What leads AWS clients to the cloud, without a profile: builds have their role's keys.
-pub(super) fn of_clients(state: &State, paths: &Paths) -> Vec<(String, String)> {
-    let kept =
-        ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_EC2_METADATA_DISABLED"];
-    let mut all: Vec<(String, String)> =
-        state.environment(paths).into_iter().filter(|(name, _)| kept.contains(&name.as_str())).collect();
-    // Files that are not there: no profile of the caller's gets in.
-    for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
-        all.push((name.to_owned(), paths.local().join("no-such-file").display().to_string()));
-    }
-    all
-}
 
 /// What every build of a rehearsal is told. Its checkout has no Python environment of its own.
 pub(super) fn common(context: &Context) -> BTreeMap<String, String> {
