@@ -82,6 +82,7 @@ fn tool(cli: &Cli, part: Part) -> Result<Tool, Fault> {
         .map_err(|error| Fault::new(Kind::Failed, "find our own program", "").why(error))?;
     let place = Place::of(&own);
     if let Some(beside) = place.beside(part) {
+        place::make_executable(&beside);
         return Ok(Tool { path: beside, built: None });
     }
     let root = place::root().ok_or_else(|| {
@@ -127,6 +128,9 @@ fn become_it(tool: &Tool, typed: &[OsString]) -> Fault {
     }
     if let Some(built) = &tool.built {
         command.env(digest::BUILT, built);
+    }
+    if let Ok(own) = std::env::current_exe() {
+        command.env(digest::ENTRY, own);
     }
     let error = command.exec();
     Fault::new(Kind::Failed, "start the tool", &tool.path.display().to_string())

@@ -3,6 +3,8 @@
 //! In a folder into which cargo builds, the tool beside the entry may be older than its sources, so cargo decides. Anywhere
 //! else (the artifact `Tool`) the tool beside it is the one that belongs to it, and there need not be a cargo at all.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::part::Part;
@@ -83,6 +85,15 @@ impl Cargos {
         let mut path = self.target.clone();
         path.extend(&self.triple);
         path.join(&self.profile).join(bin)
+    }
+}
+
+/// A zip may have lost the mode of the tool. Where it cannot be set, starting the tool says so.
+pub(crate) fn make_executable(path: &Path) {
+    let Ok(metadata) = path.metadata() else { return };
+    let mode = metadata.permissions().mode();
+    if mode & 0o100 == 0 {
+        let _ = std::fs::set_permissions(path, Permissions::from_mode(mode | 0o755));
     }
 }
 

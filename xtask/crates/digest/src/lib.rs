@@ -19,6 +19,8 @@ use sha2::{Digest as _, Sha256};
 pub const TOOL: &str = "CAUSEWAY_TOOL";
 /// The digest of the sources it was built from.
 pub const TOOL_DIGEST: &str = "CAUSEWAY_TOOL_DIGEST";
+/// Names the entry to the program that it becomes: a package carries both.
+pub const ENTRY: &str = "CAUSEWAY_ENTRY";
 /// What the entry says to the program that it had built: the digest of its sources, and the file's identity.
 pub const BUILT: &str = "CAUSEWAY_TOOL_BUILT";
 

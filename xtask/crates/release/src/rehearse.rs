@@ -167,7 +167,7 @@ async fn rehearse(
     rehearsal.refuse_first_create(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
     let (ended, seen) =
-        rehearsal.client.run(&rehearsal.order(), &rehearsal.emitter(), &rehearsal.ask()).await?;
+        rehearsal.client.run(&rehearsal.order()?, &rehearsal.emitter(), &rehearsal.ask()).await?;
     let mut outcome = told::outcome(ended);
     outcome.commit = head;
     outcome.data = told::found_out(&routes, paths).await;
@@ -232,17 +232,17 @@ impl Rehearsal {
     }
 
     /// The release of the commit.
-    fn order(&self) -> Order {
+    fn order(&self) -> anyhow::Result<Order> {
         let mut test_environment = environment::common(&self.context);
         if self.args.fail_test {
             // No special case in the tests: the version that answers is simply not the one that is expected.
             test_environment.insert("EXPECTED_VERSION".to_owned(), "--fail-test".to_owned());
         }
-        let mut build_environment = environment::of_builds(&self.context, &self.units);
+        let mut build_environment = environment::of_builds(&self.context, &self.units)?;
         if let Some(how) = &self.args.break_prod {
             build_environment.insert(broken::VARIABLE.to_owned(), how.clone());
         }
-        Order {
+        Ok(Order {
             config: self.stacks.clone(),
             source: Arc::clone(&self.source),
             caller_environment: pipeline::caller_environment(),
@@ -261,7 +261,7 @@ impl Rehearsal {
                 Swapped::Beside => Swap::Beside,
             }),
             probes: self.probes.clone(),
-        }
+        })
     }
 
     /// On an empty cloud, an earlier release through the same path, so that the commit meets hooks and the full shift:
@@ -292,12 +292,12 @@ impl Rehearsal {
             return Ok(());
         }
         setup(&self.context, "Baseline", Status::Started, None, None);
-        let mut order = self.order();
+        let mut order = self.order()?;
         order.approval = Approval::Approved;
         order.probes.clear();
         order.swap = None;
         order.test_environment = environment::common(&self.context);
-        order.build_environment = environment::of_builds(&self.context, &self.units);
+        order.build_environment = environment::of_builds(&self.context, &self.units)?;
         // Only what a reader should know of it gets through.
         let out = self.context.out.clone();
         let emit: Emit = Arc::new(move |line| {

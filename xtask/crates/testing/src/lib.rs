@@ -9,8 +9,10 @@ mod translator;
 pub use translator::expander;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use assert_cmd::Command;
+use causeway_digest as digest;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -28,6 +30,12 @@ fn program() -> PathBuf {
     };
     let own = std::env::current_exe().unwrap();
     own.ancestors().nth(2).unwrap().join(name)
+}
+
+/// What the entry would tell the program: cargo has just built it from the workspace's sources.
+fn built() -> &'static str {
+    static BUILT: OnceLock<String> = OnceLock::new();
+    BUILT.get_or_init(|| digest::built(&digest::sources(&workspace()).unwrap(), &program()).unwrap())
 }
 
 /// A folder with a copy of the project's templates, and a local cloud of its own where one is started.
@@ -204,6 +212,7 @@ impl Project {
         command.env("CAUSEWAY_LOCAL_WHILE", std::process::id().to_string());
         command.env("CAUSEWAY_VENV_DIR", workspace().join("target/causeway/venv"));
         command.env("AWS_EC2_METADATA_DISABLED", "true");
+        command.env(digest::BUILT, built());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

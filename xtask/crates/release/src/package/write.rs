@@ -95,18 +95,25 @@ pub fn parameters(
     Ok(all)
 }
 
-/// Lays out what the test stage runs: this very program and the files it needs, so that nothing is compiled twice.
+/// Lays out what the test stage runs: the entry, this very program and the files it needs, so that nothing is compiled
+/// twice. A program that no entry started stands alone, under the entry's name.
 ///
 /// # Errors
 /// A file cannot be copied.
 pub(super) fn tool(root: &Path) -> anyhow::Result<()> {
     let dir = root.join("target/causeway/tool");
     let own = std::env::current_exe().context("find our own program")?;
-    for (from, to) in [
-        (own, "xtask"),
+    let entry = std::env::var_os(causeway_digest::ENTRY).map(PathBuf::from);
+    let entry = entry.or_else(|| own.parent().map(|dir| dir.join("xtask"))).filter(|entry| entry.is_file());
+    let programs = match entry {
+        Some(entry) => vec![(entry, "xtask"), (own, "causeway")],
+        None => vec![(own, "xtask")],
+    };
+    let files = [
         (root.join("cfn/stacks.toml"), "cfn/stacks.toml"),
         (root.join("buildspecs/test.yml"), "buildspecs/test.yml"),
-    ] {
+    ];
+    for (from, to) in programs.into_iter().chain(files) {
         let to = dir.join(to);
         if let Some(parent) = to.parent() {
             std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use super::{Context, PROFILE};
 use causeway_build::compile;
 use causeway_command::PACE;
+use causeway_digest as digest;
 use causeway_machine::paths::Paths;
 
 /// What every build of a rehearsal is told. Its checkout has no Python environment of its own.
@@ -17,10 +20,21 @@ pub(super) fn common(context: &Context) -> BTreeMap<String, String> {
     ])
 }
 
-/// What a build is told beside that: the file to which it adds what it compiled, and how often it tells how far it is.
-pub(super) fn of_builds(context: &Context, units: &Path) -> BTreeMap<String, String> {
+/// What a build is told beside that: the file to which it adds what it compiled, how often it tells how far it is, and the
+/// tool that need not be built a second time, where it is known from which sources this one was.
+///
+/// # Errors
+/// The tool cannot be copied to where the builds find it.
+pub(super) fn of_builds(context: &Context, units: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let mut all = common(context);
+    let folder = Paths::of(&context.root).rehearsal().join("tool");
+    let kept = digest::keep(&folder, "causeway")
+        .with_context(|| format!("keep the tool in {}", folder.display()))?;
+    if let Some((path, of)) = kept {
+        all.insert(digest::TOOL.to_owned(), path.display().to_string());
+        all.insert(digest::TOOL_DIGEST.to_owned(), of);
+    }
     all.insert(compile::UNITS.to_owned(), units.display().to_string());
     all.insert(PACE.to_owned(), context.pace().as_secs().to_string());
-    all
+    Ok(all)
 }
