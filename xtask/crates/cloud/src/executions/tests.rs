@@ -109,9 +109,12 @@ fn said(events: &[Event]) -> Vec<String> {
 
 /// Reads on until this many events are there.
 async fn read(client: &Control, id: &str, mut after: u64, count: usize) -> Vec<Event> {
-    let mut events = Vec::new();
+    let mut events: Vec<Event> = Vec::new();
+    let mut nothing = 0;
     while events.len() < count {
         let news = client.execution_news(id, after, u64::MAX).await.unwrap();
+        nothing += u32::from(news.events.is_empty());
+        assert!(nothing < 4, "{} of {count} events came: {events:?}", events.len());
         after += u64::try_from(news.events.len()).unwrap();
         events.extend(news.events);
     }
