@@ -1,7 +1,5 @@
 //! What the documents say against the tool: every command that they show is read as the tool reads it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

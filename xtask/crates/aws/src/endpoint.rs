@@ -135,7 +135,7 @@ mod tests {
         };
         let (code, environment) = (Origin::shared_config(), Origin::shared_environment_variable());
         assert_eq!(url(&from(code), &DYNAMODB), Ok("http://127.0.0.1:1".to_owned()));
-        assert_eq!(url(&from(environment.clone()), &DYNAMODB), Ok("http://127.0.0.1:2".to_owned()));
+        assert_eq!(url(&from(environment), &DYNAMODB), Ok("http://127.0.0.1:2".to_owned()));
         assert_eq!(url(&from(environment), &CODEDEPLOY), Ok("http://127.0.0.1:1".to_owned()));
     }
 }

@@ -21,6 +21,9 @@ pub const TOOL: &str = "CAUSEWAY_TOOL";
 pub const TOOL_DIGEST: &str = "CAUSEWAY_TOOL_DIGEST";
 /// Names the entry to the program that it becomes: a package carries both.
 pub const ENTRY: &str = "CAUSEWAY_ENTRY";
+/// The digest that fits any sources. Only for what nobody judges: the baseline of a rehearsal, an older commit that stands for
+/// the release before, is built by the tool that runs.
+pub const ANY: &str = "any";
 /// What the entry says to the program that it had built: the digest of its sources, and the file's identity.
 pub const BUILT: &str = "CAUSEWAY_TOOL_BUILT";
 
@@ -28,6 +31,8 @@ pub const BUILT: &str = "CAUSEWAY_TOOL_BUILT";
 const SOURCES: [&str; 4] = [".cargo", "Cargo.lock", "Cargo.toml", "xtask"];
 /// What programs leave beside sources, and no compiler reads.
 const LEFT: [&str; 2] = ["__pycache__", ".DS_Store"];
+/// What insta leaves beside them.
+const SNAPSHOTS: [&str; 2] = [".pending-snap", ".snap.new"];
 
 /// The digest of the tool's sources in a checkout.
 ///
@@ -68,7 +73,8 @@ fn list(root: &Path, name: &Path, names: &mut Vec<PathBuf>) -> io::Result<()> {
     }
     for entry in fs::read_dir(root.join(name))? {
         let own = entry?.file_name();
-        if !LEFT.iter().any(|left| own == *left) {
+        let snapshot = SNAPSHOTS.iter().any(|ending| own.as_encoded_bytes().ends_with(ending.as_bytes()));
+        if !snapshot && !LEFT.iter().any(|left| own == *left) {
             list(root, &name.join(own), names)?;
         }
     }

@@ -77,6 +77,12 @@ impl Ended {
     }
 }
 
+impl Default for Project {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Project {
     /// A copy of the project's `cfn` folder.
     pub fn new() -> Self {

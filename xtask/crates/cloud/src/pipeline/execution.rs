@@ -476,7 +476,7 @@ mod tests {
         ] {
             let mut execution = execution();
             assert!(execution.act("Prod", "Approve", began(), 2.0));
-            assert_eq!(execution.stopping("r", 3.0), true);
+            assert!(execution.stopping("r", 3.0));
             if !stops {
                 execution.status = InProgress;
             }

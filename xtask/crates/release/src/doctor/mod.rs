@@ -143,7 +143,7 @@ impl Doctor<'_> {
 
     /// The accounts: credentials, stacks, connection. What was removed.
     async fn accounts(&mut self, config: &Config, fix: bool) -> anyhow::Result<Vec<String>> {
-        let opened = Unverified::open(config, &crate::accounts::open_options(&self.context)?).await?;
+        let opened = Unverified::open(config, &crate::accounts::open_options(self.context)?).await?;
         let mut reachable: BTreeMap<String, Account> = BTreeMap::new();
         for name in config.accounts.keys() {
             let watch = Stopwatch::start();
