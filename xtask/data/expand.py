@@ -1,4 +1,4 @@
-"""Expands templates as CloudFormation does, for `xtask/src/local/expand.rs`.
+"""Expands templates as CloudFormation does, for `xtask/crates/machine/src/expand.rs`.
 
 One request a line on standard input, one answer a line on standard output, both JSON; the process ends with its input.
 

@@ -1,6 +1,6 @@
 //! Runs a program to its end, without a shell in between.
 //!
-//! Programs that must be found and ended later are started by `local/process.rs` instead.
+//! Programs that must be found and ended later are started by `process.rs` instead.
 
 use std::ffi::OsStr;
 use std::path::Path;

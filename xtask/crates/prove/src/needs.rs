@@ -2,7 +2,7 @@
 //!
 //! This is what stops the first day of a project: a right that only one handler, one property or one tag wants. The
 //! calls stand in `xtask/data/resource-types.toml`, each type's held to AWS's schemas by a test
-//! (`cmd/prove/held.rs`).
+//! (`prove-cmd/prove/held.rs`).
 
 use std::collections::BTreeMap;
 
