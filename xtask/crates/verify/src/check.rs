@@ -80,8 +80,9 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     checks.command("clippy-break-prod", cargo(&[&all[..], &broken, &denied].concat())).await;
     let _ = fetched.await;
     checks.gates().await;
-    let of_functions =
-        functions(&checks.context, &[&broken[..], &["--lib", "--test", "runtime"]].concat()).await;
+    // Tests of panics want the hooks' example, which cargo leaves out where tests are named; they run with all others below.
+    let named = ["--lib", "--test", "runtime", "--", "--skip", "panic"];
+    let of_functions = functions(&checks.context, &[&broken[..], &named].concat()).await;
     checks.part("tests-break-prod", of_functions).await;
     checks.arm64().await;
     // Tests that take minutes each are left to --full. The functions have none: theirs that are ignored need a table.
