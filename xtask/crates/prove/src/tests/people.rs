@@ -130,7 +130,8 @@ fn leaving_allows_every_delete_handler_of_a_stack_without_a_role() {
     .unwrap();
 }
 
-/// The operations that a file calls on clients of AWS: `self.s3.list_object_versions()` and the like.
+/// The operations that a file calls on clients of AWS: `self.s3.list_object_versions()` of an SDK, `self.kms.call("DescribeKey", …)`
+/// of a service that is called in JSON.
 fn operations(text: &str, clients: &[&str]) -> BTreeSet<String> {
     let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let mut all = BTreeSet::new();
@@ -140,7 +141,14 @@ fn operations(text: &str, clients: &[&str]) -> BTreeSet<String> {
             let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
             if rest[name.len()..].starts_with("()") {
                 all.insert(name);
+                continue;
             }
+            let named = match name.as_str() {
+                "call" => rest.split_once("(\"").map(|(_, rest)| rest),
+                "" => rest.strip_prefix('"'),
+                _ => None,
+            };
+            all.extend(named.and_then(|named| named.split('"').next()).map(ToOwned::to_owned));
         }
     }
     all
@@ -173,8 +181,8 @@ fn the_lists_of_calls_are_those_of_the_code() {
     let table = [
         (stacks.as_str(), &["self.client."][..], 14, &bootstrap),
         (teardown, &["self.s3.", "self.kms.", "self.dynamodb."][..], 8, &leaving),
-        (region, &["codeconnections.", "codedeploy.", "dynamodb."][..], 3, &bootstrap),
-        (region, &["codeconnections.", "codedeploy.", "dynamodb."][..], 3, &leaving),
+        (region, &["ask(&CODECONNECTIONS,", "ask(&CODEDEPLOY,", "ask(&DYNAMODB,"][..], 3, &bootstrap),
+        (region, &["ask(&CODECONNECTIONS,", "ask(&CODEDEPLOY,", "ask(&DYNAMODB,"][..], 3, &leaving),
     ];
     for (file, clients, least, policies) in table {
         let found = operations(file, clients);
