@@ -217,14 +217,10 @@ async fn what_is_stopped_leaves_no_build_and_says_why() {
     let group: i32 = said(&events)[0].parse().unwrap();
     assert!(process::start_time(group).is_some());
     client.stop_execution(&id, "Ctrl-C").await.unwrap();
-    // It was killed; the kernel takes its moment.
-    for _ in 0..200 {
-        if process::start_time(group).is_none() {
-            break;
-        }
+    // It was killed; the kernel takes its moment. A build that stays hangs the test.
+    while process::start_time(group).is_some() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(process::start_time(group), None, "the build is gone");
     assert_eq!(said(&read(&client, &id, 1, 1).await), ["stopped: Ctrl-C"]);
     let state = served.cloud.executions.get(&id).unwrap().state();
     assert_eq!(state.status, ExecutionStatus::Stopped);
