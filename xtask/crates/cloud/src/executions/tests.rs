@@ -217,10 +217,7 @@ async fn what_is_stopped_leaves_no_build_and_says_why() {
     let group: i32 = said(&events)[0].parse().unwrap();
     assert!(process::start_time(group).is_some());
     client.stop_execution(&id, "Ctrl-C").await.unwrap();
-    // It was killed; the kernel takes its moment. A build that stays hangs the test.
-    while process::start_time(group).is_some() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    gone(group).await;
     assert_eq!(said(&read(&client, &id, 1, 1).await), ["stopped: Ctrl-C"]);
     let state = served.cloud.executions.get(&id).unwrap().state();
     assert_eq!(state.status, ExecutionStatus::Stopped);
@@ -276,4 +273,11 @@ async fn only_who_has_the_token_starts_follows_and_stops() {
     refused(stranger.stop_execution(&id, "x").await);
     assert!(!served.cloud.executions.get(&id).unwrap().journal.is_over());
     assert_eq!(json!(served.cloud.executions.all())[0]["trigger"]["triggerType"], "StartPipelineExecution");
+}
+
+/// Until nothing of a process is there: what is killed goes when the kernel comes to it. One that stays hangs the test.
+async fn gone(id: i32) {
+    while process::start_time(id).is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
