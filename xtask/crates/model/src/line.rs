@@ -115,6 +115,21 @@ pub struct Step {
     pub checks: Vec<Check>,
 }
 
+impl Step {
+    /// A whole action of a stage: no part of it, no function of its own, no checks.
+    pub fn whole(
+        stage: &str,
+        action: &str,
+        status: Status,
+        mode: Mode,
+        seconds: Option<f64>,
+        reason: Option<String>,
+    ) -> Self {
+        let (stage, action) = (stage.to_owned(), action.to_owned());
+        Self { stage, action, sub: None, function: None, status, mode, seconds, reason, checks: Vec::new() }
+    }
+}
+
 /// How a check of a hook went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -446,17 +446,7 @@ fn setup(context: &Context, action: &str, status: Status, seconds: Option<f64>, 
 }
 
 fn step(action: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: Option<String>) -> Line {
-    Line::Step(Step {
-        stage: "setup".to_owned(),
-        action: action.to_owned(),
-        sub: None,
-        function: None,
-        status,
-        mode,
-        seconds,
-        reason,
-        checks: Vec::new(),
-    })
+    Line::Step(Step::whole("setup", action, status, mode, seconds, reason))
 }
 
 #[cfg(test)]

@@ -338,16 +338,6 @@ impl Checks {
     }
 
     fn line(&self, name: &str, status: Status, mode: Mode, seconds: Option<f64>, reason: Option<String>) {
-        self.context.out.line(&Line::Step(Step {
-            stage: "check".to_owned(),
-            action: name.to_owned(),
-            sub: None,
-            function: None,
-            status,
-            mode,
-            seconds,
-            reason,
-            checks: Vec::new(),
-        }));
+        self.context.out.line(&Line::Step(Step::whole("check", name, status, mode, seconds, reason)));
     }
 }

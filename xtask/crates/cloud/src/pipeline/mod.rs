@@ -351,17 +351,7 @@ impl Run {
         seconds: Option<f64>,
         reason: Option<String>,
     ) {
-        (self.emit)(Line::Step(Step {
-            stage: stage.to_owned(),
-            action: action.to_owned(),
-            sub: None,
-            function: None,
-            status,
-            mode,
-            seconds,
-            reason,
-            checks: Vec::new(),
-        }));
+        (self.emit)(Line::Step(Step::whole(stage, action, status, mode, seconds, reason)));
     }
 
     /// The bucket with the rights of a session.
