@@ -1,8 +1,8 @@
 //! Test results: read from what Rust's test harness prints, written as JUnit.
 
-use std::time::Duration;
+use std::fmt::Write as _;
 
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_xml::escape::escape;
 
 /// How a test ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +78,22 @@ impl Suite {
 
     /// How many tests failed; a program that died counts as one.
     pub fn failed(&self) -> usize {
-        let failed = self.tests.iter().filter(|(_, ended)| matches!(ended, Ended::Failed(_))).count();
-        if failed == 0 && !self.ended_well { 1 } else { failed }
+        self.failures() + self.errors()
+    }
+
+    /// Tests that failed by name.
+    fn failures(&self) -> usize {
+        self.tests.iter().filter(|(_, ended)| matches!(ended, Ended::Failed(_))).count()
+    }
+
+    /// 1 where the program died without naming a test.
+    fn errors(&self) -> usize {
+        usize::from(!self.ended_well && self.failures() == 0)
+    }
+
+    /// Tests, and the program where it died.
+    fn cases(&self) -> usize {
+        self.tests.len() + self.errors()
     }
 }
 
@@ -91,51 +105,69 @@ fn printed(stdout: &str, test: &str) -> String {
     rest[..end].trim().to_owned()
 }
 
-/// The results as a JUnit document.
-///
-/// # Errors
-/// The document cannot be written.
-pub fn junit(suites: &[Suite]) -> Result<String, String> {
-    let mut report = Report::new("causeway");
+/// The results as a JUnit document ("JUnit XML" in CodeBuild's list of report formats).
+pub fn junit(suites: &[Suite]) -> String {
+    let sum = |count: fn(&Suite) -> usize| suites.iter().map(count).sum::<usize>();
+    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let _ = writeln!(
+        text,
+        "<testsuites name=\"causeway\" tests=\"{}\" failures=\"{}\" errors=\"{}\">",
+        sum(Suite::cases),
+        sum(Suite::failures),
+        sum(Suite::errors)
+    );
     for suite in suites {
-        let mut all = TestSuite::new(&suite.name);
-        all.set_time(Duration::from_millis(suite.millis));
-        for (name, ended) in &suite.tests {
-            let status = match ended {
-                Ended::Passed => TestCaseStatus::success(),
-                Ended::Ignored => TestCaseStatus::skipped(),
-                Ended::Failed(printed) => {
-                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-                    status.set_description(printed.as_str());
-                    status
-                }
+        let name = escaped(&suite.name);
+        let _ = writeln!(
+            text,
+            "  <testsuite name=\"{name}\" tests=\"{}\" disabled=\"{}\" errors=\"{}\" failures=\"{}\" time=\"{}.{:03}\">",
+            suite.cases(),
+            suite.tests.iter().filter(|(_, ended)| *ended == Ended::Ignored).count(),
+            suite.errors(),
+            suite.failures(),
+            suite.millis / 1_000,
+            suite.millis % 1_000
+        );
+        for (test, ended) in &suite.tests {
+            let inner = match ended {
+                Ended::Passed => String::new(),
+                Ended::Ignored => "<skipped/>".to_owned(),
+                Ended::Failed(printed) => format!("<failure>{}</failure>", escaped(printed)),
             };
-            let mut case = TestCase::new(name, status);
-            case.set_classname(&suite.name);
-            all.add_test_case(case);
+            let test = escaped(test);
+            let _ = writeln!(text, "    <testcase name=\"{test}\" classname=\"{name}\">{inner}</testcase>");
         }
-        if !suite.ended_well && suite.tests.iter().all(|(_, ended)| !matches!(ended, Ended::Failed(_))) {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_message(suite.missing.as_deref().unwrap_or("the test program died"));
-            let mut case = TestCase::new("the test program", status);
-            case.set_classname(&suite.name);
-            all.add_test_case(case);
+        if suite.errors() > 0 {
+            let message = escaped(suite.missing.as_deref().unwrap_or("the test program died"));
+            let _ = writeln!(
+                text,
+                "    <testcase name=\"the test program\" classname=\"{name}\"><error message=\"{message}\"/></testcase>"
+            );
         }
-        report.add_test_suite(all);
+        text.push_str("  </testsuite>\n");
     }
-    report.to_string().map_err(|error| error.to_string())
+    text.push_str("</testsuites>\n");
+    text
+}
+
+/// Text as XML may have it: no control characters but tabs and line ends, as in the colors of a terminal.
+fn escaped(text: &str) -> String {
+    let allowed = |c: &char| {
+        matches!(c, '\t' | '\n' | '\r') || (!c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}'))
+    };
+    escape(text.chars().filter(allowed).collect::<String>()).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PRINTED: &str = "\nrunning 4 tests\ntest a::one ... ok\ntest a::two ... FAILED\ntest a::three ... ignored, slow\ntest b - should panic ... ok\n\nfailures:\n\n---- a::two stdout ----\n\nthread 'a::two' panicked at x.rs:1:\nleft != <right>\n\n\nfailures:\n    a::two\n\ntest result: FAILED. 2 passed; 1 failed; 1 ignored\n";
+    const PRINTED: &str = "\nrunning 4 tests\ntest a::one ... ok\ntest a::two ... FAILED\ntest a::three ... ignored, slow\ntest b - should panic ... ok\n\nfailures:\n\n---- a::two stdout ----\n\nthread 'a::two' panicked at x.rs:1:\n\u{1b}[31mleft != <right>\n\n\nfailures:\n    a::two\n\ntest result: FAILED. 2 passed; 1 failed; 1 ignored\n";
 
     #[test]
     fn the_harness_is_read() {
         let suite = Suite::parse("api", PRINTED, 1_500, false);
-        let failed = Ended::Failed("thread 'a::two' panicked at x.rs:1:\nleft != <right>".into());
+        let failed = Ended::Failed("thread 'a::two' panicked at x.rs:1:\n\u{1b}[31mleft != <right>".into());
         assert_eq!(
             suite.tests,
             [
@@ -171,8 +203,7 @@ mod tests {
             Suite::parse("api", PRINTED, 1_500, false),
             Suite::parse("hooks", "", 1, false),
             missing,
-        ])
-        .unwrap();
+        ]);
         for part in [
             "name=\"a::one\"",
             "tests=\"4\"",
@@ -185,5 +216,23 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        assert!(
+            text.contains("<testsuites name=\"causeway\" tests=\"6\" failures=\"1\" errors=\"2\">"),
+            "{text}"
+        );
+        assert!(text.contains("time=\"1.500\"") && !text.contains('\u{1b}'), "{text}");
+        // Whoever reads XML reads it to its end.
+        let mut reader = quick_xml::Reader::from_str(&text);
+        let mut cases = 0;
+        loop {
+            match reader.read_event().unwrap() {
+                quick_xml::events::Event::Eof => break,
+                quick_xml::events::Event::Start(start) => {
+                    cases += usize::from(start.name().as_ref() == "testcase")
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(cases, 6);
     }
 }

@@ -89,7 +89,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         Err(error) => {
             if let Some(dir) = &args.report {
                 let suite = Suite::not_run(&PACKAGES.join(", "), &from_error(&error).to_string());
-                write(dir, "junit.xml", &junit(&[suite]).map_err(anyhow::Error::msg)?)?;
+                write(dir, "junit.xml", &junit(&[suite]))?;
             }
             return Err(error);
         }
@@ -102,7 +102,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let failed: usize = ran.suites.iter().map(Suite::failed).sum();
     let mut coverage = None;
     if let Some(dir) = &args.report {
-        write(dir, "junit.xml", &junit(&ran.suites).map_err(anyhow::Error::msg)?)?;
+        write(dir, "junit.xml", &junit(&ran.suites))?;
         if let Some(lcov) = ran.lcov {
             let lines = read_lcov(&lcov?, &context.root.display().to_string());
             coverage = Some(rate(lines.values()));
