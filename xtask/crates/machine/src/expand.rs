@@ -16,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::install::{self, Set, Venv};
 use super::paths::Paths;
+use crate::cmd::{cmd, command};
 use crate::files;
-use crate::shell;
 use causeway_model::template::{Expand, ExpandError, Unexpanded};
 
 /// What runs in the Python process.
@@ -113,7 +113,9 @@ impl Expander {
             ExpandError::Unasked(format!("{} does not start: {error}", self.python.display()))
         };
         // Isolated (-I): the caller's Python settings would lead packages elsewhere.
-        let mut command = shell::program(&self.python, ["-I", "-c", SCRIPT], Path::new(".")).into_std();
+        let python = &self.python;
+        let command = command(Path::new("."), |sh| cmd!(sh, "{python} -I -c {SCRIPT}"));
+        let mut command = command.map_err(|error| ExpandError::Unasked(format!("{error:#}")))?.into_std();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Nothing of the caller's AWS settings reaches the translator, which asks nothing of AWS.
         for (name, _) in std::env::vars_os() {

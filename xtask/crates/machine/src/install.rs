@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 use super::paths::Paths;
+use crate::cmd::{cmd, command};
 use crate::shell;
 use causeway_model::fault::Fault;
 
@@ -158,7 +159,8 @@ fn digest(text: &str) -> String {
 pub async fn python_found() -> anyhow::Result<String> {
     let python = python().await?;
     let version = python_version(&python).await.unwrap_or(OLDEST);
-    let output = run(&mut shell::program(&python, ["-c", "import venv, ensurepip"], Path::new("."))).await?;
+    let output =
+        run(&mut command(Path::new("."), |sh| cmd!(sh, "{python} -c 'import venv, ensurepip'"))?).await?;
     if !output.status.success() {
         return Err(Fault::usage("use Python", python.display().to_string())
             .why("its venv module is missing")
@@ -192,7 +194,7 @@ async fn python() -> anyhow::Result<PathBuf> {
 
 async fn python_version(program: &Path) -> Option<(u32, u32)> {
     let code = "import sys; print(sys.version_info[0], sys.version_info[1])";
-    let output = shell::program(program, ["-c", code], Path::new(".")).output().await.ok()?;
+    let output = command(Path::new("."), |sh| cmd!(sh, "{program} -c {code}")).ok()?.output().await.ok()?;
     parse_version(&String::from_utf8_lossy(&output.stdout))
 }
 
@@ -205,7 +207,7 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 }
 
 async fn make(python: &Path, dir: &Path) -> anyhow::Result<()> {
-    let output = run(shell::program(python, ["-m", "venv"], Path::new(".")).arg(dir)).await?;
+    let output = run(&mut command(Path::new("."), |sh| cmd!(sh, "{python} -m venv -- {dir}"))?).await?;
     if output.status.success() {
         return Ok(());
     }
@@ -227,12 +229,13 @@ async fn install(
 ) -> anyhow::Result<()> {
     let file = dir.join(format!("{name}.txt"));
     std::fs::write(&file, requirements).with_context(|| format!("write {}", file.display()))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"];
+    let python = dir.join("bin/python");
     let ended = Mutex::new(None);
     let once = || async {
-        let mut command = shell::program(dir.join("bin/python"), pip, Path::new("."));
-        command.args(["--require-hashes", "--only-binary=:all:", "--requirement"]).arg(&file);
-        let result = run(&mut command).await;
+        let result = match pip(&python, &file) {
+            Ok(mut command) => run(&mut command).await,
+            Err(error) => Err(error),
+        };
         let failed = result.as_ref().ok().filter(|output| !output.status.success()).map(tail);
         *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         failed.filter(|said| is_network(said))
@@ -246,6 +249,16 @@ async fn install(
         .why(tail(&output))
         .next("PyPI (or the index that pip is configured for) must be reachable; then run it again")
         .into())
+}
+
+fn pip(python: &Path, requirements: &Path) -> anyhow::Result<Command> {
+    command(Path::new("."), |sh| {
+        cmd!(
+            sh,
+            "{python} -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+                --require-hashes --only-binary=:all: --requirement={requirements}"
+        )
+    })
 }
 
 async fn run(command: &mut Command) -> anyhow::Result<std::process::Output> {

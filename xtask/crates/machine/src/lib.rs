@@ -1,6 +1,7 @@
 //! What touches the machine: programs and processes, files, the clock, Python environments, and AWS's translator in one.
 
 pub mod clock;
+pub mod cmd;
 pub mod expand;
 pub mod files;
 pub mod install;

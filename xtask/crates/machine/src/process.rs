@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
-use crate::shell;
+use crate::cmd::{cmd, command};
 
 /// How long a group may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -209,9 +209,9 @@ pub fn start_time(id: i32) -> Option<u64> {
     reason = "it ends at once, and nobody here can wait for it without blocking"
 )]
 pub fn start_time(id: i32) -> Option<u64> {
-    let words = ["-o", "stat=,lstart=", "-p", &id.to_string()];
-    let output = std::process::Command::new("ps").args(words).env("LC_ALL", "C").output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
+    let (sh, id) = (xshell::Shell::new().ok()?, id.to_string());
+    let text =
+        cmd!(sh, "ps -o stat=,lstart= -p {id}").env("LC_ALL", "C").quiet().ignore_stderr().read().ok()?;
     let (state, started) = text.trim().split_once(char::is_whitespace)?;
     let started = started.split_whitespace().collect::<Vec<_>>().join(" ");
     let started = jiff::civil::DateTime::strptime("%a %b %d %H:%M:%S %Y", started).ok()?;
@@ -226,7 +226,7 @@ pub fn start_time(id: i32) -> Option<u64> {
 pub fn logged(program: &Path, log: &Path) -> anyhow::Result<Command> {
     let file = crate::files::create_private(log)?;
     let second = file.try_clone().with_context(|| format!("open {}", log.display()))?;
-    let mut command = shell::program(program, std::iter::empty::<&str>(), Path::new("."));
+    let mut command = command(Path::new("."), |sh| cmd!(sh, "{program}"))?;
     command.stdout(file).stderr(second);
     Ok(command)
 }
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     fn sleeper() -> Command {
-        let mut command = shell::program("sh", ["-c", "sleep 600 & sleep 600"], Path::new("."));
+        let mut command = command(Path::new("."), |sh| cmd!(sh, "sh -c 'sleep 600 & sleep 600'")).unwrap();
         command.stdout(std::process::Stdio::null());
         command
     }
@@ -248,8 +248,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("a) Z 1 (b");
         std::fs::copy("/bin/sleep", &program).unwrap();
-        let child =
-            spawn(shell::program(&program, ["60"], Path::new(".")), "x", dir.path(), Ending::Kill).unwrap();
+        let child = command(Path::new("."), |sh| cmd!(sh, "{program} 60")).unwrap();
+        let child = spawn(child, "x", dir.path(), Ending::Kill).unwrap();
         let id = child.id();
         let started = start_time(id).unwrap();
         assert!(started >= own && start_time(id) == Some(started), "{own} {started}");
@@ -296,14 +296,8 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
         let records = tempfile::tempdir().unwrap();
-        let error = spawn(
-            shell::program("/no/such/program", ["x"], Path::new(".")),
-            "x",
-            records.path(),
-            Ending::Ask,
-        )
-        .err()
-        .unwrap();
+        let missing = command(Path::new("."), |sh| cmd!(sh, "/no/such/program x")).unwrap();
+        let error = spawn(missing, "x", records.path(), Ending::Ask).err().unwrap();
         assert_eq!(error.to_string(), "start /no/such/program");
     }
 }

@@ -1,6 +1,6 @@
-//! Runs a program to its end, without a shell in between.
+//! Runs a program to its end, and says what it was where it fails.
 //!
-//! Programs that must be found and ended later are started by `process.rs` instead.
+//! `cmd.rs` makes the commands. Programs that must be found and ended later are started by `process.rs` instead.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -20,22 +20,9 @@ where
 {
     #[expect(clippy::disallowed_methods, reason = "the one place where commands are made")]
     let mut command = Command::new(name);
-    command.args(arguments).current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
-    if command.as_std().get_program() == "cargo" {
-        for (name, _) in std::env::vars_os() {
-            if is_cargos_own(&name.to_string_lossy()) {
-                command.env_remove(name);
-            }
-        }
-    }
+    command.args(arguments).current_dir(dir);
+    crate::cmd::settle(&mut command);
     command
-}
-
-/// Whether `cargo run` sets a variable for the program it starts, which is us. Build scripts look at some of them (ring's
-/// does): a cargo of ours that had them would compile anew, with all that rests on it, what one without them has built, and
-/// the other way round each time. Source: "Environment variables Cargo sets for crates" in the Cargo book.
-fn is_cargos_own(name: &str) -> bool {
-    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|own| name.starts_with(own))
 }
 
 /// Whether this is a run of continuous integration, by the variable that every CI system sets.
@@ -140,38 +127,28 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::cmd::{cmd, command};
     use causeway_model::fault::{Kind, from_error};
 
-    #[test]
-    fn a_cargo_of_ours_does_not_see_what_cargo_set_for_us() {
-        for (name, own) in [("CARGO_PKG_NAME", true), ("CARGO_MANIFEST_DIR", true), ("CARGO_HOME", false)] {
-            assert_eq!(is_cargos_own(name), own, "{name}");
-        }
-        // Tests are started by cargo, too, so the variables are there.
-        assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
-        let removed = |name: &str| {
-            let command = program(name, ["x"], Path::new("."));
-            command.as_std().get_envs().any(|(key, value)| key == "CARGO_PKG_NAME" && value.is_none())
-        };
-        assert!(removed("cargo") && !removed("rustc"));
+    fn sh(script: &str) -> Command {
+        command(Path::new("."), |sh| cmd!(sh, "sh -c {script}")).unwrap()
     }
 
     #[tokio::test]
     async fn what_goes_to_stderr_is_not_kept() {
-        let heard =
-            hear(program("sh", ["-c", "echo yes; echo shown >&2; exit 3"], Path::new("."))).await.unwrap();
+        let heard = hear(sh("echo yes; echo shown >&2; exit 3")).await.unwrap();
         assert_eq!((heard.stdout, heard.stderr), (b"yes\n".to_vec(), Vec::new()));
         assert_eq!(heard.status.code(), Some(3));
     }
 
     #[tokio::test]
     async fn what_is_missing_and_what_fails_is_named() {
-        let here = Path::new(".");
-        let missing = read(program("no-such-program", ["x"], here)).await.unwrap_err();
+        let missing = command(Path::new("."), |sh| cmd!(sh, "no-such-program x")).unwrap();
+        let missing = read(missing).await.unwrap_err();
         assert_eq!(from_error(&missing).kind, Kind::Usage);
-        let failed = read(program("sh", ["-c", "echo no >&2; exit 3"], here)).await.unwrap_err();
+        let failed = read(sh("echo no >&2; exit 3")).await.unwrap_err();
         assert_eq!(from_error(&failed).why, "no");
-        assert_eq!(read(program("sh", ["-c", "echo yes"], here)).await.unwrap(), "yes\n");
+        assert_eq!(read(sh("echo yes")).await.unwrap(), "yes\n");
     }
 
     /// How often something that fails so many times is done, and what was said.
