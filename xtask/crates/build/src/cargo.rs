@@ -9,7 +9,8 @@ use super::compile::{self, Shown};
 use super::versions::{Binary, Setting};
 use super::way::Way;
 use crate::build_error;
-use causeway_machine::shell::{program, read};
+use causeway_machine::cmd::{Cmd, Shell, cmd, command};
+use causeway_machine::shell::read;
 use causeway_model::artifact;
 use causeway_model::fault::Fault;
 
@@ -21,7 +22,7 @@ use causeway_model::fault::Fault;
 /// The compiler is missing.
 pub async fn setting(root: &Path, target: &str, profile: &str) -> anyhow::Result<Setting> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = read(program(rustc, ["-vV"], root)).await?;
+    let version = read(command(root, |sh| cmd!(sh, "{rustc} -vV"))?).await?;
     let host = version
         .lines()
         .find_map(|row| row.strip_prefix("host: "))
@@ -54,34 +55,24 @@ pub async fn build(
     way: (&Way, &Path),
     shown: Shown<'_>,
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let mut arguments = vec![
-        "build",
-        "--locked",
-        "--message-format",
-        "json-render-diagnostics",
-        "--profile",
-        &setting.profile,
-    ];
+    let Setting { profile, target, .. } = setting;
     // One fixed selection: features depend on which packages are built together, and bytes on features.
-    for package in packages {
-        arguments.extend(["--package", package]);
-    }
+    let packages = packages.iter().map(|package| format!("--package={package}"));
     let flag = if kind == Kind::Binary { "--bin" } else { "--example" };
-    for binary in binaries {
-        arguments.extend([flag, &binary.name]);
-    }
+    let programs = binaries.iter().map(|binary| format!("{flag}={}", binary.name));
     let (way, tools) = way;
-    if !way.native {
-        arguments.extend(["--target", &setting.target]);
-    }
+    let foreign = (!way.native).then(|| format!("--target={target}"));
     let broken = super::broken::mode();
-    if broken.is_some() {
-        arguments.extend(["--features", super::broken::FEATURE]);
-    }
-    for feature in &setting.features {
-        arguments.extend(["--features", feature]);
-    }
-    let mut command = program("cargo", arguments, root);
+    let features = broken.iter().map(|_| super::broken::FEATURE);
+    let features = features.chain(setting.features.iter().map(String::as_str));
+    let features = features.map(|feature| format!("--features={feature}"));
+    let mut command = command(root, |sh| {
+        cmd!(
+            sh,
+            "cargo build --locked --message-format json-render-diagnostics --profile={profile}
+                {packages...} {programs...} {foreign...} {features...}"
+        )
+    })?;
     match broken {
         Some(mode) => command.env(super::broken::VARIABLE, mode),
         None => command.env_remove(super::broken::VARIABLE),
@@ -119,8 +110,14 @@ pub async fn build(
 }
 
 /// A question to cargo. A wrapper of rustc that the caller's environment names has no part in a package, so not here either.
-pub(super) fn asking<'a>(words: impl IntoIterator<Item = &'a str>, root: &Path) -> tokio::process::Command {
-    let mut command = program("cargo", words, root);
+///
+/// # Errors
+/// As for [`command`].
+pub(super) fn asking(
+    root: &Path,
+    make: impl for<'a> FnOnce(&'a Shell) -> Cmd<'a>,
+) -> anyhow::Result<tokio::process::Command> {
+    let mut command = command(root, make)?;
     super::way::without_wrappers(&mut command, root);
-    command
+    Ok(command)
 }

@@ -217,7 +217,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use causeway_machine::shell::program;
+    use causeway_machine::cmd::{cmd, command};
 
     /// What is shown of a program that stands for cargo, in its order: lines of progress, and rows behind a `|`. With the first
     /// line of progress that counts, the file `told` is there.
@@ -233,7 +233,8 @@ mod tests {
         };
         let row = |row: &str| all.lock().unwrap().push(format!("|{row}"));
         let shown = Shown { progress: &progress, row: &row, every: Duration::from_millis(1) };
-        let compiled = run(program("sh", ["-c", script], dir.path()), dir.path(), shown).await.unwrap();
+        let command = command(dir.path(), |sh| cmd!(sh, "sh -c {script}")).unwrap();
+        let compiled = run(command, dir.path(), shown).await.unwrap();
         (all.into_inner().unwrap(), compiled)
     }
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::debian_model::dependency;
-use causeway_machine::shell::{program, read};
+use causeway_machine::cmd::{cmd, command};
+use causeway_machine::shell::read;
 use causeway_model::fault::Fault;
 
 /// What is wanted of Debian.
@@ -31,16 +32,11 @@ impl Part {
 
 /// Whether this is a Debian machine whose packages we can use.
 pub async fn is_here(root: &Path) -> bool {
-    let words: [&[&str]; 2] = [&["apt-get", "--version"], &["dpkg", "--print-architecture"]];
-    let mut said = String::new();
-    for command in words {
-        let Some((name, arguments)) = command.split_first() else { return false };
-        match read(program(name, arguments, root)).await {
-            Ok(text) => said = text,
-            Err(_) => return false,
-        }
-    }
-    said.trim() == "amd64" && sources().is_some()
+    let said = async {
+        read(command(root, |sh| cmd!(sh, "apt-get --version"))?).await?;
+        read(command(root, |sh| cmd!(sh, "dpkg --print-architecture"))?).await
+    };
+    said.await.is_ok_and(|said| said.trim() == "amd64") && sources().is_some()
 }
 
 /// Debian's own list of sources.
@@ -96,9 +92,8 @@ pub async fn unpacked(home: &Path, part: Part, say: &(dyn Fn(&str) + Sync)) -> a
     let _ = std::fs::remove_dir_all(&half);
     let entries = std::fs::read_dir(&debs).with_context(|| format!("read {}", debs.display()))?;
     for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "deb")) {
-        let mut unpack = program("dpkg", ["-x"], home);
-        unpack.arg(entry.path()).arg(&half);
-        read(unpack).await?;
+        let package = entry.path();
+        read(command(home, |sh| cmd!(sh, "dpkg -x {package} {half}"))?).await?;
     }
     std::fs::rename(&half, &done).with_context(|| format!("move {} to its place", half.display()))?;
     let _ = std::fs::remove_dir_all(&debs);
@@ -131,7 +126,7 @@ impl Apt {
     }
 
     async fn run_in(&self, name: &str, words: &[&str], dir: &Path) -> anyhow::Result<String> {
-        let mut command = program(name, words, dir);
+        let mut command = command(dir, |sh| cmd!(sh, "{name} {words...}"))?;
         command.env("APT_CONFIG", &self.config).env("LC_ALL", "C");
         let text = tokio::time::timeout(std::time::Duration::from_secs(900), read(command)).await;
         text.map_err(|_| anyhow::anyhow!("{name} did not end within 15 minutes"))?.map_err(|error| {

@@ -4,32 +4,31 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use causeway_machine::shell::{program, read, read_bytes};
+use causeway_machine::cmd::{cmd, command};
+use causeway_machine::shell::{read, read_bytes};
 
 /// The full id of a revision; `None` where it does not exist or this is no git checkout.
 pub async fn commit(root: &Path, revision: &str) -> Option<String> {
     let spec = format!("{revision}^{{commit}}");
-    let answer = read(program("git", ["rev-parse", "--verify", "--quiet", "--end-of-options", &spec], root))
-        .await
-        .ok()?;
+    let ask = command(root, |sh| cmd!(sh, "git rev-parse --verify --quiet --end-of-options {spec}"));
+    let answer = read(ask.ok()?).await.ok()?;
     Some(answer.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
 /// The commit at work in one line: its short id, its subject, its author's name.
 pub async fn subject(root: &Path) -> Option<String> {
-    let answer = read(program("git", ["log", "-1", "--format=commit %h: %s (%an)"], root)).await.ok()?;
+    let ask = command(root, |sh| cmd!(sh, "git log -1 '--format=commit %h: %s (%an)'"));
+    let answer = read(ask.ok()?).await.ok()?;
     Some(answer.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// Files that differ from the commit or are not part of it; empty for a clean tree.
 pub async fn uncommitted(root: &Path) -> Vec<String> {
-    let answer = read(program(
-        "git",
-        ["status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"],
-        root,
-    ))
-    .await;
-    let text = answer.unwrap_or_default();
+    let ask = command(root, |sh| cmd!(sh, "git status --porcelain=v1 -z --no-renames --untracked-files=all"));
+    let text = match ask {
+        Ok(ask) => read(ask).await.unwrap_or_default(),
+        Err(_) => return Vec::new(),
+    };
     text.split('\0')
         .filter_map(|entry| entry.get(3..))
         .filter(|path| !path.is_empty())
@@ -42,9 +41,8 @@ pub async fn uncommitted(root: &Path) -> Vec<String> {
 /// # Errors
 /// git is missing or does not know the revision.
 pub async fn archive(root: &Path, revision: &str) -> anyhow::Result<Vec<u8>> {
-    read_bytes(program("git", ["archive", "--format=zip", revision], root))
-        .await
-        .context("archive the commit")
+    let archive = command(root, |sh| cmd!(sh, "git archive --format=zip --end-of-options {revision}"))?;
+    read_bytes(archive).await.context("archive the commit")
 }
 
 /// The working tree's files as they are, without what git ignores, as a zip. Works outside of a git checkout, too.
@@ -52,8 +50,8 @@ pub async fn archive(root: &Path, revision: &str) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// A file cannot be read.
 pub async fn working_tree(root: &Path) -> anyhow::Result<Vec<u8>> {
-    let listed =
-        read(program("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], root)).await;
+    let list = command(root, |sh| cmd!(sh, "git ls-files -z --cached --others --exclude-standard"))?;
+    let listed = read(list).await;
     let names: Vec<String> = match listed {
         Ok(text) => text.split('\0').filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect(),
         Err(_) => causeway_machine::files::files_below(root, &|name| name != "target" && name != ".git")?,
@@ -86,13 +84,15 @@ pub async fn files_at(
     folder: &str,
 ) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
     let tree = format!("{commit}:{folder}");
-    let listed = read(program("git", ["ls-tree", "-z", "--name-only", &tree], root)).await;
+    let listed =
+        read(command(root, |sh| cmd!(sh, "git ls-tree -z --name-only --end-of-options {tree}"))?).await;
     let listed = listed.with_context(|| format!("list {folder} at {commit}"))?;
     let mut files = std::collections::BTreeMap::new();
     for name in listed.split('\0').filter(|name| !name.is_empty()) {
         let object = format!("{tree}/{name}");
         // A folder in the folder is no blob; it is none of ours.
-        if let Ok(text) = read(program("git", ["cat-file", "blob", &object], root)).await {
+        let show = command(root, |sh| cmd!(sh, "git cat-file blob --end-of-options {object}"))?;
+        if let Ok(text) = read(show).await {
             files.insert(name.to_owned(), text);
         }
     }

@@ -10,6 +10,7 @@ use super::cargo::asking;
 use super::fetch;
 use super::versions::{Binary, Setting};
 use crate::bill::Edges;
+use causeway_machine::cmd::cmd;
 use causeway_machine::shell::read;
 use causeway_model::fault::{Fault, from_error};
 
@@ -81,7 +82,8 @@ async fn taken(root: &Path, names: &[String], setting: &Setting) -> anyhow::Resu
 
 /// Finds which package each binary belongs to, by cargo's own word.
 async fn binaries(root: &Path, names: &[String]) -> anyhow::Result<Vec<Binary>> {
-    let text = read(asking(["metadata", "--format-version", "1", "--locked", "--no-deps"], root)).await?;
+    let ask = asking(root, |sh| cmd!(sh, "cargo metadata --format-version 1 --locked --no-deps"))?;
+    let text = read(ask).await?;
     let metadata: cargo_metadata::Metadata = serde_json::from_str(&text).context("read cargo's metadata")?;
     let mut all = Vec::new();
     for name in names {
@@ -110,8 +112,10 @@ pub async fn packages(root: &Path, names: &[String]) -> anyhow::Result<BTreeSet<
 
 /// The licenses of every package that is in reach, by `name version`.
 async fn licenses(root: &Path, target: &str) -> BTreeMap<String, String> {
-    let words = ["metadata", "--format-version", "1", "--locked", "--filter-platform", target];
-    let Ok(text) = read(asking(words, root)).await else { return Default::default() };
+    let ask =
+        asking(root, |sh| cmd!(sh, "cargo metadata --format-version 1 --locked --filter-platform={target}"));
+    let Ok(ask) = ask else { return Default::default() };
+    let Ok(text) = read(ask).await else { return Default::default() };
     let Ok(metadata) = serde_json::from_str::<cargo_metadata::Metadata>(&text) else {
         return Default::default();
     };
@@ -161,18 +165,16 @@ async fn cargo_tree<'a>(
     packages: impl Iterator<Item = &'a str>,
     setting: &Setting,
 ) -> anyhow::Result<String> {
-    let mut arguments = vec!["tree", "--locked", "--target", &setting.target];
-    arguments.extend(words);
     let packages: Vec<&str> = packages.collect();
-    for package in &packages {
-        arguments.extend(["--package", package]);
-    }
     let of_these =
         |feature: &&String| feature.split_once('/').is_some_and(|(package, _)| packages.contains(&package));
-    for feature in setting.features.iter().filter(of_these) {
-        arguments.extend(["--features", feature]);
-    }
-    read(asking(arguments, root)).await.map_err(|error| {
+    let target = &setting.target;
+    let features = setting.features.iter().filter(of_these).map(|feature| format!("--features={feature}"));
+    let named = packages.iter().map(|package| format!("--package={package}"));
+    let ask = asking(root, |sh| {
+        cmd!(sh, "cargo tree --locked --target={target} {words...} {named...} {features...}")
+    })?;
+    read(ask).await.map_err(|error| {
         let why = from_error(&error).why;
         Fault::usage("read the dependencies", "Cargo.lock")
             .why(why)

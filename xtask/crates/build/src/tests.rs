@@ -1,6 +1,7 @@
 //! Runs unit tests as programs of their own, so that each result is known; with coverage where LLVM's tools are there.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use super::compile::{self, Shown};
 use super::way::{Way, target_dir};
 use crate::test_report::Suite;
 use causeway_machine::clock::Stopwatch;
-use causeway_machine::shell::{program, read};
+use causeway_machine::cmd::{Cmd, Shell, cmd, command};
+use causeway_machine::shell::read;
 use causeway_model::compiling::MARK;
 use causeway_model::fault::{Fault, from_error};
 
@@ -68,14 +70,12 @@ pub struct How<'a> {
 /// # Errors
 /// Why there are none, in words.
 pub async fn llvm(root: &Path) -> Result<Llvm, String> {
-    let text = |arguments: &'static [&'static str]| async move {
-        read(program("rustc", arguments, root)).await.map_err(|e| format!("{e:#}"))
-    };
-    let version = text(&["-vV"]).await?;
+    let version = answer(root, |sh| cmd!(sh, "rustc -vV")).await.map_err(|error| format!("{error:#}"))?;
     let own =
         version.lines().find_map(|row| row.strip_prefix("LLVM version: ")).unwrap_or_default().to_owned();
     let host = version.lines().find_map(|row| row.strip_prefix("host: ")).unwrap_or_default().to_owned();
-    let sysroot = text(&["--print", "sysroot"]).await?;
+    let sysroot = answer(root, |sh| cmd!(sh, "rustc --print sysroot")).await;
+    let sysroot = sysroot.map_err(|error| format!("{error:#}"))?;
     let bin = PathBuf::from(sysroot.trim()).join("lib/rustlib").join(host).join("bin");
     let major = own.split('.').next().unwrap_or_default().to_owned();
     let candidates = [
@@ -84,9 +84,9 @@ pub async fn llvm(root: &Path) -> Result<Llvm, String> {
         (PathBuf::from("llvm-profdata"), PathBuf::from("llvm-cov")),
     ];
     for (profdata, cov) in candidates {
-        let Ok(said) = read(program(&cov, ["--version"], root)).await else { continue };
+        let Ok(said) = answer(root, |sh| cmd!(sh, "{cov} --version")).await else { continue };
         if said.contains(&format!("version {major}."))
-            && read(program(&profdata, ["--version"], root)).await.is_ok()
+            && answer(root, |sh| cmd!(sh, "{profdata} --version")).await.is_ok()
         {
             return Ok(Llvm { profdata, cov });
         }
@@ -96,13 +96,17 @@ pub async fn llvm(root: &Path) -> Result<Llvm, String> {
     ))
 }
 
+async fn answer(root: &Path, make: impl for<'a> FnOnce(&'a Shell) -> Cmd<'a>) -> anyhow::Result<String> {
+    read(command(root, make)?).await
+}
+
 /// Adds LLVM's tools to the compiler by rustup, then finds them.
 ///
 /// # Errors
 /// Why there are none, in words: rustup is not there, or cannot add them.
 pub async fn add_llvm(root: &Path) -> Result<Llvm, String> {
-    let add = program("rustup", ["component", "add", "llvm-tools"], root);
-    read(add).await.map_err(|error| format!("rustup cannot add llvm-tools: {}", from_error(&error).why))?;
+    let added = answer(root, |sh| cmd!(sh, "rustup component add llvm-tools")).await;
+    added.map_err(|error| format!("rustup cannot add llvm-tools: {}", from_error(&error).why))?;
     llvm(root).await
 }
 
@@ -127,17 +131,16 @@ async fn build(
     how: How<'_>,
     shown: Shown<'_>,
 ) -> anyhow::Result<(Vec<Built>, Binaries)> {
-    let mut arguments = vec!["test", "--locked", "--no-run", "--message-format", "json-render-diagnostics"];
-    for package in packages {
-        arguments.extend(["--package", package]);
-    }
-    if let Some(profile) = how.profile {
-        arguments.extend(["--profile", profile]);
-    }
-    for feature in how.features {
-        arguments.extend(["--features", feature]);
-    }
-    let mut command = program("cargo", arguments, root);
+    let profile = how.profile.map(|profile| format!("--profile={profile}"));
+    let named = packages.iter().map(|package| format!("--package={package}"));
+    let features = how.features.iter().map(|feature| format!("--features={feature}"));
+    let mut command = command(root, |sh| {
+        cmd!(
+            sh,
+            "cargo test --locked --no-run --message-format json-render-diagnostics
+                {named...} {profile...} {features...}"
+        )
+    })?;
     command.envs(how.stamps.iter().map(|(name, version)| (name, version)));
     if let Some((way, tools)) = how.way {
         way.lead(&mut command, root, tools)?;
@@ -225,12 +228,13 @@ async fn all(
 /// Runs a program: its results, and what it printed where it failed.
 async fn one(test: &Built, binaries: &Binaries, scratch: &Path) -> anyhow::Result<(Suite, Option<String>)> {
     let watch = Stopwatch::start();
-    let mut command = program(&test.executable, std::iter::empty::<&str>(), &test.dir);
+    let executable = &test.executable;
+    let mut command = command(&test.dir, |sh| cmd!(sh, "{executable}"))?;
     command
         .envs(binaries)
         .env("CARGO_MANIFEST_DIR", &test.dir)
         .env("LLVM_PROFILE_FILE", scratch.join("%p-%m.profraw"));
-    let output = command.output().await.with_context(|| format!("start {}", test.executable.display()))?;
+    let output = command.output().await.with_context(|| format!("start {}", executable.display()))?;
     let millis = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
     let said = String::from_utf8_lossy(&output.stdout);
     let suite = Suite::parse(&test.suite, &said, millis, output.status.success());
@@ -246,16 +250,14 @@ async fn export(root: &Path, llvm: &Llvm, built: &[Built], scratch: &Path) -> an
         .filter(|path| path.extension().is_some_and(|e| e == "profraw"))
         .collect();
     let merged = scratch.join("merged.profdata");
-    let mut merge = program(&llvm.profdata, ["merge", "-sparse", "-o"], root);
-    merge.arg(&merged).args(&profiles);
+    let Llvm { profdata, cov } = llvm;
+    let merge = command(root, |sh| cmd!(sh, "{profdata} merge -sparse -o {merged} {profiles...}"))?;
     read(merge).await.context("merge the profiles")?;
-    let mut export = program(&llvm.cov, ["export", "-format=lcov"], root);
-    export.arg(format!("-instr-profile={}", merged.display()));
-    for (index, test) in built.iter().enumerate() {
-        if index > 0 {
-            export.arg("-object");
-        }
-        export.arg(&test.executable);
-    }
+    let mut executables = built.iter().map(|test| test.executable.as_os_str());
+    let first = executables.next();
+    let others = executables.flat_map(|executable| [OsStr::new("-object"), executable]);
+    let export = command(root, |sh| {
+        cmd!(sh, "{cov} export -format=lcov -instr-profile={merged} {first...} {others...}")
+    })?;
     read(export).await.context("export the coverage")
 }

@@ -9,7 +9,8 @@ use anyhow::Context as _;
 
 use super::debian::{self, Part};
 use crate::{cargo_config, linker};
-use causeway_machine::shell::{program, read};
+use causeway_machine::cmd::{cmd, command};
+use causeway_machine::shell::read;
 use causeway_model::fault::{Fault, from_error};
 
 /// What releases are built for: Lambda on arm64.
@@ -188,7 +189,7 @@ impl Way {
     /// # Errors
     /// The programs that stand before it cannot be written.
     pub async fn with_zig(mut self, zig: &Path, tools: &Path) -> anyhow::Result<Self> {
-        let version = read(program(zig, ["version"], Path::new("."))).await?;
+        let version = read(command(Path::new("."), |sh| cmd!(sh, "{zig} version"))?).await?;
         self.linker = format!("zig {}", version.trim());
         // Zig links against Lambda's glibc, so this machine's own target is no longer simply this machine's.
         self.native = false;
@@ -208,7 +209,7 @@ impl Way {
     /// There is none: a usage fault with the lines that would mend it.
     pub async fn with_cross_compiler(mut self, why: &str) -> anyhow::Result<Self> {
         let name = linker::cross_compiler(&self.target);
-        match read(program(&name, ["--version"], Path::new("."))).await {
+        match read(command(Path::new("."), |sh| cmd!(sh, "{name} --version"))?).await {
             Ok(text) => {
                 self.linker = text.lines().next().unwrap_or(&name).to_owned();
                 self.take(name, None);
@@ -344,20 +345,17 @@ pub(super) fn without_wrappers(command: &mut tokio::process::Command, root: &Pat
 
 /// What a compiler says of itself, and where it lies; `libraries` is where it finds its own.
 async fn about(compiler: &Path, libraries: Option<&Path>, root: &Path) -> anyhow::Result<(String, PathBuf)> {
-    let ask = |words: &[&str]| {
-        let mut ask = program(compiler, words, root);
-        ask.envs(libraries.iter().map(|path| ("LD_LIBRARY_PATH", path)));
-        read(ask)
-    };
-    let rustc = ask(&["-vV"]).await?;
-    let sysroot = PathBuf::from(ask(&["--print", "sysroot"]).await?.trim());
-    Ok((rustc, sysroot))
+    let libraries = || libraries.iter().map(|path| ("LD_LIBRARY_PATH", path));
+    let rustc = read(command(root, |sh| cmd!(sh, "{compiler} -vV").envs(libraries()))?).await?;
+    let sysroot = command(root, |sh| cmd!(sh, "{compiler} --print sysroot").envs(libraries()))?;
+    Ok((rustc, PathBuf::from(read(sysroot).await?.trim())))
 }
 
 /// Whether a compiler has the standard library of a target.
 async fn is_installed(compiler: &Path, target: &str, root: &Path) -> bool {
-    let dir = read(program(compiler, ["--print", "target-libdir", "--target", target], root)).await;
-    dir.is_ok_and(|dir| has_std(Path::new(dir.trim())))
+    let ask = command(root, |sh| cmd!(sh, "{compiler} --print target-libdir --target={target}"));
+    let Ok(ask) = ask else { return false };
+    read(ask).await.is_ok_and(|dir| has_std(Path::new(dir.trim())))
 }
 
 fn host(rustc: &str) -> anyhow::Result<String> {
@@ -397,9 +395,10 @@ fn beside(dir: &Path, name: &str) -> PathBuf {
 
 /// What a linker says that it is: the first line of `--version`. Its file's name where it says nothing.
 async fn identity(linker: &Path, root: &Path) -> String {
-    let mut ask = program(linker, ["--version"], root);
-    ask.env("LC_ALL", "C");
-    let said = read(ask).await.unwrap_or_default();
+    let said = match command(root, |sh| cmd!(sh, "{linker} --version").env("LC_ALL", "C")) {
+        Ok(ask) => read(ask).await.unwrap_or_default(),
+        Err(_) => String::new(),
+    };
     let line = said.lines().map(str::trim).find(|line| !line.is_empty()).map(ToOwned::to_owned);
     line.unwrap_or_else(|| {
         let name = linker.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -409,8 +408,8 @@ async fn identity(linker: &Path, root: &Path) -> String {
 
 /// Whether what is linked against this machine's glibc runs on Lambda.
 pub async fn has_lambdas_glibc(root: &Path) -> bool {
-    let said = read(program("getconf", ["GNU_LIBC_VERSION"], root)).await;
-    said.is_ok_and(|said| linker::is_lambdas_or_older(&said))
+    let Ok(ask) = command(root, |sh| cmd!(sh, "getconf GNU_LIBC_VERSION")) else { return false };
+    read(ask).await.is_ok_and(|said| linker::is_lambdas_or_older(&said))
 }
 
 fn cargo_home() -> Option<PathBuf> {
@@ -505,7 +504,7 @@ mod tests {
     async fn what_stays_on_this_machine_is_built_where_its_tests_are_and_as_they_are() {
         let dir = tempfile::tempdir().unwrap();
         let way = Way::host(dir.path()).await.unwrap().that_stays();
-        let mut command = program("cargo", ["build"], dir.path());
+        let mut command = command(dir.path(), |sh| cmd!(sh, "cargo build")).unwrap();
         way.lead(&mut command, dir.path(), &dir.path().join("tools")).unwrap();
         let mut set = command.as_std().get_envs().filter(|(_, value)| value.is_some());
         let flags = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("CFLAGS");
@@ -518,7 +517,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let way = Way::host(root).await.unwrap();
-        let mut command = program("cargo", ["build"], root);
+        let mut command = command(root, |sh| cmd!(sh, "cargo build")).unwrap();
         way.lead(&mut command, root, &root.join("tools")).unwrap();
         let set = |wanted: &str| {
             let mut all = command.as_std().get_envs();
