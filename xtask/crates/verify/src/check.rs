@@ -19,10 +19,11 @@ use causeway_build::broken;
 use causeway_cloud::resident::{self, Keep};
 use causeway_command::{Context, Outcome};
 use causeway_machine::clock::Stopwatch;
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::files;
 use causeway_machine::paths::Paths;
 use causeway_machine::process::{self, Ending};
-use causeway_machine::shell::{describe, program};
+use causeway_machine::shell::describe;
 use causeway_model::fault::{Fault, from_error};
 use causeway_model::line::{Line, Mode, Status, Step, tenths};
 use causeway_model::verdict::Verdict;
@@ -68,16 +69,18 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     // Fetched beside the compiler, which uses no network.
     let fetched = tokio::spawn(fetch(checks.context.clone()));
     let root = checks.context.root.clone();
-    let cargo = |words: &[&str]| program("cargo", words, &root);
-    checks.command("fmt", cargo(&["fmt", "--all", "--check"])).await;
+    checks.command("fmt", command(&root, |sh| cmd!(sh, "cargo fmt --all --check"))?).await;
     // Each crate of the registry is compiled once for all parts, where that can be: which ones are selected decides on their
     // features. So the whole workspace is looked at both times, and the tool is tested as `cargo xtask` builds it.
-    let all = ["clippy", "--workspace", "--all-targets", "--locked"];
-    let denied = ["--", "--deny", "warnings"];
-    checks.command("clippy", cargo(&[&all[..], &denied].concat())).await;
+    let clippy = |features: &[&str]| {
+        command(&root, |sh| {
+            cmd!(sh, "cargo clippy --workspace --all-targets --locked {features...} -- --deny warnings")
+        })
+    };
+    checks.command("clippy", clippy(&[])?).await;
     // What misbehaves on purpose is in no package, and in no other build either.
     let broken = ["--features", broken::FEATURE];
-    checks.command("clippy-break-prod", cargo(&[&all[..], &broken, &denied].concat())).await;
+    checks.command("clippy-break-prod", clippy(&broken)?).await;
     let _ = fetched.await;
     checks.gates().await;
     // Tests of panics want the hooks' example, which cargo leaves out where tests are named; they run with all others below.
@@ -89,10 +92,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     const WHOLE: &[&str] = &["--", "--include-ignored"];
     let longer: &[&str] = if args.full { WHOLE } else { &[] };
     let of_functions = functions(&checks.context, &[&["--no-fail-fast"], WHOLE].concat()).await;
-    let tool =
-        ["test", "--workspace", "--exclude", "api", "--exclude", "hooks", "--locked", "--no-fail-fast"];
-    let tool = [&tool[..], longer].concat();
-    checks.tests([("tests-functions", of_functions), ("tests", Ok(cargo(&tool)))]).await;
+    let tool = command(&root, |sh| {
+        cmd!(sh, "cargo test --workspace --exclude api --exclude hooks --locked --no-fail-fast {longer...}")
+    });
+    checks.tests([("tests-functions", of_functions), ("tests", tool)]).await;
     checks.rehearsals(args.full).await;
     if args.full {
         checks.contract().await;
@@ -108,10 +111,11 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
 /// # Errors
 /// There is no way to build for this machine.
 async fn functions(context: &Context, more: &[&str]) -> anyhow::Result<Command> {
-    let words = ["test", "--profile", "rehearse", "--package", "api", "--package", "hooks", "--locked"];
     let tools = context.root.join("target/causeway/tools");
     let way = causeway_release::package::find_way(context, "host", &tools).await?.that_stays();
-    let mut command = program("cargo", [&words[..], more].concat(), &context.root);
+    let mut command = command(&context.root, |sh| {
+        cmd!(sh, "cargo test --profile rehearse --package api --package hooks --locked {more...}")
+    })?;
     way.lead(&mut command, &context.root, &tools)?;
     Ok(command)
 }

@@ -11,8 +11,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::paths::Paths;
-use causeway_machine::shell::{program, read};
+use causeway_machine::shell::read;
 use causeway_model::fault::Fault;
 
 const PACKAGE: &str = include_str!("../../../data/iam-simulate/package.json");
@@ -34,7 +35,7 @@ pub(crate) async fn ask(
         say("installing iam-simulate into the user's cache (once, about 3 s)");
         install(&dir).await?;
     }
-    let mut command = program("node", ["simulate.mjs"], &dir);
+    let mut command = command(&dir, |sh| cmd!(sh, "node simulate.mjs"))?;
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| missing(error.into()))?;
     let mut input = child.stdin.take().context("a child without an input")?;
@@ -57,7 +58,8 @@ pub(crate) async fn ask(
 
 /// Whether there is a node that could give an opinion.
 pub(crate) async fn has_node() -> bool {
-    read(program("node", ["--version"], Path::new("."))).await.is_ok()
+    let Ok(node) = command(Path::new("."), |sh| cmd!(sh, "node --version")) else { return false };
+    read(node).await.is_ok()
 }
 
 /// Installs beside the final name, which appears only once everything is there.
@@ -69,8 +71,9 @@ async fn install(dir: &Path) -> anyhow::Result<()> {
     for (name, text) in [("package.json", PACKAGE), ("package-lock.json", LOCK), ("simulate.mjs", SCRIPT)] {
         std::fs::write(part.path().join(name), text).with_context(|| format!("write {name}"))?;
     }
-    let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"];
-    read(program("npm", words, part.path())).await.map_err(missing)?;
+    let install =
+        command(part.path(), |sh| cmd!(sh, "npm ci --ignore-scripts --no-audit --no-fund --silent"))?;
+    read(install).await.map_err(missing)?;
     match std::fs::rename(part.path(), dir) {
         // Somebody else was quicker, with the same bytes.
         Err(_) if dir.is_dir() => Ok(()),

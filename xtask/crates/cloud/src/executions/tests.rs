@@ -16,10 +16,10 @@ use crate::pipeline::Approval;
 use crate::pipeline::journal::Event;
 use crate::state::State;
 use crate::{front, tls};
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::expand::Expander;
 use causeway_machine::paths::Paths;
 use causeway_machine::process::Ending;
-use causeway_machine::shell;
 use causeway_model::judgement::Judgements;
 
 /// A front at work.
@@ -203,7 +203,7 @@ async fn what_is_stopped_leaves_no_build_and_says_why() {
     let served = Served::with(|cloud, _, active| {
         let builds = cloud.paths.processes().join("builds");
         Box::pin(async move {
-            let command = shell::program("sh", ["-c", "sleep 600 & sleep 600"], Path::new("."));
+            let command = command(Path::new("."), |sh| cmd!(sh, "sh -c 'sleep 600 & sleep 600'"))?;
             let mut group = process::spawn(command, "build", &builds, Ending::Kill)?;
             say(&active, &group.id().to_string());
             let _ = group.child().wait().await;

@@ -5,9 +5,10 @@ use std::path::Path;
 use super::Doctor;
 use causeway_cloud::state::State;
 use causeway_machine::clock::Stopwatch;
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::install;
 use causeway_machine::paths::Paths;
-use causeway_machine::shell::{program, read};
+use causeway_machine::shell::read;
 use causeway_model::fault::{Fault, from_error};
 use causeway_model::line::Line;
 
@@ -79,7 +80,8 @@ fn rust_version(root: &Path) -> String {
 
 /// The first line that a program prints about its version.
 async fn version(root: &Path, tool: &str, words: &[&str], next: &str) -> Result<String, Fault> {
-    let text = read(program(tool, words, root)).await.map_err(|error| {
+    let said = async { read(command(root, |sh| cmd!(sh, "{tool} {words...}"))?).await };
+    let text = said.await.map_err(|error| {
         let fault = from_error(&error);
         let part = words.split_last().map(|(_, words)| words.join(" ")).unwrap_or_default();
         Fault::usage("find the program", format!("{tool} {part}").trim()).why(fault.why).next(next)

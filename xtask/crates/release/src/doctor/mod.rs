@@ -19,8 +19,9 @@ use causeway_aws::{Account, Unverified};
 use causeway_build::way::{self, Way};
 use causeway_command::{Context, Outcome};
 use causeway_machine::clock::Stopwatch;
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::install;
-use causeway_machine::shell::{program, read};
+use causeway_machine::shell::{describe, read};
 use causeway_model::config::{BUILD, Config, DeployedBy, Instance};
 use causeway_model::connection::{console_link, is_connection};
 use causeway_model::fault::{Fault, Kind, from_error};
@@ -126,11 +127,13 @@ impl Doctor<'_> {
             .map_err(|error| from_error(&error).to_string());
         let mut found = Way::outlook(&root, way::RELEASE, zig.clone()).await;
         let mut changed = Vec::new();
-        if found.is_err() && fix && read(program("rustup", ["--version"], &root)).await.is_ok() {
-            let line = format!("rustup target add {}", way::RELEASE);
+        let rustup = command(&root, |sh| cmd!(sh, "rustup --version"))?;
+        if found.is_err() && fix && read(rustup).await.is_ok() {
+            let target = way::RELEASE;
+            let add = command(&root, |sh| cmd!(sh, "rustup target add {target}"))?;
+            let line = describe(&add);
             if self.context.out.confirm(&format!("Run {line}?")).await? {
-                let words = ["target", "add", way::RELEASE];
-                match read(program("rustup", words, &root)).await {
+                match read(add).await {
                     Ok(_) => changed.push(line),
                     Err(error) => self.context.out.note(format!("{line}: {}", from_error(&error).why)),
                 }

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use causeway_build::debian::{self, Part};
 use causeway_build::{trial, way};
 use causeway_command::Context;
-use causeway_machine::shell::{hear, program, read};
+use causeway_machine::cmd::{cmd, command};
+use causeway_machine::shell::{hear, read};
 use causeway_model::artifact::PackageRecord;
 use causeway_model::fault::Fault;
 
@@ -120,13 +121,11 @@ async fn run(context: &Context, dir: &Path, names: &[&str]) -> anyhow::Result<bo
 /// A clone of the last commit; one that is there already is brought to it, so that its builds are used again.
 async fn clone(root: &Path, dir: &Path) -> anyhow::Result<()> {
     if dir.join(".git").is_dir() {
-        read(program("git", ["fetch", "--quiet", "origin", "HEAD"], dir)).await?;
-        read(program("git", ["reset", "--quiet", "--hard", "FETCH_HEAD"], dir)).await?;
+        read(command(dir, |sh| cmd!(sh, "git fetch --quiet origin HEAD"))?).await?;
+        read(command(dir, |sh| cmd!(sh, "git reset --quiet --hard FETCH_HEAD"))?).await?;
         return Ok(());
     }
-    let mut clone = program("git", ["clone", "--quiet", "--local"], root);
-    clone.arg(root).arg(dir);
-    read(clone).await?;
+    read(command(root, |sh| cmd!(sh, "git clone --quiet --local -- {root} {dir}"))?).await?;
     Ok(())
 }
 
@@ -159,8 +158,8 @@ async fn packaged(
     let own = std::env::current_exe().context("find our own program")?;
     let clock = if elsewhere { other_clock(context).await } else { "" };
     let script = format!("umask {umask}; exec {clock}\"$0\" package --no-upload {words}--output json");
-    let mut command = program("/bin/sh", ["-c", &script], dir);
-    command.arg(own).envs(environment.iter().copied());
+    let mut command = command(dir, |sh| cmd!(sh, "/bin/sh -c {script} {own}"))?;
+    command.envs(environment.iter().copied());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CAUSEWAY_")) {
         command.env_remove(name);
     }
@@ -185,7 +184,8 @@ async fn packaged(
 
 /// What stands before a program to give it another clock: a year and a month ahead. Nothing where faketime is not there.
 async fn other_clock(context: &Context) -> &'static str {
-    let here = read(program("faketime", ["--version"], &context.root)).await.is_ok();
+    let here = async { read(command(&context.root, |sh| cmd!(sh, "faketime --version"))?).await };
+    let here = here.await.is_ok();
     let said = if here { "under another clock, too" } else { "under the same clock: faketime is not there" };
     context.out.note(format!("the second time with another cargo home, {said}"));
     if here { "faketime -f +395d " } else { "" }
@@ -198,11 +198,12 @@ async fn answers(context: &Context, dir: &Path, emulator: Option<&Path>, name: &
     trial::unpack(&dir.join(format!("target/causeway/package/{name}.zip")), &bootstrap)?;
     let (mut command, how) = match emulator {
         Some(emulator) => {
-            let mut command = program(emulator.join("usr/bin/qemu-aarch64-static"), ["-L"], folder.path());
-            command.arg(emulator.join("usr/aarch64-linux-gnu")).arg(&bootstrap);
-            (command, "under qemu")
+            let qemu = emulator.join("usr/bin/qemu-aarch64-static");
+            let libraries = emulator.join("usr/aarch64-linux-gnu");
+            let emulated = command(folder.path(), |sh| cmd!(sh, "{qemu} -L {libraries} {bootstrap}"))?;
+            (emulated, "under qemu")
         }
-        None => (program(&bootstrap, [] as [&str; 0], folder.path()), "on this machine"),
+        None => (command(folder.path(), |sh| cmd!(sh, "{bootstrap}"))?, "on this machine"),
     };
     // Nobody is there: what a hook would have to report stays unsaid, and it says so.
     trial::lambdas(&mut command, "http://127.0.0.1:9");

@@ -16,8 +16,9 @@ use causeway_build::trial::{self, Trial};
 use causeway_build::way::target_dir;
 use causeway_cloud::tls;
 use causeway_command::Context;
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::paths::Paths;
-use causeway_machine::shell::{program, show};
+use causeway_machine::shell::show;
 use causeway_model::fault::Fault;
 
 /// A program under measurement.
@@ -77,17 +78,15 @@ async fn programs(context: &Context, args: &Args, dir: &Path) -> anyhow::Result<
     let root = &context.root;
     context.out.note("building for this machine, profile lambda");
     let own = std::env::current_exe().context("find our own program")?;
-    let mut package = program(own, ["package", "--no-upload", "--target", "host", "--bin", &args.bin], root);
+    let bin = &args.bin;
+    let mut package = command(root, |sh| cmd!(sh, "{own} package --no-upload --target host --bin={bin}"))?;
     for (name, _) in
         std::env::vars().filter(|(name, _)| name.starts_with("CAUSEWAY_") && name != "CAUSEWAY_VENV_DIR")
     {
         package.env_remove(name);
     }
-    let others = program(
-        "cargo",
-        ["build", "--quiet", "--locked", "--profile", "lambda", "--package", "coldstart"],
-        root,
-    );
+    let others =
+        command(root, |sh| cmd!(sh, "cargo build --quiet --locked --profile lambda --package coldstart"))?;
     for command in [package, others] {
         if !show(command).await? {
             return Err(Fault::failed("build the functions", args.bin.as_str())
@@ -137,7 +136,8 @@ impl Stub {
 
 /// Starts a program, lets it answer one event, and ends it.
 async fn started(own: &Program, stub: &Stub, dir: &Path) -> anyhow::Result<Trial> {
-    let mut command = program(&own.path, std::iter::empty::<&str>(), dir);
+    let path = &own.path;
+    let mut command = command(dir, |sh| cmd!(sh, "{path}"))?;
     trial::lambdas(&mut command, &stub.url);
     command.env("SSL_CERT_FILE", &stub.bundle);
     let trial = trial::run(command, trial::get("/api/locations")).await?;

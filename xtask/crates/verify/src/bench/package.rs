@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use super::hundredths;
 use causeway_command::Context;
 use causeway_machine::clock::Stopwatch;
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::install::{self, Set};
 use causeway_machine::paths::Paths;
-use causeway_machine::shell::{describe, hear, program, read, show};
+use causeway_machine::shell::{describe, hear, read, show};
 use causeway_model::fault::Fault;
 
 /// How often the case in which nothing changed is measured; the median counts.
@@ -53,13 +54,13 @@ async fn said(
     environment: &Value,
 ) -> anyhow::Result<Value> {
     let own = std::env::current_exe().context("find our own program")?;
-    let mut command = program(own, words, source);
+    let mut command = command(source, |sh| cmd!(sh, "{own} {words...} --output json"))?;
     for (name, _) in
         std::env::vars().filter(|(name, _)| name.starts_with("CAUSEWAY_") || name.starts_with("AWS_"))
     {
         command.env_remove(name);
     }
-    command.args(["--output", "json"]).env("CAUSEWAY_LOCAL_DIR", cloud);
+    command.env("CAUSEWAY_LOCAL_DIR", cloud);
     command.env("CAUSEWAY_VENV_DIR", Paths::of(&context.root).venv());
     let variables = environment.as_object().into_iter().flatten();
     command.envs(variables.filter_map(|(name, value)| Some((name, value.as_str()?))));
@@ -89,9 +90,8 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Value>
     let source = base.join("source");
     let _ = std::fs::remove_dir_all(&base);
     std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
-    let mut clone = program("git", ["clone", "--quiet", "--local"], &context.root);
-    clone.arg(&context.root).arg(&source);
-    read(clone).await?;
+    let root = &context.root;
+    read(command(root, |sh| cmd!(sh, "git clone --quiet --local -- {root} {source}"))?).await?;
     let say = |text: &str| context.out.note(text);
     let venv = install::venv(&Paths::of(&context.root), Set::Bench, &say).await?;
     let tools = tools(&base, &venv.program("cargo-lambda"), args)?;
@@ -214,7 +214,7 @@ fn tools(base: &Path, cargo_lambda: &Path, args: &Args) -> anyhow::Result<Vec<To
 
 async fn timed(tool: &Tool, dir: &Path) -> anyhow::Result<f64> {
     let (name, words) = tool.words.split_first().context("an empty command")?;
-    let mut command = program(name, words, dir);
+    let mut command = command(dir, |sh| cmd!(sh, "{name} {words...}"))?;
     command.env("CARGO_TARGET_DIR", &tool.target_dir);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CAUSEWAY_")) {
         command.env_remove(name);

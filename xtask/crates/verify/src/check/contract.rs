@@ -13,9 +13,10 @@ use super::Context;
 use causeway_cloud::resident;
 use causeway_cloud::serve;
 use causeway_cloud::state::State;
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::install::{self, Set};
 use causeway_machine::paths::Paths;
-use causeway_machine::shell::{program, show};
+use causeway_machine::shell::show;
 use causeway_model::fault::Fault;
 
 /// Where the cloud of this check keeps its things: one that a developer keeps up is left alone.
@@ -44,9 +45,13 @@ async fn check(context: &Context, paths: &Paths) -> anyhow::Result<Report> {
     let say = |text: &str| context.out.note(text);
     let venv = install::venv(paths, Set::Api, &say).await?;
     // Rejected before prod: dev has the release, and nothing else is wanted.
-    let words = ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse"];
-    let mut rehearsal = program("cargo", words, &context.root);
-    rehearsal.args(["--no-baseline", "--approve", "reject", "--keep", "--output", "json"]);
+    let mut rehearsal = command(&context.root, |sh| {
+        cmd!(
+            sh,
+            "cargo run --quiet --locked --package xtask --
+                rehearse --no-baseline --approve reject --keep --output json"
+        )
+    })?;
     rehearsal.env("CAUSEWAY_LOCAL_DIR", CLOUD);
     // It is kept, but not beyond this check.
     rehearsal.env(serve::WHILE, std::process::id().to_string());
@@ -65,7 +70,7 @@ async fn check(context: &Context, paths: &Paths) -> anyhow::Result<Report> {
     std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     let file = dir.join("report.json");
     let _ = std::fs::remove_file(&file);
-    let command = schemathesis(&venv.program("schemathesis"), &context.root, &dir, &file, &url);
+    let command = schemathesis(&venv.program("schemathesis"), &context.root, &dir, &file, &url)?;
     // Its exit code says no more than its report does; a run that broke down leaves none, or says so in there.
     tokio::time::timeout(LIMIT, show(command)).await.map_err(|_| {
         Fault::failed("hold the API to its document", url.as_str()).why("not done within 20 minutes")
@@ -79,31 +84,30 @@ async fn check(context: &Context, paths: &Paths) -> anyhow::Result<Report> {
 }
 
 /// The seed is fixed, so that a failure can be seen again.
-fn schemathesis(program_path: &Path, root: &Path, dir: &Path, report: &Path, url: &str) -> Command {
-    let mut command = program(program_path, ["--config-file"], dir);
-    command
-        .arg(root.join("xtask/data/schemathesis.toml"))
-        .arg("run")
-        .arg(root.join("api/openapi.yaml"))
-        .args(["--url", url.trim_end_matches('/')]);
-    command.args([
-        "--checks",
-        "all",
-        "--mode",
-        "all",
-        "--seed",
-        "1",
-        "--max-examples",
-        &EXAMPLES.to_string(),
-    ]);
-    command.args(["--request-timeout", "30", "--generation-database", "none", "--no-color"]);
-    command.args(["--report", "json", "--report-json-path"]).arg(report);
+fn schemathesis(
+    program: &Path,
+    root: &Path,
+    dir: &Path,
+    report: &Path,
+    url: &str,
+) -> anyhow::Result<Command> {
+    let (config, contract) = (root.join("xtask/data/schemathesis.toml"), root.join("api/openapi.yaml"));
+    let (url, examples) = (url.trim_end_matches('/'), EXAMPLES.to_string());
+    let mut command = command(dir, |sh| {
+        cmd!(
+            sh,
+            "{program} --config-file={config} run {contract} --url={url}
+                --checks all --mode all --seed 1 --max-examples {examples}
+                --request-timeout 30 --generation-database none --no-color
+                --report json --report-json-path={report}"
+        )
+    })?;
     // Nothing of the caller's leads the requests elsewhere.
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "PYTHONPATH", "PYTHONHOME"] {
         command.env_remove(name);
     }
     command.env("NO_PROXY", "127.0.0.1");
-    command
+    Ok(command)
 }
 
 /// What of schemathesis's report counts here.

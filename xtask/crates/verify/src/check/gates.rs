@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use super::Context;
 use crate::gates_model::{self, Judged, Passes, checkov, deny, parliament, secrets};
 use causeway_machine::clock::Stopwatch;
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::expand::Expander;
 use causeway_machine::install::{self, Set, Venv};
 use causeway_machine::paths::Paths;
-use causeway_machine::shell::{self, describe, program};
+use causeway_machine::shell::{self, describe};
 use causeway_model::fault::Fault;
 use causeway_prove::{self, IdentityPolicy, Problem};
 
@@ -151,17 +152,19 @@ impl Tools {
         for (name, template) in &self.expansions {
             write(&dir.join(name), &serde_json::to_string_pretty(template).context("write a template")?)?;
         }
-        let words = ["--format", "json", "--ignore-checks", "W", "I", "--non-zero-exit-code", "error", "--"];
-        let mut command = program(self.checks.program("cfn-lint"), words, &dir);
-        command.args(self.expansions.keys());
-        let said = output(command).await?;
+        let (cfn_lint, names) = (self.checks.program("cfn-lint"), self.expansions.keys());
+        let lint = command(&dir, |sh| {
+            cmd!(sh, "{cfn_lint} --format json --ignore-checks W I --non-zero-exit-code error -- {names...}")
+        })?;
+        let said = output(lint).await?;
         let made = gates_model::lint(&said.stdout, self.expansions.len())
             .map_err(|error| unreadable("cfn-lint", &error, &said))?;
 
-        let words = ["--format", "json", "--non-zero-exit-code", "informational", "--"];
-        let mut command = program(self.checks.program("cfn-lint"), words, &self.root);
-        command.args(self.templates.keys().map(|name| format!("cfn/{name}")));
-        let said = output(command).await?;
+        let templates = self.templates.keys().map(|name| format!("cfn/{name}"));
+        let lint = command(&self.root, |sh| {
+            cmd!(sh, "{cfn_lint} --format json --non-zero-exit-code informational -- {templates...}")
+        })?;
+        let said = output(lint).await?;
         let mut judged = gates_model::lint(&said.stdout, self.templates.len())
             .map_err(|error| unreadable("cfn-lint", &error, &said))?;
         judged.data["expansions"] = made.data["templates"].clone();
@@ -176,19 +179,15 @@ impl Tools {
             write(&dir.join(checkov::KEPT).join(name), text)?;
             write(&dir.join(checkov::BARE).join(name), &checkov::bare(text))?;
         }
-        let words = [
-            "--skip-download",
-            "--framework",
-            "cloudformation",
-            "--compact",
-            "--output",
-            "json",
-            "--directory",
-            ".",
-        ];
-        let mut command = program(self.gates.program("checkov"), words, &dir);
-        command.env("LOG_LEVEL", "ERROR");
-        let said = output(command).await?;
+        let checkov = self.gates.program("checkov");
+        let look = command(&dir, |sh| {
+            cmd!(
+                sh,
+                "{checkov} --skip-download --framework cloudformation --compact --output json --directory ."
+            )
+            .env("LOG_LEVEL", "ERROR")
+        })?;
+        let said = output(look).await?;
         let report: Value = serde_json::from_str(&said.stdout)
             .map_err(|error| unreadable("checkov", &error.to_string(), &said))?;
         checkov::judge(&report, &self.templates).map_err(|error| unreadable("checkov", &error, &said))
@@ -201,10 +200,11 @@ impl Tools {
         for (name, policy) in &self.policies {
             write(&dir.join(name), &policy.text())?;
         }
-        let mut command = program(self.gates.program("parliament"), ["--json", "--directory"], &self.root);
+        let parliament = self.gates.program("parliament");
+        let mut look = command(&self.root, |sh| cmd!(sh, "{parliament} --json --directory {dir}"))?;
         // It warns of its own imports otherwise.
-        command.arg(&dir).env("PYTHONWARNINGS", "ignore");
-        let said = output(command).await?;
+        look.env("PYTHONWARNINGS", "ignore");
+        let said = output(look).await?;
         // 0 without findings, 1 with some; a crash is 1, too, and leaves its trace.
         if said.code > 1 || !said.stderr.trim().is_empty() {
             return Err(unreadable("parliament", &format!("it ended with {}", said.code), &said));
@@ -215,46 +215,46 @@ impl Tools {
 
     /// detect-secrets over every file that git has or would take.
     async fn secrets(&self) -> anyhow::Result<Judged> {
-        let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-        let listed = shell::read(program("git", words, &self.root)).await?;
+        let list =
+            command(&self.root, |sh| cmd!(sh, "git ls-files -z --cached --others --exclude-standard"))?;
+        let listed = shell::read(list).await?;
         let files: Vec<&str> =
             listed.split('\0').filter(|name| !name.is_empty() && self.root.join(name).is_file()).collect();
         anyhow::ensure!(!files.is_empty(), "git has no files here");
-        let words = [
-            "scan",
-            "--no-verify",
-            "--all-files",
-            // A remark in the file would be an exception without a reason.
-            "--disable-filter",
-            "detect_secrets.filters.allowlist.is_line_allowlisted",
-            // The digests of Python packages.
-            "--exclude-lines=--hash=sha256:[0-9a-f]{64}",
-            // Those of the exceptions themselves.
-            "--exclude-lines=^digest = \"[0-9a-f]{40}\"$",
-        ];
-        let mut command = program(self.gates.program("detect-secrets"), words, &self.root);
-        command.args(&files);
-        let said = output(command).await?;
+        // The digests of Python packages, and those of the exceptions themselves.
+        let digests =
+            ["--exclude-lines=--hash=sha256:[0-9a-f]{64}", "--exclude-lines=^digest = \"[0-9a-f]{40}\"$"];
+        // A remark in the file would be an exception without a reason.
+        let remarks = "detect_secrets.filters.allowlist.is_line_allowlisted";
+        let (detect_secrets, paths) = (self.gates.program("detect-secrets"), &files);
+        let scan = command(&self.root, |sh| {
+            cmd!(
+                sh,
+                "{detect_secrets} scan --no-verify --all-files --disable-filter {remarks} {digests...} -- {paths...}"
+            )
+        })?;
+        let said = output(scan).await?;
         secrets::judge(&said.stdout, files.len(), &self.passes)
             .map_err(|error| unreadable("detect-secrets", &error, &said))
     }
 
     /// cargo-deny's checks of `deny.toml`.
     async fn deny(&self, checks: &[&str]) -> anyhow::Result<Judged> {
-        let mut command = self.cargo_deny(&["--format", "json", "--locked", "check"]);
-        if checks == ["advisories"] {
-            command.arg("--disable-fetch");
-        }
-        command.args(checks);
-        let said = output(command).await?;
+        let offline = (checks == ["advisories"]).then_some("--disable-fetch");
+        let cargo_deny = self.gates.program("cargo-deny");
+        let look = command(&self.root, |sh| {
+            cmd!(sh, "{cargo_deny} --format json --locked check {offline...} {checks...}")
+        })?;
+        let said = output(look).await?;
         deny::judge(&said.stderr, checks).map_err(|error| unreadable("cargo-deny", &error, &said))
     }
 
     /// The advisories, where RustSec's list of them can be reached.
     async fn advisories(&self) -> anyhow::Result<Ended> {
-        let mut command = self.cargo_deny(&["fetch", "db"]);
-        command.env("GIT_TERMINAL_PROMPT", "0");
-        let said = match tokio::time::timeout(NETWORK, output(command)).await {
+        let cargo_deny = self.gates.program("cargo-deny");
+        let mut fetch = command(&self.root, |sh| cmd!(sh, "{cargo_deny} fetch db"))?;
+        fetch.env("GIT_TERMINAL_PROMPT", "0");
+        let said = match tokio::time::timeout(NETWORK, output(fetch)).await {
             Ok(said) => said?,
             Err(_) => {
                 return Ok(Ended::Skipped(
@@ -267,10 +267,6 @@ impl Tools {
             return Ok(Ended::Skipped(format!("RustSec's list of advisories cannot be reached: {last}")));
         }
         self.deny(&["advisories"]).await.map(Ended::Looked)
-    }
-
-    fn cargo_deny(&self, words: &[&str]) -> Command {
-        program(self.gates.program("cargo-deny"), words, &self.root)
     }
 }
 

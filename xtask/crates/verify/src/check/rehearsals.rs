@@ -7,8 +7,9 @@ use super::Checks;
 use crate::contract_model::missing;
 use causeway_cloud::{resident, serve};
 use causeway_machine::clock::Stopwatch;
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::paths::Paths;
-use causeway_machine::shell::{hear, program};
+use causeway_machine::shell::hear;
 use causeway_model::fault::{Fault, from_error};
 use causeway_model::line::Status;
 
@@ -84,10 +85,9 @@ impl Checks {
     /// What it compiled.
     async fn rehearse(&self, options: &[&str], ends: Ends) -> anyhow::Result<Value> {
         // Through cargo: the tests may have built our own program anew.
-        let words =
-            ["run", "--quiet", "--locked", "--package", "xtask", "--", "rehearse", "--output", "json"];
-        let mut command = program("cargo", words, &self.context.root);
-        command.args(options);
+        let mut command = command(&self.context.root, |sh| {
+            cmd!(sh, "cargo run --quiet --locked --package xtask -- rehearse --output json {options...}")
+        })?;
         // A cloud of its own: one that a developer keeps up is left alone. It is not kept beyond this check.
         command.env("CAUSEWAY_LOCAL_DIR", CLOUD).env(serve::WHILE, std::process::id().to_string());
         let output = hear(command).await.context("start the rehearsal")?;
