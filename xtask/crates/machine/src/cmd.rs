@@ -31,12 +31,6 @@ pub fn command(dir: &Path, make: impl for<'a> FnOnce(&'a Shell) -> Cmd<'a>) -> a
     })?;
     sh.change_dir(dir);
     let mut command = Command::from(std::process::Command::from(make(&sh)));
-    settle(&mut command);
-    Ok(command)
-}
-
-/// What holds for every program: nobody types into it, and it does not outlive us.
-pub(crate) fn settle(command: &mut Command) {
     command.stdin(Stdio::null()).kill_on_drop(true);
     if command.as_std().get_program() == "cargo" {
         for (name, _) in std::env::vars_os() {
@@ -45,6 +39,7 @@ pub(crate) fn settle(command: &mut Command) {
             }
         }
     }
+    Ok(command)
 }
 
 /// Whether `cargo run` sets a variable for the program it starts, which is us. Build scripts look at some of them (ring's

@@ -2,8 +2,6 @@
 //!
 //! `cmd.rs` makes the commands. Programs that must be found and ended later are started by `process.rs` instead.
 
-use std::ffi::OsStr;
-use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -11,19 +9,6 @@ use anyhow::Context as _;
 use tokio::process::Command;
 
 use causeway_model::fault::Fault;
-
-/// A program with its arguments, in a directory, its input closed. It is ended when nobody waits for it any more.
-pub fn program<I, S>(name: impl AsRef<OsStr>, arguments: I, dir: &Path) -> Command
-where
-    I: IntoIterator<Item = S>,
-    S: AsRef<OsStr>,
-{
-    #[expect(clippy::disallowed_methods, reason = "the one place where commands are made")]
-    let mut command = Command::new(name);
-    command.args(arguments).current_dir(dir);
-    crate::cmd::settle(&mut command);
-    command
-}
 
 /// Whether this is a run of continuous integration, by the variable that every CI system sets.
 pub fn is_ci() -> bool {
@@ -123,6 +108,7 @@ pub fn describe(command: &Command) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 
 use assert_cmd::Command;
 use causeway_digest as digest;
+use causeway_machine::cmd::{Cmd, Shell, cmd};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -94,12 +95,8 @@ impl Project {
     /// A clone of the whole repository at its last commit, with its own cloud; its rehearsals build in the checkout that the workspace's build in.
     pub fn clone_of_repository() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let clone = Command::new("git")
-            .args(["clone", "--quiet", "--local"])
-            .arg(workspace())
-            .arg(dir.path())
-            .output();
-        assert!(clone.unwrap().status.success());
+        let (sh, from, to) = (shell(&workspace()), workspace(), dir.path());
+        read(cmd!(sh, "git clone --quiet --local -- {from} {to}"));
         let rehearsal = workspace().join("target/causeway/rehearsal");
         let environment = vec![("CAUSEWAY_REHEARSAL_DIR".to_owned(), rehearsal.display().to_string())];
         Self { dir, environment }
@@ -128,14 +125,9 @@ impl Project {
 
     /// Commits everything in a clone.
     pub fn commit(&self) {
-        let git = |words: &[&str]| {
-            let identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
-            let output =
-                Command::new("git").args(identity).args(words).current_dir(self.path()).output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        };
-        git(&["add", "--all"]);
-        git(&["commit", "--quiet", "--message", "test"]);
+        let sh = shell(self.path());
+        read(cmd!(sh, "git add --all"));
+        read(cmd!(sh, "git -c user.name=test -c user.email=test@example.com commit --quiet --message test"));
     }
 
     /// Sets a variable for every command from now on.
@@ -158,19 +150,11 @@ impl Project {
     /// Sets how many milliseconds a minute of AWS takes on its cloud.
     pub fn minute(&self, millis: u64) {
         let state = self.state();
-        let answer = Command::new("curl")
-            .args([
-                "--silent",
-                "--fail",
-                "--data",
-                &serde_json::json!({"millis": millis}).to_string(),
-                "--cacert",
-            ])
-            .arg(self.path().join("target/causeway/local/ca.pem"))
-            .args(["--header", &format!("Authorization: Bearer {}", state["token"].as_str().unwrap())])
-            .arg(format!("https://127.0.0.1:{}/_causeway/minute", state["port"]))
-            .output();
-        assert!(answer.unwrap().status.success());
+        let asked = serde_json::json!({"millis": millis}).to_string();
+        let token = format!("Authorization: Bearer {}", state["token"].as_str().unwrap());
+        let url = format!("https://127.0.0.1:{}/_causeway/minute", state["port"]);
+        let (sh, ca) = (shell(self.path()), "target/causeway/local/ca.pem");
+        read(cmd!(sh, "curl --silent --fail --data {asked} --cacert {ca} --header {token} {url}"));
     }
 
     /// An AWS call of its cloud by curl, signed with these keys of an account's root; without any where there are none.
@@ -263,6 +247,19 @@ impl Project {
             self.set(name, value.as_str().unwrap());
         }
     }
+}
+
+/// A shell in a folder, for [`read`] and for files.
+pub fn shell(dir: &Path) -> Shell {
+    let sh = Shell::new().unwrap();
+    sh.change_dir(dir);
+    sh
+}
+
+/// What a program printed, which must end well: `read(cmd!(sh, "git add --all"))`.
+#[expect(clippy::disallowed_methods, reason = "a test has no runtime, and waits for what it starts")]
+pub fn read(command: Cmd<'_>) -> String {
+    command.quiet().read().unwrap()
 }
 
 /// Waits for what will be. It gives up after ten minutes, when whatever it is hangs on however busy a machine.

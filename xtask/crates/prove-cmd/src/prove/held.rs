@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use causeway_machine::cmd::{Shell, cmd};
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
@@ -16,9 +18,10 @@ fn python(package: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("CAUSEWAY_VENV_DIR")
         .map_or_else(|| root().join("target/causeway/venv"), PathBuf::from);
     let python = dir.join("bin/python");
+    let sh = Shell::new().unwrap();
     #[expect(clippy::disallowed_methods, reason = "a test waits for what it starts")]
-    let probe = std::process::Command::new(&python).args(["-c", &format!("import {package}")]).output();
-    if probe.is_ok_and(|ended| ended.status.success()) {
+    let probe = cmd!(sh, "{python} -c 'import '{package}").ignore_stderr().read();
+    if probe.is_ok() {
         return Some(python);
     }
     assert!(
@@ -31,13 +34,12 @@ fn python(package: &str) -> Option<PathBuf> {
 }
 
 fn run(python: &Path, script: &str, arguments: &[&str]) -> Value {
-    #[expect(clippy::disallowed_methods, reason = "a test waits for what it starts")]
-    let mut command = std::process::Command::new(python);
+    let sh = Shell::new().unwrap();
     // A region must be set; nothing is asked of it.
-    command.args(["-c", script]).args(arguments).env("AWS_DEFAULT_REGION", "eu-central-1");
-    let ended = command.output().unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    serde_json::from_slice(&ended.stdout).unwrap()
+    sh.set_var("AWS_DEFAULT_REGION", "eu-central-1");
+    #[expect(clippy::disallowed_methods, reason = "a test waits for what it starts")]
+    let said = cmd!(sh, "{python} -c {script} {arguments...}").read().unwrap();
+    serde_json::from_str(&said).unwrap()
 }
 
 const SCHEMAS: &str = r#"

@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use assert_cmd::Command;
-use causeway_testing::{Project, wait_until};
+use causeway_machine::cmd::cmd;
+use causeway_testing::{Project, read, shell, wait_until, workspace};
 use serde_json::Value;
 
 /// The ids of what a project's cloud has started.
@@ -39,14 +40,8 @@ fn running(project: &Project) -> Vec<i32> {
 }
 
 fn signal(id: i32, name: &str) {
-    assert!(
-        assert_cmd::Command::new("kill")
-            .args([format!("-{name}"), id.to_string()])
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
+    let (sh, id) = (shell(&workspace()), id.to_string());
+    read(cmd!(sh, "kill -{name} {id}"));
 }
 
 #[test]

@@ -8,7 +8,8 @@
 use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use causeway_testing::{Ended, Project, wait_until};
+use causeway_machine::cmd::cmd;
+use causeway_testing::{Ended, Project, read, shell, wait_until, workspace};
 
 /// How a step ended: its status and reason.
 fn step(ended: &Ended, stage: &str, action: &str) -> (String, String) {
@@ -74,11 +75,8 @@ fn an_execution_role_that_may_not_read_the_package_is_named() {
 /// What `GET api/version` of a kept cloud's prod answers.
 fn prod_version(ended: &Ended) -> String {
     let url = ended.result()["data"]["urls"]["prod"].as_str().unwrap().to_owned();
-    let answer = assert_cmd::Command::new("curl")
-        .args(["--silent", "--include", &format!("{url}api/version")])
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&answer.stdout).into_owned()
+    let sh = shell(&workspace());
+    read(cmd!(sh, "curl --silent --include {url}api/version"))
 }
 
 /// The template that a kept cloud's stack has, as CloudFormation gives it, and the stack's status.
@@ -93,18 +91,16 @@ fn deployed(project: &Project, env: &str) -> (String, String) {
         line.unwrap().to_owned()
     };
     let user = format!("{}:{}", value("aws_access_key_id"), value("aws_secret_access_key"));
+    let sh = shell(&local);
     let ask = |action: &str| {
-        let answer = assert_cmd::Command::new("curl")
-            .args(["--silent", "--fail-with-body", "--cacert"])
-            .arg(local.join("ca.pem"))
-            .args(["--aws-sigv4", "aws:amz:eu-central-1:cloudformation", "--user", &user])
-            .args(["--data", &format!("Action={action}&Version=2010-05-15&StackName=causeway-app-{env}")])
-            .arg(format!("https://127.0.0.1:{}/", state["port"]))
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-        assert!(answer.status.success(), "{action}: {text}");
-        text
+        let port = state["port"].to_string();
+        read(cmd!(
+            sh,
+            "curl --silent --show-error --fail-with-body --cacert ca.pem
+                --aws-sigv4 aws:amz:eu-central-1:cloudformation --user {user}
+                --data Action={action}&Version=2010-05-15&StackName=causeway-app-{env}
+                https://127.0.0.1:{port}/"
+        ))
     };
     let stack = ask("DescribeStacks");
     let (_, status) = stack.split_once("<StackStatus>").unwrap();
@@ -403,8 +399,8 @@ impl Running {
     /// Sends a signal: the exit code, and the last line.
     fn cut_off(mut self, name: &str) -> (Option<i32>, String) {
         let id = self.child.id().to_string();
-        let signal = assert_cmd::Command::new("kill").args([&format!("-{name}"), &id]).output();
-        assert!(signal.unwrap().status.success());
+        let sh = shell(&workspace());
+        read(cmd!(sh, "kill -{name} {id}"));
         let last = self.lines.map_while(Result::ok).last().unwrap_or_default();
         (self.child.wait().unwrap().code(), last)
     }
@@ -501,8 +497,8 @@ fn a_cloud_that_dies_in_the_middle_is_said_at_once() {
         &std::fs::read(project.path().join("target/causeway/local/state.json")).unwrap(),
     )
     .unwrap();
-    let kill = assert_cmd::Command::new("kill").args(["-KILL", &state["pid"].to_string()]).output();
-    assert!(kill.unwrap().status.success());
+    let (sh, id) = (shell(project.path()), state["pid"].to_string());
+    read(cmd!(sh, "kill -KILL {id}"));
     let last = running.lines.by_ref().map_while(Result::ok).last().unwrap_or_default();
     assert_eq!(running.child.wait().unwrap().code(), Some(1), "{last}");
     assert!(last.contains("\"verdict\":\"failed\"") && last.contains("process is gone"), "{last}");

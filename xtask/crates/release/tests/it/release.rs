@@ -8,8 +8,9 @@
 
 use std::collections::BTreeSet;
 
+use causeway_machine::cmd::cmd;
 use causeway_testing::aws::Client;
-use causeway_testing::{Ended, Project};
+use causeway_testing::{Ended, Project, read, shell, workspace};
 use serde_json::{Value, json};
 
 const FUNCTIONS: [&str; 2] = ["checkin", "contacts"];
@@ -54,11 +55,9 @@ fn warnings(ended: &Ended) -> Vec<&str> {
 /// What a deployed function says its version is.
 fn answers(url: &str, function: &str) -> Value {
     let route = if function == "checkin" { "api/version" } else { "api/contacts/version" };
-    let output = assert_cmd::Command::new("curl")
-        .args(["--silent", "--fail", "--noproxy", "*", &format!("{url}{route}")])
-        .output()
-        .unwrap();
-    let body: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sh = shell(&workspace());
+    let body = read(cmd!(sh, "curl --silent --fail --noproxy * {url}{route}"));
+    let body: Value = serde_json::from_str(&body).unwrap();
     body["version"].clone()
 }
 

@@ -6,7 +6,8 @@
 
 use std::path::PathBuf;
 
-use causeway_testing::{Ended, Project, script};
+use causeway_machine::cmd::cmd;
+use causeway_testing::{Ended, Project, read, script, shell, workspace};
 
 const PASSING: &str = "pub fn one() -> u32 {\n    1\n}\n\n#[test]\nfn holds() {\n    assert_eq!(one(), 1);\n}\n\n#[test]\n#[ignore]\nfn is_slow() {}\n";
 
@@ -72,8 +73,8 @@ fn put_llvm(project: &mut Project, version: &str) {
 
 /// The LLVM of the compiler at work.
 fn llvm() -> String {
-    let said = assert_cmd::Command::new("rustc").arg("-vV").output().unwrap();
-    let said = String::from_utf8(said.stdout).unwrap();
+    let sh = shell(&workspace());
+    let said = read(cmd!(sh, "rustc -vV"));
     said.lines().find_map(|row| row.strip_prefix("LLVM version: ")).unwrap().to_owned()
 }
 
