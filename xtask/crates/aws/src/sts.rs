@@ -4,6 +4,7 @@ use super::error::{explain, is_unknown_host};
 use super::session::Account;
 use causeway_model::fault::{Fault, Kind};
 use causeway_model::keys::Keys;
+use causeway_model::quoted::word;
 
 /// The id of the account that the credentials belong to.
 pub(super) async fn caller_account(account: &Account) -> anyhow::Result<String> {
@@ -47,7 +48,8 @@ fn with_login_line(error: anyhow::Error, profile: Option<&str>) -> anyhow::Error
     match (error.downcast::<Fault>(), profile) {
         (Ok(fault), Some(profile)) if fault.kind == Kind::Credentials && !is_unknown_host(&fault.why) => fault
             .next(format!(
-                "aws sso login --profile {profile}   (or mend the profile in ~/.aws/config; a region that the account has not enabled refuses valid keys, too)"
+                "aws sso login --profile={}   (or mend the profile in ~/.aws/config; a region that the account has not enabled refuses valid keys, too)",
+                word(profile)
             ))
             .into(),
         (Ok(fault), _) => fault.into(),
@@ -65,9 +67,12 @@ mod tests {
     #[tokio::test]
     async fn refused_keys_name_the_line_that_renews_them() {
         for code in ["ExpiredToken", "InvalidClientTokenId", "OptInRequired"] {
-            for (profile, next) in
-                [(Some("acme-dev"), "aws sso login --profile acme-dev"), (None, "sign in again")]
-            {
+            for (profile, next) in [
+                (Some("acme-dev"), "aws sso login --profile=acme-dev "),
+                // A person pastes it into a shell.
+                (Some("-a;b $(id)\nc"), "aws sso login --profile='-a;b $(id)\nc' "),
+                (None, "sign in again"),
+            ] {
                 let (script, mut account) = Script::start(vec![error(403, code, "it is not valid")]).await;
                 account.profile = profile.map(ToOwned::to_owned);
                 let error = caller_account(&account).await.unwrap_err();

@@ -98,3 +98,66 @@ pub async fn files_at(
     }
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use causeway_machine::cmd::Shell;
+
+    use super::*;
+
+    /// What a shell would run, what git would take for an option, and what ends a line. git allows all but the last as names
+    /// of branches where they are written past its own check.
+    const STRANGE: [&str; 4] = ["a;touch${IFS}owned", "$(touch${IFS}owned)", "-x", "--output=owned"];
+
+    /// A repository with files of strange names in `cfn`, and a branch of each name.
+    fn repository() -> (tempfile::TempDir, Shell) {
+        let dir = tempfile::tempdir().unwrap();
+        let sh = Shell::new().unwrap();
+        sh.change_dir(dir.path());
+        git(&sh, &["init", "--quiet"]);
+        for name in STRANGE.into_iter().chain(["a\nb"]) {
+            sh.write_file(format!("cfn/{name}"), name).unwrap();
+        }
+        git(&sh, &["add", "--all"]);
+        git(
+            &sh,
+            &["-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "--quiet", "--message=t"],
+        );
+        for name in STRANGE {
+            git(&sh, &["update-ref", &format!("refs/heads/{name}"), "HEAD"]);
+        }
+        (dir, sh)
+    }
+
+    fn git(sh: &Shell, words: &[&str]) {
+        #[expect(clippy::disallowed_methods, reason = "a test waits for what it starts")]
+        cmd!(sh, "git {words...}").quiet().run().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_revision_and_a_file_are_values_whatever_they_are_called() {
+        let (dir, sh) = repository();
+        let head = commit(dir.path(), "HEAD").await.unwrap();
+        for name in STRANGE {
+            assert_eq!(commit(dir.path(), name).await.as_ref(), Some(&head), "{name}");
+            let files = files_at(dir.path(), name, "cfn").await.unwrap();
+            assert!(files.iter().all(|(name, text)| name == text), "{files:?}");
+            let names: Vec<&String> = files.keys().collect();
+            assert_eq!(names, ["$(touch${IFS}owned)", "--output=owned", "-x", "a\nb", "a;touch${IFS}owned"]);
+            assert!(archive(dir.path(), name).await.unwrap().starts_with(b"PK"), "{name}");
+        }
+        for none in ["a\nb", "HEAD\n--help", "", "HEAD; id"] {
+            assert_eq!(commit(dir.path(), none).await, None, "{none:?}");
+            assert!(archive(dir.path(), none).await.is_err(), "{none:?}");
+        }
+        assert_eq!(uncommitted(dir.path()).await, [] as [&str; 0]);
+        sh.write_file("-y;\n$(id)", "").unwrap();
+        assert_eq!(uncommitted(dir.path()).await, ["-y;\n$(id)"]);
+        let zip = working_tree(dir.path()).await.unwrap();
+        for name in STRANGE.into_iter().chain(["a\nb"]) {
+            let name = format!("cfn/{name}");
+            assert!(zip.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
+        }
+        assert!(!sh.path_exists("owned"));
+    }
+}

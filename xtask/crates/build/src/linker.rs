@@ -1,14 +1,10 @@
 //! The small programs that stand before a compiler or a linker, and what to say where there is none. Text only.
 
 use causeway_model::fault::Fault;
+use causeway_model::quoted::quoted;
 
 /// The one glibc that is linked against: Lambda's. Zig takes it as part of its target.
 const GLIBC: &str = "2.34";
-
-/// A text as one word of `/bin/sh`.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
 
 /// The program before `rustc`: adds the remapping of paths to every call. `version` is what the compiler says of itself: cargo
 /// tells one compiler from another by the time of this file, so another compiler must make another file.

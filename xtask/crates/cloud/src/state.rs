@@ -92,20 +92,9 @@ impl State {
     }
 }
 
-/// `value` in single quotes for a shell.
-pub fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_are_quoted_for_a_shell() {
-        assert_eq!(quoted("/a b/c"), "'/a b/c'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-    }
 
     #[test]
     fn the_environment_names_addresses_and_urls() {

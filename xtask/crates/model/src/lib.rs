@@ -24,6 +24,7 @@ pub mod package;
 pub mod pipeline;
 pub mod plan;
 pub mod publish;
+pub mod quoted;
 pub mod retained;
 pub mod rollout;
 pub mod stack;

@@ -6,10 +6,11 @@ use serde_json::json;
 use causeway_cloud::control::Control;
 use causeway_cloud::resident::{self, Keep};
 use causeway_cloud::serve;
-use causeway_cloud::state::{State, quoted};
+use causeway_cloud::state::State;
 use causeway_command::{Context, Outcome};
 use causeway_machine::paths::Paths;
 use causeway_model::fault::Fault;
+use causeway_model::quoted::quoted;
 use causeway_model::verdict::Verdict;
 
 /// Runs a part of `local`.

@@ -16,7 +16,6 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::heard::{Heard, PACE};
 use super::{Run, checkout, without_cargo};
-use crate::state::quoted;
 use causeway_aws::{Account, assume_role};
 use causeway_machine::cmd::{cmd, command};
 use causeway_machine::files;
@@ -26,6 +25,7 @@ use causeway_model::config::BUILD;
 use causeway_model::fault::Fault;
 use causeway_model::keys::Keys;
 use causeway_model::pipeline::Action;
+use causeway_model::quoted::quoted;
 
 impl Run {
     /// Runs a build or test action.

@@ -44,7 +44,7 @@ pub async fn prove(context: &Context) -> anyhow::Result<()> {
         context.out.note(format!("packaging in {}", dir.display()));
         // The second one has everything otherwise.
         let elsewhere = !records.is_empty();
-        records.push(packaged(context, &dir, "", (umask, &environment), elsewhere).await?);
+        records.push(packaged(context, &dir, &[], (umask, &environment), elsewhere).await?);
     }
     let [first, second] = records.as_slice() else { return Ok(()) };
     for (one, other) in first.functions.iter().zip(&second.functions) {
@@ -75,8 +75,8 @@ pub async fn prove(context: &Context) -> anyhow::Result<()> {
 pub async fn one(context: &Context) -> anyhow::Result<bool> {
     let dir = context.root.join("target/causeway/arm64");
     clone(&context.root, &dir).await?;
-    let words = "--bin pre-traffic --profile rehearse ";
-    let record = packaged(context, &dir, words, ("0022", &[]), false).await?;
+    let words = ["--bin=pre-traffic", "--profile=rehearse"];
+    let record = packaged(context, &dir, &words, ("0022", &[]), false).await?;
     anyhow::ensure!(record.target == way::RELEASE, "it was built for {}", record.target);
     run(context, &dir, &["pre-traffic"]).await
 }
@@ -151,14 +151,20 @@ fn other_cargo_home(root: &Path) -> anyhow::Result<Option<PathBuf>> {
 async fn packaged(
     context: &Context,
     dir: &Path,
-    words: &str,
+    words: &[&str],
     (umask, environment): (&str, &[(&str, &str)]),
     elsewhere: bool,
 ) -> anyhow::Result<PackageRecord> {
     let own = std::env::current_exe().context("find our own program")?;
-    let clock = if elsewhere { other_clock(context).await } else { "" };
-    let script = format!("umask {umask}; exec {clock}\"$0\" package --no-upload {words}--output json");
-    let mut command = command(dir, |sh| cmd!(sh, "/bin/sh -c {script} {own}"))?;
+    let clock = if elsewhere { other_clock(context).await } else { &[] };
+    // A umask is of a process, and only a shell sets it for a program that it becomes.
+    let become_it = "umask \"$0\"; exec \"$@\"";
+    let mut command = command(dir, |sh| {
+        cmd!(
+            sh,
+            "/bin/sh -c {become_it} {umask} {clock...} {own} package --no-upload {words...} --output json"
+        )
+    })?;
     command.envs(environment.iter().copied());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CAUSEWAY_")) {
         command.env_remove(name);
@@ -183,12 +189,12 @@ async fn packaged(
 }
 
 /// What stands before a program to give it another clock: a year and a month ahead. Nothing where faketime is not there.
-async fn other_clock(context: &Context) -> &'static str {
+async fn other_clock(context: &Context) -> &'static [&'static str] {
     let here = async { read(command(&context.root, |sh| cmd!(sh, "faketime --version"))?).await };
     let here = here.await.is_ok();
     let said = if here { "under another clock, too" } else { "under the same clock: faketime is not there" };
     context.out.note(format!("the second time with another cargo home, {said}"));
-    if here { "faketime -f +395d " } else { "" }
+    if here { &["faketime", "-f", "+395d"] } else { &[] }
 }
 
 /// Runs a package, under qemu where this machine is another one, and gives it one event.

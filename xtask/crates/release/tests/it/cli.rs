@@ -87,7 +87,7 @@ fn an_expired_sso_session_is_named_with_the_line_that_renews_it() {
         project.set("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
         let ended = project.run(&["bootstrap", "--dry-run"]);
         assert_eq!(ended.code, 4, "{name}: {}", ended.error());
-        assert!(ended.error().contains("aws sso login --profile causeway-"), "{name}: {}", ended.error());
+        assert!(ended.error().contains("aws sso login --profile=causeway-"), "{name}: {}", ended.error());
         assert!(!ended.error().contains("connection refused"), "{name}: {}", ended.error());
         assert_eq!(ended.result()["changed"].as_array().unwrap().len(), 0, "{name}");
     }

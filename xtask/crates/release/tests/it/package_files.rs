@@ -117,6 +117,23 @@ fn a_full_disk_and_a_limit_leave_the_last_packages_and_a_retry_works() {
     assert!(files(&package(&project)).iter().zip(&before).all(|(now, then)| now.0 == then.0));
 }
 
+/// No shell stands between the tool and cargo, and what is a value stays one.
+#[test]
+fn a_profile_reaches_cargo_as_it_is() {
+    let mut project = project(true);
+    build(&project, 1, 0);
+    for profile in ["a;touch owned", "$(touch owned)", "`touch owned`", "-x", "--config=x", "a\nb"] {
+        project.set("CAUSEWAY_PROFILE", profile);
+        let ended = project.run(&WORDS);
+        let words = std::fs::read_to_string(project.path().join("target/bin/words")).unwrap();
+        assert!(words.contains(&format!(" --profile={profile} --package=")), "{profile}: {words}");
+        assert_eq!(ended.code, 0, "{profile}: {}", ended.error());
+        assert_eq!(ended.result()["data"]["profile"], profile);
+        std::fs::remove_file(project.path().join("target/bin/words")).unwrap();
+    }
+    assert!(!project.path().join("owned").exists());
+}
+
 #[test]
 fn what_lies_there_is_taken_only_as_long_as_it_is_the_same() {
     let project = project(true);
@@ -182,7 +199,7 @@ fn what_is_broken_on_purpose_is_refused_outside_a_rehearsal() {
     project.set("CAUSEWAY_BREAK_PROD", "errors");
     sha256(&project.run(&WORDS));
     let words = std::fs::read_to_string(project.path().join("target/bin/words")).unwrap();
-    assert!(words.starts_with("build ") && words.contains("--bin pre-traffic"), "{words}");
+    assert!(words.starts_with("build ") && words.contains("--bin=pre-traffic"), "{words}");
     assert!(!words.contains("break-prod") && !words.contains("errors"), "{words}");
     // Whoever turned the feature on: the binary carries its mark.
     let before = files(&package(&project));
