@@ -21,6 +21,7 @@ use std::process::{Command, ExitCode};
 
 use causeway_args::{Cli, Format, Unread};
 use causeway_digest as digest;
+use causeway_progress::is_cargos_own;
 
 use build::Built;
 use place::Place;
@@ -142,8 +143,7 @@ fn become_it(tool: &Tool, typed: &[OsString]) -> Fault {
         .next("see that the file may be run and is made for this machine")
 }
 
-/// A program that sees nothing of what `cargo run` set for us: build scripts look at some of it, and would compile anew
-/// what a cargo without it has built. Source: "Environment variables Cargo sets for crates" in the Cargo book.
+/// A program that sees nothing of what `cargo run` set for us ([`is_cargos_own`]).
 fn program(name: &OsStr) -> Command {
     #[expect(
         clippy::disallowed_methods,
@@ -158,11 +158,6 @@ fn program(name: &OsStr) -> Command {
     command
 }
 
-fn is_cargos_own(name: &str) -> bool {
-    let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
-    name == "CARGO_PRIMARY_PACKAGE" || own.iter().any(|own| name.starts_with(own))
-}
-
 /// A sentence on stderr. One that cannot be written is let go.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -174,15 +169,6 @@ mod tests {
 
     #[test]
     fn what_cargo_set_for_us_is_not_passed_on() {
-        for (name, own) in [
-            ("CARGO_PKG_NAME", true),
-            ("CARGO_MANIFEST_DIR", true),
-            ("CARGO_HOME", false),
-            ("CARGO", false),
-            ("CARGO_TARGET_DIR", false),
-        ] {
-            assert_eq!(is_cargos_own(name), own, "{name}");
-        }
         // Tests are started by cargo, too, so the variables are there.
         assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
         let command = program(OsStr::new("x"));

@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cargo_metadata::{Artifact, Message};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::{ChildStderr, Command};
+use tokio::process::Command;
 
 use causeway_machine::clock::Stopwatch;
-use causeway_model::compiling::{self, Bar, Course, Row};
 use causeway_model::units::{self, Unit};
+use causeway_progress::{MARK, Record, VARIABLES, Watch, plain, spell};
 
 /// Names the file to which a rehearsal has its builds add what they compiled.
 pub const UNITS: &str = "CAUSEWAY_UNITS";
@@ -48,13 +48,12 @@ pub struct Compiled {
 pub async fn run(mut command: Command, root: &Path, shown: Shown<'_>) -> anyhow::Result<Compiled> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     // Read by us, cargo would take stderr for a file, and draw no bar.
-    command.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "120");
+    command.envs(VARIABLES);
     if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
         command.env("CARGO_TERM_COLOR", "always");
     }
     let mut child = command.spawn().context("start cargo")?;
-    let (rows, mut said) = tokio::sync::mpsc::unbounded_channel();
-    let reading = tokio::spawn(read(child.stderr.take().context("read what cargo says")?, rows));
+    let mut stderr = child.stderr.take().context("read what cargo says")?;
     let stdout = child.stdout.take().context("read what cargo built")?;
     let mut lines = BufReader::new(stdout).lines();
     let mut far = Far::new(root, shown.every);
@@ -62,6 +61,7 @@ pub async fn run(mut command: Command, root: &Path, shown: Shown<'_>) -> anyhow:
     let build = std::env::var("CODEBUILD_BUILD_ID").unwrap_or_default();
     let mut tick = tokio::time::interval(shown.every.min(Duration::from_secs(1)));
     let (mut built, mut saying) = (true, true);
+    let mut part = vec![0; 16 * 1024];
     while built || saying {
         tokio::select! {
             line = lines.next_line(), if built => match line.context("read what cargo built")? {
@@ -76,21 +76,22 @@ pub async fn run(mut command: Command, root: &Path, shown: Shown<'_>) -> anyhow:
                 }
                 None => built = false,
             },
-            row = said.recv(), if saying => match row {
-                Some(row) => match compiling::read(&row) {
-                    Row::Bar(bar) => far.bar(bar),
-                    Row::Status(status) => far.status = status,
-                    Row::Other => {
-                        // From the first error on nothing but the compiler's own rows: they are the last ones.
-                        far.is_told &= !compiling::is_error(&row);
-                        (shown.row)(&row);
-                        if kept.len() < KEPT {
-                            kept.push_str(&row);
-                            kept.push('\n');
-                        }
+            length = stderr.read(&mut part), if saying => {
+                let length = length.unwrap_or(0);
+                saying = length > 0;
+                let rows = match part.get(..length) {
+                    Some(bytes @ [_, ..]) => far.cargo.feed(bytes, far.watch.elapsed()),
+                    _ => far.cargo.rest(),
+                };
+                for row in String::from_utf8_lossy(&rows).lines() {
+                    // From the first error on nothing but the compiler's own rows: they are the last ones.
+                    far.is_told &= !plain(row).starts_with("error");
+                    (shown.row)(row);
+                    if kept.len() < KEPT {
+                        kept.push_str(row);
+                        kept.push('\n');
                     }
-                },
-                None => saying = false,
+                }
             },
             _ = tick.tick() => {
                 if let Some(line) = far.line() {
@@ -100,38 +101,15 @@ pub async fn run(mut command: Command, root: &Path, shown: Shown<'_>) -> anyhow:
         }
     }
     let status = child.wait().await.context("wait for cargo")?;
-    let _ = reading.await;
     note(&compiled);
     if status.success() {
         far.remember();
-        (shown.progress)(&compiling::done(compiled.len(), far.watch.elapsed()));
+        (shown.progress)(&match compiled.len() {
+            0 => format!("{MARK}nothing was to be compiled"),
+            units => format!("{MARK}{units} units compiled in {}", spell(far.watch.elapsed())),
+        });
     }
     Ok(Compiled { status, programs, said: kept })
-}
-
-/// Hands on rows, whatever ends them: a bar ends in a carriage return.
-async fn read(mut from: ChildStderr, rows: tokio::sync::mpsc::UnboundedSender<String>) {
-    let mut kept = Vec::new();
-    let mut part = vec![0; 16 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut part).await {
-        kept.extend_from_slice(part.get(..length).unwrap_or_default());
-        while let Some(end) = kept.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
-            let row = String::from_utf8_lossy(kept.get(..end).unwrap_or_default()).into_owned();
-            let is_row = kept.get(end) == Some(&b'\n') || matches!(compiling::read(&row), Row::Bar(_));
-            kept.drain(..=end);
-            if is_row && rows.send(without_clearing(&row)).is_err() {
-                return;
-            }
-        }
-    }
-    if !kept.is_empty() {
-        let _ = rows.send(String::from_utf8_lossy(&kept).into_owned());
-    }
-}
-
-/// Cargo clears its bar before it says something.
-fn without_clearing(row: &str) -> String {
-    row.trim_start_matches("\u{1b}[K").to_owned()
 }
 
 /// How far a build is.
@@ -140,37 +118,16 @@ struct Far {
     told: Option<Duration>,
     every: Duration,
     is_told: bool,
-    bar: Option<Bar>,
-    /// How this build goes on, and how the last one did.
-    course: Course,
-    last: Course,
-    cores: usize,
-    /// What cargo does before there is a bar: it may wait for another build, or fetch.
-    status: String,
+    cargo: Watch,
     memory: PathBuf,
 }
 
 impl Far {
     fn new(root: &Path, every: Duration) -> Self {
-        let memory = root.join("target/causeway/last-build.json");
-        let last = std::fs::read(&memory).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Self {
-            watch: Stopwatch::start(),
-            told: None,
-            every,
-            is_told: true,
-            bar: None,
-            course: Course::default(),
-            last: last.unwrap_or_default(),
-            cores: std::thread::available_parallelism().map_or(1, Into::into),
-            status: "cargo begins".to_owned(),
-            memory,
-        }
-    }
-
-    fn bar(&mut self, bar: Bar) {
-        self.course.note(self.watch.elapsed(), &bar);
-        self.bar = Some(bar);
+        let memory = root.join("target/causeway/progress/functions");
+        let last = Record::read(&std::fs::read_to_string(&memory).unwrap_or_default());
+        let cargo = Watch::new("functions", last);
+        Self { watch: Stopwatch::start(), told: None, every, is_told: true, cargo, memory }
     }
 
     /// The line that is due.
@@ -180,21 +137,15 @@ impl Far {
             return None;
         }
         self.told = Some(elapsed);
-        Some(match &self.bar {
-            Some(bar) => {
-                let left = compiling::left(&self.last, &self.course, bar, self.cores);
-                compiling::line(bar, elapsed, left)
-            }
-            None => format!("{}{}; {} s", compiling::MARK, self.status, elapsed.as_secs()),
-        })
+        Some(format!("{MARK}{}", self.cargo.state(elapsed)))
     }
 
     /// Keeps how it went, for the next build. That it cannot be kept stops nothing.
     fn remember(&self) {
-        if self.course.is_worth_keeping()
-            && let Ok(text) = serde_json::to_vec(&self.course)
-        {
-            let _ = causeway_machine::files::write_whole(&self.memory, &text);
+        if self.cargo.has_built() {
+            let record = self.cargo.record(self.watch.elapsed()).text();
+            let _ = std::fs::create_dir_all(self.memory.parent().unwrap_or(Path::new(".")));
+            let _ = causeway_machine::files::write_whole(&self.memory, record.as_bytes());
         }
     }
 }
@@ -249,10 +200,12 @@ mod tests {
         let (all, compiled) = shown(&script).await;
         let (rows, progress): (Vec<_>, Vec<_>) = all.into_iter().partition(|line| line.starts_with('|'));
         assert!(
-            progress.iter().any(|line| line.starts_with("building: 3 of 9 units, syn; ")),
+            progress
+                .iter()
+                .any(|line| line.starts_with("building: 3 of 9 units, ") && line.ends_with(": syn")),
             "{progress:?}"
         );
-        assert!(progress.iter().all(|line| line.starts_with(compiling::MARK)), "{progress:?}");
+        assert!(progress.iter().all(|line| line.starts_with(MARK)), "{progress:?}");
         assert_eq!(rows, ["|warning: unused", "|  --> a.rs:1:1"]);
         assert_eq!(compiled.said, "warning: unused\n  --> a.rs:1:1\n");
         assert!(compiled.status.success());

@@ -15,8 +15,8 @@ use crate::test_report::Suite;
 use causeway_machine::clock::Stopwatch;
 use causeway_machine::cmd::{Cmd, Shell, cmd, command};
 use causeway_machine::shell::read;
-use causeway_model::compiling::MARK;
 use causeway_model::fault::{Fault, from_error};
+use causeway_progress::MARK;
 
 /// LLVM's tools of the compiler's own version.
 #[derive(Debug, Clone)]

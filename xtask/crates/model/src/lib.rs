@@ -8,7 +8,6 @@ pub mod artifact;
 pub mod buildspec;
 pub mod calls;
 pub mod changeset;
-pub mod compiling;
 pub mod config;
 pub mod connection;
 pub mod deployment;

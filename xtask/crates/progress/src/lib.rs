@@ -23,3 +23,36 @@ pub use watch::{Watch, spell};
 /// What cargo's environment needs so that it draws its bar into a pipe, with room for every name.
 pub const VARIABLES: [(&str, &str); 2] =
     [("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "400")];
+
+/// Begins each line of progress of a build of functions or tests, so that whoever passes its lines on knows them.
+pub const MARK: &str = "building: ";
+
+/// Whether `cargo run` sets a variable for the program it starts, which is us. Build scripts look at some of them (ring's
+/// does): a cargo of ours that had them would compile anew, with all that rests on it, what one without them has built, and
+/// the other way round each time. Source: "Environment variables Cargo sets for crates" in the Cargo book.
+#[must_use]
+pub fn is_cargos_own(name: &str) -> bool {
+    let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+    name == "CARGO_PRIMARY_PACKAGE" || own.iter().any(|own| name.starts_with(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_cargos_own;
+
+    #[test]
+    fn what_cargo_sets_for_the_program_it_runs_is_known() {
+        for (name, own) in [
+            ("CARGO_PKG_NAME", true),
+            ("CARGO_MANIFEST_DIR", true),
+            ("CARGO_BIN_EXE_x", true),
+            ("CARGO_CRATE_NAME", true),
+            ("CARGO_PRIMARY_PACKAGE", true),
+            ("CARGO_HOME", false),
+            ("CARGO_TARGET_DIR", false),
+            ("CARGO", false),
+        ] {
+            assert_eq!(is_cargos_own(name), own, "{name}");
+        }
+    }
+}

@@ -57,20 +57,23 @@ impl Watch {
     /// How it stands, in one line without an end.
     #[must_use]
     pub fn line(&self, now: Duration) -> String {
-        let what = &self.what;
+        format!("building {}: {}", self.what, self.state(now))
+    }
+
+    /// How it stands, without saying what it is that is built.
+    #[must_use]
+    pub fn state(&self, now: Duration) -> String {
         if let Some(phase) = &self.phase {
-            return format!("building {what}: {phase}, {}", spell(now));
+            return format!("{phase}, {}", spell(now));
         }
-        let Some((done, total, names)) = &self.bar else {
-            return format!("building {what}: {}", spell(now));
-        };
+        let Some((done, total, names)) = &self.bar else { return spell(now) };
         let left = match self.trace.left(now, &self.last) {
             Some(left) if left.is_zero() => ", longer than last time".to_owned(),
             Some(left) => format!(", about {} left", about(left)),
             None => String::new(),
         };
         let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
-        format!("building {what}: {done} of {total} units, {}{left}{names}", spell(now))
+        format!("{done} of {total} units, {}{left}{names}", spell(now))
     }
 
     /// What was built, where anything was.

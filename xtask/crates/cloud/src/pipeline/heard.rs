@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use causeway_machine::clock::Stopwatch;
-use causeway_model::compiling;
+use causeway_progress::MARK;
 
 /// How many of a build's last lines a fault carries.
 const TAIL: usize = 15;
@@ -35,7 +35,7 @@ impl Heard {
 
     /// Takes a line: progress is shown, everything else goes to the log alone.
     pub(super) fn line(&mut self, line: String, log: &mut File, show: &(dyn Fn(&str) + Send + Sync)) {
-        if !line.starts_with(compiling::MARK) {
+        if !line.starts_with(MARK) {
             let _ = writeln!(log, "{line}");
             self.tail.push_back(line);
             if self.tail.len() > if self.tells { TAIL_OF_FAILURE } else { TAIL } {
@@ -57,7 +57,7 @@ impl Heard {
     pub(super) fn silence(&mut self, command: &str, show: &(dyn Fn(&str) + Send + Sync)) {
         let now = self.watch.elapsed();
         if now >= self.told + PACE {
-            show(&format!("{}{command}; {} s", compiling::MARK, now.as_secs()));
+            show(&format!("{MARK}{command}; {} s", now.as_secs()));
         }
     }
 
