@@ -6,6 +6,7 @@ mod opinions;
 mod packaged;
 mod real_calls;
 mod rehearsals;
+mod twice;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -123,7 +124,7 @@ async fn functions(context: &Context, more: &[&str]) -> anyhow::Result<Command> 
 /// Fetches what later parts need. What cannot be had is said by the part that needs it.
 async fn fetch(context: Context) {
     let _ = gates::install(&context).await;
-    let _ = causeway_release::package::fetch(&context).await;
+    let _ = twice::fetch(&context).await;
 }
 
 /// Runs a program whose output goes to our stderr, and ends whatever it started where nobody waits for it any more: a
@@ -288,7 +289,7 @@ impl Checks {
     async fn arm64(&mut self) {
         let (name, watch) = ("package-arm64", Stopwatch::start());
         self.step(name, Status::Started, None, None);
-        let result = causeway_release::package::one(&self.context).await;
+        let result = twice::one(&self.context).await;
         if let Ok(ran) = &result {
             self.data.insert(name.to_owned(), json!({"ran": ran}));
         }
@@ -310,7 +311,7 @@ impl Checks {
     async fn packages(&mut self) {
         let (name, watch) = ("package-twice", Stopwatch::start());
         self.step(name, Status::Started, None, None);
-        let result = causeway_release::package::prove(&self.context).await;
+        let result = twice::prove(&self.context).await;
         self.end(name, watch, result.map_err(|error| from_error(&error).to_string()));
     }
 

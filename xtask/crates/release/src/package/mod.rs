@@ -4,14 +4,12 @@ mod explain;
 pub mod isolated;
 mod pack;
 mod release;
-mod started;
-mod twice;
 mod upload;
 mod write;
+mod zipped;
 
-pub use started::started;
-pub use twice::{fetch, one, prove};
 pub use write::parameters;
+pub use zipped::zipped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

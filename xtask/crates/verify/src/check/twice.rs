@@ -30,7 +30,7 @@ type Place = (&'static str, &'static str, [(&'static str, &'static str); 2]);
 ///
 /// # Errors
 /// They differ, one is too large, or one does not answer.
-pub async fn prove(context: &Context) -> anyhow::Result<()> {
+pub(super) async fn prove(context: &Context) -> anyhow::Result<()> {
     let base = context.root.join("target/causeway/twice");
     std::fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
     let table: [Place; 2] = [
@@ -72,7 +72,7 @@ pub async fn prove(context: &Context) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// It does not build, asks for what Lambda does not have, or does not answer.
-pub async fn one(context: &Context) -> anyhow::Result<bool> {
+pub(super) async fn one(context: &Context) -> anyhow::Result<bool> {
     let dir = context.root.join("target/causeway/arm64");
     clone(&context.root, &dir).await?;
     let words = ["--bin=pre-traffic", "--profile=rehearse"];
@@ -85,9 +85,9 @@ pub async fn one(context: &Context) -> anyhow::Result<bool> {
 ///
 /// # Errors
 /// Something cannot be had.
-pub async fn fetch(context: &Context) -> anyhow::Result<()> {
+pub(super) async fn fetch(context: &Context) -> anyhow::Result<()> {
     let tools = tempfile::tempdir().context("make a folder for the linker")?;
-    super::find_way(context, way::RELEASE, tools.path()).await?;
+    causeway_release::package::find_way(context, way::RELEASE, tools.path()).await?;
     if !RUNS_ITSELF && debian::is_here(&context.root).await {
         emulator(context).await?;
     }
