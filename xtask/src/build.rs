@@ -10,6 +10,7 @@ use causeway_digest::sources;
 use causeway_progress::{Record, Screen, VARIABLES, Watch, follow};
 use terminal_size::terminal_size_of;
 
+use crate::interrupt::Interruptions;
 use crate::part::Part;
 use crate::place::{Cargos, Place};
 use crate::said::{Fault, Kind, Stopwatch};
@@ -87,11 +88,14 @@ fn cargo(root: &Path, cargos: &Cargos, part: Part, no_color: bool) -> Result<(),
     if terminal && !no_color && !set("NO_COLOR") && !set("CARGO_TERM_COLOR") {
         command.env("CARGO_TERM_COLOR", "always");
     }
+    let interruptions = Interruptions::listen()
+        .map_err(|error| Fault::new(Kind::Failed, "listen for Ctrl-C", part.package).why(error))?;
     let mut child = command.spawn().map_err(|error| {
         Fault::new(Kind::Usage, "start cargo", &name.to_string_lossy())
             .why(error)
             .next("install Rust (https://rustup.rs), or put cargo on the PATH")
     })?;
+    interruptions.pass_to(&child);
     let record = cargos.target.join("causeway/progress").join(format!("{}-{}", part.bin, cargos.profile));
     let last = Record::read(&fs::read_to_string(&record).unwrap_or_default());
     let mut progress = Watch::new(part.bin, last);
@@ -106,8 +110,12 @@ fn cargo(root: &Path, cargos: &Cargos, part: Part, no_color: bool) -> Result<(),
         }
         None => Vec::new(),
     };
+    interruptions.wait(&child);
     let status =
         child.wait().map_err(|error| Fault::new(Kind::Failed, "wait for cargo", part.package).why(error))?;
+    if interruptions.came() {
+        return Err(interrupted(part));
+    }
     if status.success() {
         if let Some(summary) = progress.summary(watch.elapsed()) {
             note(&summary);
@@ -127,6 +135,13 @@ fn keep(path: &Path, record: &Record) {
         .and_then(|()| fs::rename(&part, path));
 }
 
+/// What is built is kept by cargo.
+fn interrupted(part: Part) -> Fault {
+    Fault::new(Kind::Interrupted, "build the tool", part.package)
+        .why("cargo was interrupted")
+        .next("run the same line again: what is built is kept")
+}
+
 /// Cargo's own lines are above by now; this says what they mean for the command.
 fn failed(part: Part, status: std::process::ExitStatus, said: &str) -> Fault {
     let said = causeway_progress::plain(said);
@@ -134,9 +149,7 @@ fn failed(part: Part, status: std::process::ExitStatus, said: &str) -> Fault {
     /// `SIGINT`, which has one number everywhere.
     const INTERRUPT: i32 = 2;
     if status.signal() == Some(INTERRUPT) {
-        return fault(Kind::Interrupted)
-            .why("cargo was interrupted")
-            .next("run the same line again: what is built is kept");
+        return interrupted(part);
     }
     let no_linker = said.contains("linker `") && said.contains("not found");
     if no_linker || said.contains("failed to find tool") {

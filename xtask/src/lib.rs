@@ -7,6 +7,7 @@
 
 mod build;
 mod completions;
+mod interrupt;
 mod part;
 mod place;
 mod said;

@@ -1,5 +1,7 @@
 //! What cargo builds: what is said of it, and how it fails.
 
+use std::os::unix::process::CommandExt as _;
+
 use crate::support::{Ended, Folder, RELEASE, path_variable, program, with_cargo};
 
 /// Prints what it was told, and ends with 7.
@@ -50,6 +52,47 @@ fn a_build_that_fails_shows_the_compilers_error_and_ends_with_1() {
     let text = Ended::of(with_cargo(&entry, &folder.path("one")).arg("doctor"));
     assert!(text.stdout.is_empty() && text.stderr.ends_with(" s)\n"), "{}", text.stderr);
     assert!(text.stderr.contains("  next  mend what they name"), "{}", text.stderr);
+}
+
+/// Ctrl-C reaches the whole foreground group of a terminal, `kill` the entry alone.
+#[test]
+fn an_interrupted_build_ends_with_a_result_line_and_130() {
+    let folder = Folder::new();
+    let entry = folder.checkout("one", TOOL);
+    folder.script("bin/cc", "exit 1");
+    let ways = [
+        "kill -INT $PPID; exec sleep 600",
+        "kill -TERM $PPID; exec sleep 600",
+        "kill -INT 0; exec sleep 600",
+        // It is interrupted, and ends well nevertheless: the tool must not run.
+        "trap '' INT; kill -INT $PPID; cp /bin/true \"$OUT\"",
+    ];
+    let out = folder.path(&format!("one/target/debug/{}", RELEASE.bin));
+    for (n, how) in ways.into_iter().enumerate() {
+        let cargo = folder.script(&format!("bin/cargo{n}"), how);
+        for json in [true, false] {
+            let mut command = with_cargo(&entry, &folder.path("one"));
+            command.env("CARGO", &cargo).env("OUT", &out).process_group(0).arg("doctor");
+            if json {
+                command.arg("--output=json");
+            }
+            let ended = Ended::of(&mut command);
+            assert_eq!(ended.code, Some(130), "{how}: {}", ended.stderr);
+            if json {
+                assert_eq!(ended.stdout.lines().count(), 1, "{how}: {}", ended.stdout);
+                let result = ended.result();
+                assert_eq!(
+                    (&result["type"], &result["command"], &result["exit_code"], &result["verdict"]),
+                    (&"result".into(), &"doctor".into(), &130.into(), &"interrupted".into()),
+                    "{how}"
+                );
+                assert_eq!(result["error"]["what"], "build the tool", "{how}");
+            } else {
+                assert!(ended.stdout.is_empty(), "{how}: {}", ended.stdout);
+                assert!(ended.stderr.contains("doctor: interrupted ("), "{how}: {}", ended.stderr);
+            }
+        }
+    }
 }
 
 #[test]
