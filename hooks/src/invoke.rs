@@ -109,6 +109,7 @@ pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> &str {
     match error {
         SdkError::ServiceError(refused) => refused.err().code().unwrap_or("NoErrorCode"),
         SdkError::TimeoutError(_) => "Timeout",
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => "Timeout",
         SdkError::DispatchFailure(_) => "DispatchFailure",
         SdkError::ResponseError(_) => "UnreadableResponse",
         _ => "RequestNotSent",

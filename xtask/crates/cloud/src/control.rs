@@ -71,6 +71,16 @@ impl Control {
         self.control(Method::POST, "minute", Some(json!({"millis": millis}))).await.map(|_| ())
     }
 
+    /// Why this machine explains a failure of the last seconds, where it does: time alone is its cause, and there was none.
+    ///
+    /// # Errors
+    /// The cloud does not answer.
+    pub async fn explains(&self, seconds: f64, said: &str) -> anyhow::Result<Option<String>> {
+        let asked = json!({"seconds": seconds, "said": said});
+        let answer = self.control(Method::POST, "explain", Some(asked)).await?;
+        Ok(answer.get("why").and_then(Value::as_str).map(ToOwned::to_owned))
+    }
+
     /// Lets connections wait for a person, or be finished.
     ///
     /// # Errors

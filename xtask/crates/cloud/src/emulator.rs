@@ -19,8 +19,9 @@ use causeway_machine::paths::Paths;
 use causeway_machine::process::{self, Ending, Group};
 use causeway_model::fault::Fault;
 
-/// How long the emulator may take to answer for the first time.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long the emulator may take to answer for the first time. Whoever waits for the cloud gives up before: that it has no time
+/// is told from that it does not start.
+const START_LIMIT: Duration = Duration::from_secs(240);
 
 /// How many ports are tried: one that was free a moment ago may be somebody else's by now, and the emulator takes no socket
 /// that is open already.

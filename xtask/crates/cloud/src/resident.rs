@@ -20,7 +20,7 @@ use causeway_model::config::Config;
 use causeway_model::fault::{Fault, Kind};
 
 /// How long the cloud may take until it answers.
-const START_LIMIT: Duration = Duration::from_secs(90);
+const START_LIMIT: Duration = Duration::from_secs(180);
 
 /// Whether the cloud lives on after the command that started it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,12 +134,19 @@ async fn start(paths: &Paths, root: &Path, minute: Duration, keep: Keep) -> anyh
         if let Some(state) = State::read(paths).filter(|state| state.pid == group.id()) {
             break state;
         }
-        if group.child().try_wait().context("look at the local cloud")?.is_some()
-            || watch.elapsed() > START_LIMIT
-        {
-            let said = log_tail(&log);
+        let ended = group.child().try_wait().context("look at the local cloud")?.is_some();
+        if ended || watch.elapsed() > START_LIMIT {
+            let mut said = log_tail(&log);
+            // One that ended says why; one that is still at work was not given the time that it takes on this machine.
+            let kind = if ended { Kind::Failed } else { Kind::TimedOut };
+            if !ended {
+                said = format!(
+                    "it did not answer within {} s; its log ends with: {said}",
+                    START_LIMIT.as_secs()
+                );
+            }
             group.end().await;
-            return Err(Fault::failed("start the local cloud", log.display().to_string())
+            return Err(Fault::new(kind, "start the local cloud", log.display().to_string())
                 .why(said)
                 .next("read the log; removing target/causeway/venv makes it install its parts anew")
                 .into());

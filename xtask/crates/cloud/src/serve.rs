@@ -87,7 +87,8 @@ pub async fn run(config: &Config, paths: &Paths, options: &Options) -> anyhow::R
     state.write(paths)?;
     tokio::spawn(alarms::run(Arc::clone(&cloud)));
     let measured = Arc::clone(&cloud);
-    tokio::spawn(async move { strain::run(&measured.strains).await });
+    let root = emulator.group.id();
+    tokio::spawn(async move { strain::run(&measured.strains, root).await });
     tracing::info!(port, "the local cloud is up");
 
     let mut group = emulator.group;

@@ -69,9 +69,16 @@ impl Judgements {
         Some(too_busy("judge the release", on, why))
     }
 
-    /// A failure of an environment's deployment, which this machine may explain: then it is none of the release's.
+    /// A failure of an environment's deployment, which this machine may explain: then it is none of the release's. What a
+    /// function failed by is told with its name, so another function's lateness excuses nothing.
     pub fn excuse(&self, env: &str, fault: Fault) -> Fault {
-        match self.none.iter().find(|(of, _, _)| of == env) {
+        let named = |function: &str| {
+            let own = format!("{function}: ");
+            let whole =
+                |at: usize| !fault.why[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '_');
+            fault.on == function || fault.why.match_indices(&own).any(|(at, _)| whole(at))
+        };
+        match self.none.iter().find(|(of, function, _)| of == env && named(function)) {
             Some((_, function, why)) => {
                 let why = format!("{function}: {why}; what came of it: {}", fault.why);
                 too_busy(&fault.what, fault.on, why)
@@ -96,7 +103,8 @@ impl Judgements {
     }
 }
 
-fn too_busy(what: &str, on: String, why: String) -> Fault {
+/// A failure that says nothing of the release, since this machine explains it.
+pub fn too_busy(what: &str, on: String, why: String) -> Fault {
     Fault::new(Kind::TimedOut, what, on)
         .why(format!("this machine is too busy to judge: {why}"))
         .next("rehearse again when less runs beside it, or with longer minutes, for instance --minute 4s")
@@ -168,13 +176,16 @@ mod tests {
     fn a_failure_that_the_machine_explains_is_none_of_the_releases() {
         let none = vec![("prod".to_owned(), "f".to_owned(), "it ran out of time".to_owned())];
         let judgements = Judgements { alarms: vec![], none };
-        let fault = Fault::new(Kind::RolledBack, "deploy the stack", "s").why("the hook failed");
+        let fault = Fault::new(Kind::RolledBack, "deploy the stack", "s")
+            .why("UPDATE_ROLLBACK_COMPLETE: f: the hook failed");
         let excused = judgements.excuse("prod", fault.clone());
         assert_eq!((excused.kind, excused.on.as_str()), (Kind::TimedOut, "s"));
         for part in ["too busy to judge", "it ran out of time", "the hook failed"] {
             assert!(excused.why.contains(part), "{part}: {excused}");
         }
         assert_eq!(judgements.excuse("dev", fault.clone()), fault, "another environment's");
+        let other = fault.clone().why("UPDATE_ROLLBACK_COMPLETE: pdf: the alarm g-errors went off");
+        assert_eq!(judgements.excuse("prod", other.clone()), other, "another function's own cause");
         assert_eq!(Judgements::default().excuse("prod", fault.clone()), fault);
         assert_eq!(judgements.unjudged().unwrap().on, "f in prod");
     }

@@ -37,6 +37,7 @@ use causeway_model::changeset::Change;
 use causeway_model::config::Config;
 use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::functions;
+use causeway_model::judgement::too_busy;
 use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
 use causeway_model::quoted::quoted;
 use causeway_model::verdict::Verdict;
@@ -67,13 +68,30 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     )?;
     let note = if found.is_new { "started" } else { "the one that runs already" };
     setup(&context, "LocalCloud", Status::Succeeded, Some(watch.seconds()), Some(note.to_owned()));
-    let result = rehearse(&context, &args, &config, &paths, &found).await;
+    let watch = Stopwatch::start();
+    let result = match rehearse(&context, &args, &config, &paths, &found).await {
+        Ok(outcome) => Ok(outcome),
+        Err(error) => Err(explained(error, watch.seconds().min(LOOKED_BACK), &paths, &found).await),
+    };
     match &result {
         // As where anything else is interrupted: what was not asked to stay yet does not.
         Err(error) if from_error(error).kind == Kind::Interrupted => found.release().await,
         _ => end(&context, &args, &paths, found).await,
     }
     result
+}
+
+/// A failure as it is, or as what it is where time alone is its cause and this machine had none. The pipeline's own failures are
+/// no errors here, and looked at there.
+async fn explained(error: anyhow::Error, seconds: f64, paths: &Paths, found: &Found) -> anyhow::Error {
+    let fault = from_error(&error);
+    let Ok(control) = Control::new(paths, found.state()) else { return error };
+    match control.explains(seconds, &format!("{error:#}")).await {
+        Ok(Some(why)) if fault.kind == Kind::Failed => {
+            too_busy(&fault.what, fault.on, format!("{why}; what came of it: {}", fault.why)).into()
+        }
+        _ => error,
+    }
 }
 
 /// Leaves the cloud up or ends it.
@@ -175,7 +193,9 @@ async fn rehearse(
     for (name, value) in seen.as_object().into_iter().flatten() {
         outcome.data[name] = value.clone();
     }
-    outcome.data["machine"] = told::machine();
+    for (name, value) in told::machine().as_object().into_iter().flatten() {
+        outcome.data["machine"][name] = value.clone();
+    }
     outcome.data["target"] = json!(host);
     outcome.data["compiled"] = told::compiled(context, units.path())?.data();
     outcome.data["working_tree"] = json!(!dirty.is_empty());
@@ -419,6 +439,10 @@ impl Rehearsal {
         (before != after).then(|| (parent, Arc::new(source)))
     }
 }
+
+/// How far back it is looked whether this machine explains a failure, in seconds: as long as one call may take. What was built
+/// before kept every processor busy by itself.
+const LOOKED_BACK: f64 = 120.0;
 
 /// The account in which a version on purpose misbehaves.
 const PROD: &str = "prod";

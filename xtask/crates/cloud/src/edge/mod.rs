@@ -226,6 +226,9 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
         failed: invoked.failed,
         millis: invoked.millis,
     });
+    if answered.late {
+        app.cloud.strains.timed_out(tokio::time::Instant::now());
+    }
     app.cloud.metrics.record(app.cloud.clock.seconds(), &answered, invocation.as_ref());
     response
 }

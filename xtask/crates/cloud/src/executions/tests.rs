@@ -21,6 +21,7 @@ use causeway_machine::expand::Expander;
 use causeway_machine::paths::Paths;
 use causeway_machine::process::Ending;
 use causeway_model::judgement::Judgements;
+use causeway_model::strain::Strain;
 
 /// A front at work.
 struct Served {
@@ -87,7 +88,12 @@ fn order() -> Order {
 }
 
 fn released() -> anyhow::Result<Ran> {
-    Ok(Ran { ended: Ended::Released, watched: BTreeMap::new(), judged: Judgements::default() })
+    Ok(Ran {
+        ended: Ended::Released,
+        watched: BTreeMap::new(),
+        judged: Judgements::default(),
+        strained: Strain::default(),
+    })
 }
 
 fn say(active: &Active, message: &str) {
@@ -177,7 +183,12 @@ async fn an_approval_takes_the_one_answer_that_names_it() {
         Box::pin(async move {
             let Decision { yes, said } = active.ask("Prod", "Approve", &[]).await?;
             say(&active, &format!("{yes}: {said}"));
-            Ok(Ran { ended: Ended::Rejected, watched: BTreeMap::new(), judged: Judgements::default() })
+            Ok(Ran {
+                ended: Ended::Rejected,
+                watched: BTreeMap::new(),
+                judged: Judgements::default(),
+                strained: Strain::default(),
+            })
         })
     })
     .await;

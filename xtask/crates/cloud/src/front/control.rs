@@ -48,6 +48,16 @@ pub(super) async fn answer(front: &Front, call: &Call, rest: &str) -> Response {
             front.cloud.connections_pending.store(pending, Ordering::Relaxed);
             super::json(StatusCode::OK, &json!({}))
         }
+        // Whether this machine explains what went wrong in the last seconds, as a client tells it.
+        "explain" => {
+            let body: Value = serde_json::from_slice(&call.body).unwrap_or(Value::Null);
+            let seconds = body.get("seconds").and_then(Value::as_f64).unwrap_or(0.0);
+            let said = body.get("said").and_then(Value::as_str).unwrap_or_default();
+            let long = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            let begin = tokio::time::Instant::now().checked_sub(long);
+            let strain = begin.and_then(|begin| front.cloud.strains.explains(begin, said));
+            super::json(StatusCode::OK, &json!({"why": strain.map(|strain| strain.to_string())}))
+        }
         "stop" => {
             front.cloud.stop.send_replace(true);
             super::json(StatusCode::OK, &json!({}))

@@ -28,6 +28,11 @@ const RATE: f64 = 10.0;
 /// How long answers that are on their way at the end are waited for.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
+/// How often it is asked again what happened where no answer comes.
+const MISSES: u32 = 5;
+/// How long is waited between.
+const BREATH: Duration = Duration::from_millis(200);
+
 /// A follower at work.
 pub(super) struct Following {
     done: watch::Sender<bool>,
@@ -187,6 +192,7 @@ impl Follower {
     async fn follow(self: Arc<Self>, mut stop: watch::Receiver<bool>, mut seen: u64) {
         let control = &self.run.world.control;
         let mut traffic: Option<Traffic> = None;
+        let mut misses = 0;
         loop {
             // Looked at first: what comes in afterwards is fetched once more.
             let last_round = *stop.borrow_and_update();
@@ -203,7 +209,22 @@ impl Follower {
                     },
                 }
             };
-            let Ok(list) = list else { break };
+            let list = match list {
+                Ok(list) => list,
+                // What is not heard of is not judged, so a call that had no answer in time is made again.
+                Err(error) if misses < MISSES => {
+                    tracing::warn!("asked once more what happened: {error:#}");
+                    misses += 1;
+                    tokio::time::sleep(BREATH).await;
+                    continue;
+                }
+                Err(error) => {
+                    let why = format!("what the engines did is not known: {error:#}");
+                    self.run.judged().none.push((self.env.clone(), self.stack.clone(), why));
+                    break;
+                }
+            };
+            misses = 0;
             let nothing_new = list.is_empty();
             for happening in list {
                 seen = happening.seq;

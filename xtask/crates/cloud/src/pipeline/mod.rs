@@ -32,10 +32,12 @@ use causeway_machine::clock::Stopwatch;
 use causeway_model::changeset;
 use causeway_model::config::{self, BUILD, Config};
 use causeway_model::fault::{Fault, Kind, from_error, with_kind};
-use causeway_model::judgement::Judgements;
+use causeway_model::judgement::{Judgements, too_busy};
 use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
 use causeway_model::pipeline::{Action, Variables};
+use causeway_model::strain::Strain;
 use causeway_model::watch::Watched;
+use tokio::time::Instant;
 
 use super::cloud::Cloud;
 use super::control::Control;
@@ -144,6 +146,7 @@ struct Pending {
 
 /// One run of the pipeline.
 struct Run {
+    cloud: Arc<Cloud>,
     world: World,
     order: Order,
     definition: Definition,
@@ -162,6 +165,8 @@ struct Run {
     watched: Mutex<BTreeMap<String, Watched>>,
     /// What the alarms of its deployments said.
     judged: Mutex<Judgements>,
+    /// How busy this machine was at worst while something was deployed or tested.
+    strained: Mutex<Strain>,
 }
 
 /// A run that is over.
@@ -172,21 +177,24 @@ pub struct Ran {
     pub watched: BTreeMap<String, Watched>,
     /// What the alarms of its deployments said.
     pub judged: Judgements,
+    /// How busy this machine was at worst while something was deployed or tested.
+    pub strained: Strain,
 }
 
 impl Ran {
     /// What was seen, as the result of a rehearsal carries it.
     pub fn data(&self) -> Value {
-        json!({"watched": self.watched, "not_rehearsed": self.judged.not_rehearsed()})
+        json!({"watched": self.watched, "not_rehearsed": self.judged.not_rehearsed(), "machine": self.strained.data()})
     }
 }
 
 /// Carries an execution out in the resident process.
 pub(crate) fn carry_out(cloud: &Arc<Cloud>, order: Order, active: Arc<Active>) -> Running {
-    let (paths, state) = (cloud.paths.clone(), cloud.state().clone());
+    let cloud = Arc::clone(cloud);
     Box::pin(async move {
+        let (paths, state) = (cloud.paths.clone(), cloud.state().clone());
         let world = World::of(&order, paths, &state).await?;
-        run(world, order, active).await
+        run(cloud, world, order, active).await
     })
 }
 
@@ -194,7 +202,7 @@ pub(crate) fn carry_out(cloud: &Arc<Cloud>, order: Order, active: Arc<Active>) -
 ///
 /// # Errors
 /// The pipeline is not there or cannot be read. An action that fails is no error but an [`Ended::Failed`].
-async fn run(world: World, order: Order, active: Arc<Active>) -> anyhow::Result<Ran> {
+async fn run(cloud: Arc<Cloud>, world: World, order: Order, active: Arc<Active>) -> anyhow::Result<Ran> {
     let build = world.accounts.get(BUILD)?.clone();
     let definition = Definition::read(&world.config, &build).await?;
     active.note(|execution| execution.reads(&definition.pipeline));
@@ -204,6 +212,7 @@ async fn run(world: World, order: Order, active: Arc<Active>) -> anyhow::Result<
     let mut variables = Variables::default();
     variables.set("codepipeline", "PipelineExecutionId", execution.clone());
     let run = Arc::new(Run {
+        cloud,
         world,
         order,
         definition,
@@ -216,6 +225,7 @@ async fn run(world: World, order: Order, active: Arc<Active>) -> anyhow::Result<
         pending: Mutex::default(),
         watched: Mutex::default(),
         judged: Mutex::default(),
+        strained: Mutex::default(),
     });
     let ended = Arc::clone(&run).stages().await;
     let watched = std::mem::take(&mut *run.watched.lock().unwrap_or_else(PoisonError::into_inner));
@@ -224,7 +234,8 @@ async fn run(world: World, order: Order, active: Arc<Active>) -> anyhow::Result<
         (Ended::Released, Some(fault)) => Ended::Unjudged(fault),
         (ended, _) => ended,
     };
-    Ok(Ran { ended, watched, judged })
+    let strained = *run.strained.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Ran { ended, watched, judged, strained })
 }
 
 impl Run {
@@ -290,7 +301,7 @@ impl Run {
     /// Runs one action; false where an approval was refused.
     async fn action(self: &Arc<Self>, stage: &str, action: &Action) -> Result<bool, Fault> {
         let mode = mode(action);
-        let watch = Stopwatch::start();
+        let (watch, begin) = (Stopwatch::start(), Instant::now());
         self.active.act(stage, &action.name, Change::Began(uuid::Uuid::new_v4().to_string()));
         self.step(stage, &action.name, Status::Started, mode, None, None);
         let result = match (action.action_type_id.category.as_str(), action.action_type_id.provider.as_str())
@@ -305,6 +316,13 @@ impl Run {
                 .into()),
         };
         let seconds = Some(tenths(watch.seconds()));
+        // A build waits for a processor in any case: it brings more work than there are processors.
+        let is_build = action.action_type_id.category == "Build";
+        let result = result.map_err(|error| if is_build { error } else { self.explained(error, begin) });
+        if !is_build {
+            let mut strained = self.strained.lock().unwrap_or_else(PoisonError::into_inner);
+            *strained = strained.worse(self.cloud.strains.since(begin));
+        }
         let change = match &result {
             Ok((true, said)) => Change::Succeeded(said.clone()),
             Ok((false, said)) => Change::Failed(said.clone().unwrap_or_default()),
@@ -339,6 +357,18 @@ impl Run {
                 }
                 Err(fault)
             }
+        }
+    }
+
+    /// A failure as it is, or as what it is where time alone is its cause and this machine had none.
+    fn explained(&self, error: anyhow::Error, begin: Instant) -> anyhow::Error {
+        let fault = from_error(&error);
+        match self.cloud.strains.explains(begin, &fault.to_string()) {
+            Some(strain) if fault.kind != Kind::TimedOut => {
+                let why = format!("{strain}; what came of it: {}", fault.why);
+                too_busy(&fault.what, fault.on, why).into()
+            }
+            _ => error,
         }
     }
 

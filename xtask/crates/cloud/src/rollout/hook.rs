@@ -19,7 +19,8 @@ const HOOK_MINUTES: u32 = 60;
 /// made shorter makes it faster.
 const FLOOR: Duration = Duration::from_secs(60);
 
-/// How long the account is waited for once the hook has reported: CodeDeploy goes on with the report alone.
+/// How long the account is waited for once the hook has reported: CodeDeploy goes on with the report alone. Why a hook failed
+/// stands in nothing else, so that of one that failed is waited for as long as the hook itself.
 const ACCOUNT: Duration = Duration::from_secs(5);
 
 /// How many checks that did not pass a reason names.
@@ -63,8 +64,9 @@ pub(super) async fn call(cloud: &Cloud, account: &str, deployment: &str, functio
         let until = if said.is_some() { hour } else { last };
         tokio::select! {
             outcome = &mut report, if reported.is_none() => {
+                let failed = matches!(outcome, Ok(Report::Failed));
                 reported = Some(outcome.ok());
-                last = Instant::now() + ACCOUNT;
+                last = Instant::now() + if failed { FLOOR } else { ACCOUNT };
             }
             outcome = &mut running, if said.is_none() => {
                 said = Some(outcome.unwrap_or_else(|error| Said::text(format!("it could not be invoked: {error:#}"))));
@@ -77,11 +79,11 @@ pub(super) async fn call(cloud: &Cloud, account: &str, deployment: &str, functio
     let result = match reported.flatten() {
         Some(Report::Succeeded) => Ok(()),
         Some(Report::Failed) => {
-            late = strain::only_late(&said.checks);
+            late = strain::only_late(&said.checks, cloud.strains.timeouts_since(begin));
             Err(format!("{function} reported Failed: {}", said.reason()))
         }
         None => {
-            late = strain::had_no_time(&said.text);
+            late = strain::ran_out_of_time(&said.text);
             Err(format!("{function} did not report within {HOOK_MINUTES} minutes of AWS: {}", said.reason()))
         }
     };

@@ -11,6 +11,7 @@ mod tests;
 mod way_back;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
@@ -50,7 +51,12 @@ struct Rollout {
     alarms: Vec<String>,
     /// When the shift began.
     begun: OnceLock<Instant>,
+    /// Set where a hook failed because this machine had no time for it.
+    late: Arc<AtomicBool>,
 }
+
+/// How often a hook is called that this machine had no time for.
+const CALLS: u32 = 3;
 
 /// Shifts every function of a stack whose alias moved, side by side.
 ///
@@ -123,7 +129,8 @@ async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Res
             }
             Some(End::Failed(cause)) => {
                 let rank = match &cause {
-                    Cause::Stop(_) => 2,
+                    Cause::Stop(_) => 3,
+                    Cause::Hook(..) if rollout.late.load(Ordering::Relaxed) => 2,
                     Cause::Alarm(alarm) if shared(alarm) => 1,
                     Cause::Hook(..) | Cause::Alarm(_) => 0,
                 };
@@ -141,7 +148,8 @@ async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Res
         }
         failures.push((rank, format!("{}: {cause}", rollout.short)));
     }
-    // What a function failed by itself says more than an alarm of all of them, and that more than who was stopped.
+    // What a function failed by itself says more than an alarm of all of them, that more than what this machine had no time
+    // for, and that more than who was stopped.
     let failure = failures.into_iter().min_by_key(|(rank, _)| *rank).map(|(_, reason)| reason);
     match failure {
         Some(reason) => Err(Failed::after(cloud, reason, &moved)),
@@ -277,19 +285,37 @@ impl Rollout {
             self.short.clone(),
             self.key.1.clone(),
         );
+        let excused = Arc::clone(&self.late);
         self.phase(hook_word(hook), Status::Started, None, None);
         tokio::spawn(async move {
             let watch = Stopwatch::start();
-            let begin = Instant::now();
-            let Called { result, checks, late } = match function {
-                Some(function) => hook::call(&cloud, &account, &id, &function).await,
-                None => Called { result: Ok(()), checks: Vec::new(), late: false },
-            };
-            let strain = cloud.strains.since(begin);
-            if late && strain.is_starved() {
-                let why = format!("the {} ran out of time while {strain}", hook_word(hook));
+            let mut calls = 0;
+            let Called { result, checks, .. } = loop {
+                let begin = Instant::now();
+                let called = match &function {
+                    Some(function) => hook::call(&cloud, &account, &id, function).await,
+                    None => Called { result: Ok(()), checks: Vec::new(), late: false },
+                };
+                calls += 1;
+                let strain = cloud.strains.since(begin);
+                // Nobody waits for it where the deployment is over.
+                if !called.late || !strain.is_starved() || reports.is_closed() {
+                    break called;
+                }
+                // A good version shall not be taken back because this machine has other things to do.
+                let word = hook_word(hook);
+                if calls < CALLS {
+                    let message = format!(
+                        "{short}: the {word} ran out of time while {strain}; it is called once more, which CodeDeploy does not do"
+                    );
+                    cloud.happenings.add(&account, &stack, What::Warning { message });
+                    continue;
+                }
+                let why = format!("the {word} ran out of time {calls} times while {strain}");
                 cloud.happenings.add(&account, &stack, What::NoVerdict { function: short.clone(), why });
-            }
+                excused.store(true, Ordering::Relaxed);
+                break called;
+            };
             let status = if result.is_ok() { Status::Succeeded } else { Status::Failed };
             // Nobody listens any more where the deployment is over: then the phase was told already.
             if reports.send((hook, result.clone())).is_ok() {

@@ -54,6 +54,7 @@ pub(super) async fn plan(
             after: text("AfterAllowTrafficHook"),
             alarms: group.alarms,
             begun: OnceLock::new(),
+            late: Arc::default(),
         });
     }
     Ok(all)

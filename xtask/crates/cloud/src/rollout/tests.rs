@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Rollout, Way, carry_out, full_name};
+use super::{CALLS, Rollout, Way, carry_out, full_name};
 use crate::cloud::Cloud;
 use crate::edge_stub::{self, ACCOUNT, FUNCTION, STACK};
 use crate::happenings::What;
@@ -45,8 +45,9 @@ enum Hooks {
     Dead,
     /// The second one, after the shift, reports a failure.
     BadAfter,
-    /// They report a failure, of a check that had no answer in time, on a machine that is as busy as that.
-    Late(Strain),
+    /// They report a failure, of a check that had no answer in time, on a machine that is as busy as that, the first so many
+    /// times that one is called.
+    Late(Strain, usize),
     /// They are still at work when the hour of AWS is long over, and report well then.
     Slow,
 }
@@ -63,7 +64,8 @@ impl World {
         virtual_time::begin();
         let slot: Arc<OnceLock<Arc<Cloud>>> = Arc::default();
         let theirs = Arc::clone(&slot);
-        let emulator = Emulator::start(move |asked, _| Some(lambda(theirs.get()?, hooks, asked))).await;
+        let emulator =
+            Emulator::start(move |asked, before| Some(lambda(theirs.get()?, hooks, asked, before))).await;
         let cloud = emulator.cloud();
         cloud.clock.set_minute(MINUTE);
         assert!(slot.set(Arc::clone(&cloud)).is_ok());
@@ -89,6 +91,7 @@ impl World {
             after: hook("post"),
             alarms: vec![format!("{function}-errors"), "api-5xx".to_owned()],
             begun: OnceLock::new(),
+            late: Arc::default(),
         }
     }
 
@@ -193,7 +196,7 @@ impl World {
 }
 
 /// Lambda: a hook does as it was told, every other function answers with its version.
-fn lambda(cloud: &Arc<Cloud>, hooks: Hooks, asked: &Asked) -> Answer {
+fn lambda(cloud: &Arc<Cloud>, hooks: Hooks, asked: &Asked, before: &[Asked]) -> Answer {
     if !asked.path.contains("CodeDeployHook_") {
         let version = asked.path.rsplit_once('=').map_or("", |(_, version)| version);
         let body = json!({"statusCode": 200, "headers": {"x-causeway-version": version}, "body": "{}"});
@@ -207,6 +210,7 @@ fn lambda(cloud: &Arc<Cloud>, hooks: Hooks, asked: &Asked) -> Answer {
         json!({"status": "said", "checks": [{"name": "version", "outcome": outcome, "ms": 3, "reason": reason}]})
             .to_string()
     };
+    let calls = before.iter().filter(|earlier| earlier.path == asked.path).count();
     match hooks {
         Hooks::Dead => Answer::failed(r#"{"errorType":"Runtime.ExitError"}"#),
         Hooks::Silent => Answer::new(200, "null"),
@@ -214,7 +218,10 @@ fn lambda(cloud: &Arc<Cloud>, hooks: Hooks, asked: &Asked) -> Answer {
             report(Report::Failed);
             Answer::new(200, &account("failed", "it is 1, not 2".into()))
         }
-        Hooks::Late(strain) => {
+        Hooks::Late(strain, times) if asked.path.contains("pre") && calls < times => {
+            if times == usize::MAX && calls + 1 == usize::try_from(CALLS).unwrap() {
+                cloud.alarms.set_all(ACCOUNT, std::iter::once(("other-errors", State::Raised)));
+            }
             cloud.strains.add(Instant::now(), strain);
             report(Report::Failed);
             Answer::new(200, &account("failed", "GET /api/health: no answer within 2000 ms".into()))
@@ -229,7 +236,7 @@ fn lambda(cloud: &Arc<Cloud>, hooks: Hooks, asked: &Asked) -> Answer {
                 assert!(cloud.hooks.report(&ids.0, &ids.1, Report::Succeeded));
             })
         }
-        Hooks::Good | Hooks::BadAfter => {
+        Hooks::Good | Hooks::BadAfter | Hooks::Late(..) => {
             report(Report::Succeeded);
             Answer::new(200, &account("passed", Value::Null))
         }
@@ -286,10 +293,11 @@ async fn a_hook_that_fails_moves_nothing_and_names_its_check() {
 /// Its deployment fails in any case; what that says about the release is another question.
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_ran_out_of_time_on_a_busy_machine_says_nothing_about_the_release() {
-    let busy = Strain { ran: 1.0, waited: 3.0, late: 0.2 };
+    let busy = Strain { ran: 1.0, waited: 3.0, late: 0.2, ..Strain::default() };
+    let calls = usize::try_from(CALLS).unwrap();
     for (hooks, expected) in [
-        (Hooks::Late(busy), true),
-        (Hooks::Late(Strain { waited: 0.1, ..busy }), false),
+        (Hooks::Late(busy, calls), true),
+        (Hooks::Late(Strain { waited: 0.1, ..busy }, calls), false),
         // What a check found is found on however busy a machine.
         (Hooks::Bad, false),
     ] {
@@ -303,7 +311,33 @@ async fn a_hook_that_ran_out_of_time_on_a_busy_machine_says_nothing_about_the_re
         let said = world.without_verdict().await;
         assert_eq!(said.len(), usize::from(expected), "{said:?}");
         assert!(said.iter().all(|why| why.contains("ran out of time") && why.contains("75 %")), "{said:?}");
+        // On a machine that had the time, nothing is done twice.
+        assert_eq!(world.warnings().await.len(), if expected { calls - 1 } else { 0 });
     }
+}
+
+/// One that has the time the next time it is called is as good as any: nothing is taken back.
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_a_busy_machine_had_no_time_for_is_called_once_more() {
+    let busy = Strain { ran: 1.0, waited: 3.0, late: 0.2, ..Strain::default() };
+    let world = World::new(Hooks::Late(busy, 1)).await;
+    assert_eq!(world.carry(vec![world.rollout(FUNCTION, LINEAR, true)]).await, Ok(()));
+    assert_eq!(world.without_verdict().await, Vec::<String>::new());
+    let said = world.warnings().await;
+    assert!(said.len() == 1 && said[0].contains("the pre-hook ran out of time"), "{said:?}");
+    let ended = world.parts(FUNCTION).await;
+    assert!(ended.iter().all(|(_, status, _)| *status == Status::Succeeded), "{ended:?}");
+    assert_eq!(world.served(FUNCTION).as_deref(), Some("2"));
+}
+
+/// The cause of a failure is what a function failed by, and not what this machine had no time for in the same moment.
+#[tokio::test(start_paused = true)]
+async fn an_alarm_comes_before_a_hook_that_had_no_time() {
+    let busy = Strain { ran: 1.0, waited: 3.0, late: 0.2, ..Strain::default() };
+    let world = World::new(Hooks::Late(busy, usize::MAX)).await;
+    let (late, alarmed) = (world.rollout(FUNCTION, LINEAR, true), world.rollout("other", LINEAR, false));
+    let failed = world.carry(vec![late, alarmed]).await.unwrap_err();
+    assert!(failed.starts_with("other: ") && failed.contains("other-errors"), "{failed}");
 }
 
 #[tokio::test(start_paused = true)]

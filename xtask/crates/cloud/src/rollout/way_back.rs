@@ -108,6 +108,7 @@ impl Rollout {
             after: self.after.clone(),
             alarms: self.alarms.clone(),
             begun: OnceLock::new(),
+            late: Arc::default(),
         }
     }
 
