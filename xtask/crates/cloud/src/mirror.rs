@@ -6,7 +6,11 @@
 //! not read again, and what a change set names is read once more when it is executed: what lay there at its creation may
 //! have been replaced since.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -32,6 +36,9 @@ pub struct Code {
     sources: Vec<Source>,
     /// The role that CloudFormation got; empty where it has the caller's rights.
     pub role: String,
+    /// The digest of each function's code, as Lambda writes it (SHA-256 in Base64), by the function's logical id. Code that a
+    /// template carries in itself has none: what CloudFormation makes of it is its own.
+    pub digests: BTreeMap<String, String>,
 }
 
 /// Where the code of a function is.
@@ -83,7 +90,7 @@ pub(crate) async fn code(
     deployed: Option<&Code>,
     template: &mut Value,
 ) -> anyhow::Result<Result<Code, Refused>> {
-    let mut code = Code { sources: Vec::new(), role: role.to_owned() };
+    let mut code = Code { role: role.to_owned(), ..Code::default() };
     let Some(resources) = template.get_mut("Resources").and_then(Value::as_object_mut) else {
         return Ok(Ok(code));
     };
@@ -101,12 +108,19 @@ pub(crate) async fn code(
         let Some(place) = Location::read(value) else { continue };
         let source = Source { function: id.clone(), place };
         let (own, copy) = (bucket_of(account), source.place.copy());
-        if !deployed.is_some_and(|deployed| deployed.sources.contains(&source)) {
-            match read(emulator, account, reader, &source.place).await? {
-                Ok(zip) => put(emulator, account, &copy, zip).await?,
+        let before = deployed.filter(|deployed| deployed.sources.contains(&source));
+        let digest = match before {
+            Some(before) => before.digests.get(id).cloned(),
+            None => match read(emulator, account, reader, &source.place).await? {
+                Ok(zip) => {
+                    let digest = STANDARD.encode(Sha256::digest(&zip));
+                    put(emulator, account, &copy, zip).await?;
+                    Some(digest)
+                }
                 Err(refused) => return Ok(Err(refused)),
-            }
-        }
+            },
+        };
+        code.digests.extend(digest.map(|digest| (id.clone(), digest)));
         *value = if property == "CodeUri" {
             json!(format!("s3://{own}/{copy}"))
         } else {

@@ -205,7 +205,11 @@ async fn shift(
     rollout::run(cloud, key, record, &prepared.old_versions).await
 }
 
-async fn status(cloud: &Cloud, key: &StackKey) -> anyhow::Result<StackStatus> {
+/// The state of a stack, as the emulator says it.
+///
+/// # Errors
+/// It does not answer.
+pub(crate) async fn status(cloud: &Cloud, key: &StackKey) -> anyhow::Result<StackStatus> {
     let answer =
         cloud.emulator.query(&key.0, "cloudformation", "DescribeStacks", &[("StackName", &key.1)]).await;
     match answer {

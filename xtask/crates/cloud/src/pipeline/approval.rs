@@ -1,7 +1,7 @@
 //! The manual approval: its notice goes to the topic with the pipeline role's rights; who follows the execution decides,
 //! where the order did not.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::{Approval, Decision, Run, notices};
 use causeway_aws::assume_role;
@@ -28,7 +28,7 @@ impl Run {
             notices::publish(&self.world.control, &keys, &topic, &subject, &message).await?;
             (self.emit)(Line::Notice { topic: notices::topic_name(&topic), subject, message });
         }
-        let changes = self.pending.lock().unwrap_or_else(PoisonError::into_inner).changes.clone();
+        let changes = self.pending().changes();
         let Decision { yes, said } = match self.order.approval {
             Approval::Ask => self.active.ask(stage, &action.name, &changes).await?,
             Approval::Approved => Decision { yes: true, said: "approved".to_owned() },

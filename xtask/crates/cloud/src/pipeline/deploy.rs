@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::{Pending, Run, follow};
+use crate::ledger::{Record, StackKey};
 use causeway_aws::Account;
 use causeway_aws::cloudformation::{Settled, StackInfo, Stacks, Wanted};
 use causeway_model::fault::{Fault, Kind, from_error};
@@ -43,18 +44,26 @@ impl Run {
         let session = self.session_of(action).await?;
         let stacks = Stacks::new(&session);
         let stack = self.wanted(action, "StackName")?;
+        let key = (session.id.clone(), stack.clone());
+        let env = self.world.config.account_named_by_id(&session.id).unwrap_or_default().to_owned();
+        self.meant().entry(key.clone()).or_default().env = env;
         let mode = self.wanted(action, "ActionMode")?;
         let said = match mode.as_str() {
             "CREATE_UPDATE" => {
                 let following = follow::Following::start(self, stage, action, &session.id, &stack).await;
                 let result = self.create_update(action, &session, &stacks, &stack).await;
                 following.end().await;
-                self.excused(&session, result)?
+                let said = self.excused(&session, result)?;
+                // The engine is done with it a moment after CloudFormation is.
+                self.cloud.ledger.idle(&key).await;
+                let record = self.cloud.ledger.current(&key);
+                self.deployed(key, record);
+                said
             }
             "CHANGE_SET_REPLACE" => self.replace_change_set(action, &session, &stacks, &stack).await?,
             "CHANGE_SET_EXECUTE" => {
                 let following = follow::Following::start(self, stage, action, &session.id, &stack).await;
-                let result = self.execute_change_set(action, &stacks, &stack).await;
+                let result = self.execute_change_set(action, &session, &stacks, &stack).await;
                 following.end().await;
                 self.excused(&session, result)?
             }
@@ -66,6 +75,13 @@ impl Run {
         };
         self.give_outputs(action, &stacks, &stack).await?;
         Ok(said)
+    }
+
+    /// A stack is what a record says now.
+    fn deployed(&self, key: StackKey, record: Option<Arc<Record>>) {
+        let mut all = self.meant();
+        let meant = all.entry(key).or_default();
+        (meant.record, meant.waits) = (record, None);
     }
 
     /// What became of a deployment; a failure that this machine explains is none of the release's.
@@ -133,7 +149,15 @@ impl Run {
             Some(made) => format!("{} changes", made.changes.len()),
             None => "nothing to change".to_owned(),
         };
+        let key = (session.id.clone(), stack.to_owned());
+        let record = match &made {
+            Some(made) => self.cloud.ledger.change_set(&key, &made.id),
+            None => self.cloud.ledger.current(&key),
+        };
         let changes = made.map(|made| made.changes).unwrap_or_default();
+        if !changes.is_empty() {
+            self.meant().entry(key.clone()).or_default().waits = Some(name.clone());
+        }
         // Before anybody is asked, everybody who reads the lines can see what the release would change.
         let action = match (changes.is_empty(), is_new) {
             (true, _) => stack::Action::None,
@@ -151,24 +175,34 @@ impl Run {
                 waits_for: Vec::new(),
             }]],
         });
-        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) =
-            Pending { changes, account, stack: stack.to_owned() };
+        self.pending().put(Pending { name, changes, account, key, record });
         Ok(Some(said))
     }
 
     async fn execute_change_set(
         &self,
         action: &Action,
+        session: &Account,
         stacks: &Stacks,
         stack: &str,
     ) -> anyhow::Result<Option<String>> {
         let name = self.wanted(action, "ChangeSetName")?;
-        // An empty change set was not kept; CodePipeline executes it as a success, with no shift.
-        if self.pending.lock().unwrap_or_else(PoisonError::into_inner).changes.is_empty() {
-            return Ok(Some("nothing to change".to_owned()));
-        }
+        let key = (session.id.clone(), stack.to_owned());
+        let pending = self.pending().take(&key, &name);
+        let record = match pending {
+            // An empty change set was not kept; CodePipeline executes it as a success, with no shift.
+            Some(pending) if pending.changes.is_empty() => {
+                self.deployed(key, pending.record);
+                return Ok(Some("nothing to change".to_owned()));
+            }
+            Some(pending) => pending.record,
+            // One that no action of this run made: CloudFormation knows whether it is there.
+            None => self.cloud.ledger.change_set(&key, &name),
+        };
         let settled = stacks.execute(stack, &name, LIMIT, &self.emit).await?;
-        good(stack, &settled).map(|()| None)
+        good(stack, &settled)?;
+        self.deployed(key, record);
+        Ok(None)
     }
 
     /// The template and its parameters, read from artifacts with the action's own rights.

@@ -19,6 +19,7 @@ pub mod journal;
 mod notices;
 mod order;
 mod source;
+mod stands;
 mod swap;
 mod without_cargo;
 
@@ -35,13 +36,14 @@ use causeway_model::fault::{Fault, Kind, from_error, with_kind};
 use causeway_model::judgement::{Judgements, too_busy};
 use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
 use causeway_model::pipeline::{Action, Variables};
-use causeway_model::strain::Strain;
+use causeway_model::strain::{self, Strain};
 use causeway_model::watch::Watched;
 use tokio::time::Instant;
 
 use super::cloud::Cloud;
 use super::control::Control;
 use super::executions::{Active, Running};
+use super::ledger::{Record, StackKey};
 use super::state::State;
 use causeway_machine::paths::Paths;
 use definition::Definition;
@@ -136,12 +138,38 @@ fn client_environment(state: &State, paths: &Paths) -> Vec<(String, String)> {
 }
 
 /// A change set that waits for its execution.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Pending {
+    name: String,
     changes: Vec<changeset::Change>,
     /// The account's name.
     account: String,
-    stack: String,
+    key: StackKey,
+    /// What it deploys.
+    record: Option<Arc<Record>>,
+}
+
+/// Every change set that waits, in the order in which they were made: a pipeline may make several before it executes any.
+#[derive(Debug, Default)]
+struct Pendings(Vec<Pending>);
+
+impl Pendings {
+    /// Adds one in place of an earlier one of that name.
+    fn put(&mut self, pending: Pending) {
+        self.0.retain(|other| (&other.key, &other.name) != (&pending.key, &pending.name));
+        self.0.push(pending);
+    }
+
+    /// Takes out one that is executed.
+    fn take(&mut self, key: &StackKey, name: &str) -> Option<Pending> {
+        let at = self.0.iter().position(|one| (&one.key, one.name.as_str()) == (key, name))?;
+        Some(self.0.remove(at))
+    }
+
+    /// What all of them would change.
+    fn changes(&self) -> Vec<changeset::Change> {
+        self.0.iter().flat_map(|one| one.changes.clone()).collect()
+    }
 }
 
 /// One run of the pipeline.
@@ -159,8 +187,10 @@ struct Run {
     variables: Mutex<Variables>,
     /// Keys of artifacts by name.
     artifacts: Mutex<BTreeMap<String, String>>,
-    /// What the approval will show: the last change set that was made.
-    pending: Mutex<Pending>,
+    /// What the approval will show.
+    pending: Mutex<Pendings>,
+    /// What its actions meant each stack to be.
+    meant: Mutex<stands::All>,
     /// What was seen of each environment while it was deployed.
     watched: Mutex<BTreeMap<String, Watched>>,
     /// What the alarms of its deployments said.
@@ -223,11 +253,15 @@ async fn run(cloud: Arc<Cloud>, world: World, order: Order, active: Arc<Active>)
         variables: Mutex::new(variables),
         artifacts: Mutex::default(),
         pending: Mutex::default(),
+        meant: Mutex::default(),
         watched: Mutex::default(),
         judged: Mutex::default(),
         strained: Mutex::default(),
     });
-    let ended = Arc::clone(&run).stages().await;
+    let ended = match Arc::clone(&run).stages().await {
+        Ended::Released => run.looked_at().await,
+        ended => ended,
+    };
     let watched = std::mem::take(&mut *run.watched.lock().unwrap_or_else(PoisonError::into_inner));
     let judged = std::mem::take(&mut *run.judged());
     let ended = match (ended, judged.unjudged()) {
@@ -358,6 +392,31 @@ impl Run {
                 Err(fault)
             }
         }
+    }
+
+    /// How a release ends whose actions all did well: as the cloud says, and not as the runner remembers.
+    async fn looked_at(&self) -> Ended {
+        let begin = Instant::now();
+        let meant = self.meant().clone();
+        let found = match stands::differences(&self.cloud, &meant, &self.order.probes).await {
+            Ok(found) => stands::fault(&found).map(|fault| (found, fault)),
+            Err(error) => Some((Vec::new(), from_error(&error))),
+        };
+        let Some((found, fault)) = found else { return Ended::Released };
+        let late = found.iter().all(|(_, what)| strain::ran_out_of_time(what));
+        let fault = if late { from_error(&self.explained(fault.into(), begin)) } else { fault };
+        match fault.kind {
+            Kind::TimedOut => Ended::Unjudged(fault),
+            _ => Ended::Failed(fault),
+        }
+    }
+
+    fn meant(&self) -> MutexGuard<'_, stands::All> {
+        self.meant.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pendings> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A failure as it is, or as what it is where time alone is its cause and this machine had none.

@@ -3,7 +3,6 @@
 //! It is done as the build account's root, which no policy here binds: what is rehearsed is what holds when they fail.
 
 use std::io::{Cursor, Write as _};
-use std::sync::PoisonError;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -61,12 +60,19 @@ impl Run {
 
     /// The key of the first package that the environment does not have yet.
     async fn brought(&self) -> anyhow::Result<Option<String>> {
-        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // As where there is one: the last that was made, or any other that brings a package.
+        let pending: Vec<_> =
+            self.pending().0.iter().rev().map(|one| (one.account.clone(), one.key.1.clone())).collect();
         let keys = |template: &str| package_keys(template).map_err(anyhow::Error::msg);
         let new = keys(&self.file(&self.session, "BuildOutput::template.yaml").await?)?;
-        let account = self.world.accounts.get(&pending.account)?;
-        let old = keys(&Stacks::new(account).template(&pending.stack).await?)?;
-        Ok(new.into_iter().find(|(function, key)| old.get(function) != Some(key)).map(|(_, key)| key))
+        for (account, stack) in pending {
+            let account = self.world.accounts.get(&account)?;
+            let old = keys(&Stacks::new(account).template(&stack).await?)?;
+            if let Some((_, key)) = new.iter().find(|(function, key)| old.get(*function) != Some(*key)) {
+                return Ok(Some(key.clone()));
+            }
+        }
+        Ok(None)
     }
 }
 
