@@ -31,6 +31,9 @@ pub struct Args {
     /// Put other bytes in place of an approved package between approval and execution, to see what comes of it
     #[arg(long, conflicts_with_all = ["no_baseline", "break_prod"], num_args = 0..=1, require_equals = true, default_missing_value = "deleted", value_name = "HOW", value_enum)]
     pub swap_package: Option<Swap>,
+    /// Wait at most so long for another release of this checkout; by default a terminal waits, and nothing else does
+    #[arg(long, value_name = "SECONDS")]
+    pub wait: Option<u64>,
     /// `--report`.
     #[command(flatten)]
     pub report: Report,

@@ -35,6 +35,7 @@ type Runner = Box<dyn Fn(&Arc<Cloud>, Order, Arc<Active>) -> Running + Send + Sy
 pub struct Active {
     id: String,
     owner: Option<Owner>,
+    commit: String,
     /// What it tells.
     pub journal: Journal,
     execution: Mutex<Execution>,
@@ -81,6 +82,7 @@ impl Active {
             execution: Mutex::new(Execution::new(&id, by, now())),
             id,
             owner: order.owner,
+            commit: order.commit.clone(),
             journal: Journal::default(),
             question: Mutex::default(),
             stop: watch::Sender::new(None),
@@ -275,7 +277,11 @@ impl Executions {
         }
         let state = active.state();
         Err(Fault::new(Kind::Stuck, "start the release", "the pipeline of the local cloud")
-            .why(format!("it runs another one, which {} started", state.trigger.trigger_detail))
+            .why(format!(
+                "it runs another one, which {} started: it releases {}",
+                state.trigger.trigger_detail,
+                active.commit.chars().take(12).collect::<String>()
+            ))
             .next("wait until that one has ended, or end it with Ctrl-C; cargo xtask local down ends the cloud and all of it"))
     }
 

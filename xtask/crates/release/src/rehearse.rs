@@ -5,6 +5,7 @@
 
 mod client;
 mod environment;
+mod hold;
 mod settle;
 mod told;
 
@@ -43,6 +44,7 @@ use causeway_model::quoted::quoted;
 use causeway_model::verdict::Verdict;
 use causeway_watch::api_client::ApiClient;
 use client::{Ask, Client};
+use hold::Patience;
 
 /// Runs `rehearse`.
 ///
@@ -52,6 +54,9 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
     causeway_command::report::begin(&args.report, &context)?;
     let paths = Paths::of(&context.root);
+    let commit = git::commit(&context.root, "HEAD").await.unwrap_or_else(|| "the working tree".to_owned());
+    let patience = Patience::of(args.wait, context.out.is_interactive());
+    let _held = hold::hold(&paths, &commit, patience, &|text| context.out.note(text)).await?;
     let watch = Stopwatch::start();
     setup(&context, "LocalCloud", Status::Started, None, None);
     let say = |text: &str| context.out.note(text);
