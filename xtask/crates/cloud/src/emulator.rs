@@ -170,6 +170,13 @@ impl Client {
         &self.region
     }
 
+    /// Whether nobody listens where it did: it has ended. One that is only busy takes the connection.
+    pub(crate) async fn is_gone(&self) -> bool {
+        let address = self.base.trim_start_matches("http://");
+        let connected = tokio::net::TcpStream::connect(address).await;
+        connected.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    }
+
     async fn is_healthy(&self) -> bool {
         let call =
             self.http.get(format!("{}/_ministack/health", self.base)).timeout(Duration::from_secs(2)).send();

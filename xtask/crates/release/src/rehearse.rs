@@ -78,10 +78,15 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         Ok(outcome) => Ok(outcome),
         Err(error) => Err(explained(error, watch.seconds().min(LOOKED_BACK), &paths, &found).await),
     };
+    // A cloud that ended under us left behind what it could not end, or is about to.
+    let is_lost = State::read(&paths).is_none();
     match &result {
         // As where anything else is interrupted: what was not asked to stay yet does not.
         Err(error) if from_error(error).kind == Kind::Interrupted => found.release().await,
         _ => end(&context, &args, &paths, found).await,
+    }
+    if is_lost {
+        resident::down(&paths).await?;
     }
     result
 }

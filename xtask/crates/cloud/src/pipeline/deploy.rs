@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::{Pending, Run, follow};
+use super::pendings::Pending;
+use super::{Run, follow};
 use crate::ledger::{Record, StackKey};
 use causeway_aws::Account;
 use causeway_aws::cloudformation::{Settled, StackInfo, Stacks, Wanted};

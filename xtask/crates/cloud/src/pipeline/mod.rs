@@ -18,6 +18,7 @@ mod heard;
 pub mod journal;
 mod notices;
 mod order;
+mod pendings;
 mod source;
 mod stands;
 mod swap;
@@ -30,25 +31,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use causeway_aws::artifacts::Bucket;
 use causeway_aws::{Account, Accounts, LocalWorld, OpenOptions, Unverified, assume_role};
 use causeway_machine::clock::Stopwatch;
-use causeway_model::changeset;
 use causeway_model::config::{self, BUILD, Config};
 use causeway_model::fault::{Fault, Kind, from_error, with_kind};
 use causeway_model::judgement::{Judgements, too_busy};
 use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
 use causeway_model::pipeline::{Action, Variables};
-use causeway_model::strain::{self, Strain};
+use causeway_model::strain::Strain;
 use causeway_model::watch::Watched;
 use tokio::time::Instant;
 
 use super::cloud::Cloud;
 use super::control::Control;
 use super::executions::{Active, Running};
-use super::ledger::{Record, StackKey};
 use super::state::State;
 use causeway_machine::paths::Paths;
 use definition::Definition;
 use execution::Change;
 pub use order::{Approval, Order, Owner, caller_environment};
+use pendings::Pendings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 pub use swap::Swap;
@@ -135,41 +135,6 @@ fn client_environment(state: &State, paths: &Paths) -> Vec<(String, String)> {
         all.push((name.to_owned(), paths.local().join("no-such-file").display().to_string()));
     }
     all
-}
-
-/// A change set that waits for its execution.
-#[derive(Debug, Clone)]
-struct Pending {
-    name: String,
-    changes: Vec<changeset::Change>,
-    /// The account's name.
-    account: String,
-    key: StackKey,
-    /// What it deploys.
-    record: Option<Arc<Record>>,
-}
-
-/// Every change set that waits, in the order in which they were made: a pipeline may make several before it executes any.
-#[derive(Debug, Default)]
-struct Pendings(Vec<Pending>);
-
-impl Pendings {
-    /// Adds one in place of an earlier one of that name.
-    fn put(&mut self, pending: Pending) {
-        self.0.retain(|other| (&other.key, &other.name) != (&pending.key, &pending.name));
-        self.0.push(pending);
-    }
-
-    /// Takes out one that is executed.
-    fn take(&mut self, key: &StackKey, name: &str) -> Option<Pending> {
-        let at = self.0.iter().position(|one| (&one.key, one.name.as_str()) == (key, name))?;
-        Some(self.0.remove(at))
-    }
-
-    /// What all of them would change.
-    fn changes(&self) -> Vec<changeset::Change> {
-        self.0.iter().flat_map(|one| one.changes.clone()).collect()
-    }
 }
 
 /// One run of the pipeline.
@@ -352,7 +317,10 @@ impl Run {
         let seconds = Some(tenths(watch.seconds()));
         // A build waits for a processor in any case: it brings more work than there are processors.
         let is_build = action.action_type_id.category == "Build";
-        let result = result.map_err(|error| if is_build { error } else { self.explained(error, begin) });
+        let result = match result {
+            Err(error) => Err(self.explained(error, begin, is_build).await),
+            result => result,
+        };
         if !is_build {
             let mut strained = self.strained.lock().unwrap_or_else(PoisonError::into_inner);
             *strained = strained.worse(self.cloud.strains.since(begin));
@@ -394,34 +362,24 @@ impl Run {
         }
     }
 
-    /// How a release ends whose actions all did well: as the cloud says, and not as the runner remembers.
-    async fn looked_at(&self) -> Ended {
-        let begin = Instant::now();
-        let meant = self.meant().clone();
-        let found = match stands::differences(&self.cloud, &meant, &self.order.probes).await {
-            Ok(found) => stands::fault(&found).map(|fault| (found, fault)),
-            Err(error) => Some((Vec::new(), from_error(&error))),
-        };
-        let Some((found, fault)) = found else { return Ended::Released };
-        let late = found.iter().all(|(_, what)| strain::ran_out_of_time(what));
-        let fault = if late { from_error(&self.explained(fault.into(), begin)) } else { fault };
-        match fault.kind {
-            Kind::TimedOut => Ended::Unjudged(fault),
-            _ => Ended::Failed(fault),
-        }
-    }
-
-    fn meant(&self) -> MutexGuard<'_, stands::All> {
-        self.meant.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn pending(&self) -> MutexGuard<'_, Pendings> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A failure as it is, or as what it is where time alone is its cause and this machine had none.
-    fn explained(&self, error: anyhow::Error, begin: Instant) -> anyhow::Error {
+    /// A failure as it is, or as what it is where the emulator has ended, or where time alone is its cause and this machine had
+    /// none. What a build waits for is its own doing.
+    async fn explained(&self, error: anyhow::Error, begin: Instant, is_build: bool) -> anyhow::Error {
         let fault = from_error(&error);
+        if self.cloud.emulator.is_gone().await {
+            let log = self.log("emulator");
+            return Fault::failed("run the local cloud", "the emulator")
+                .why(format!("the emulator ended; what came of it: {fault}"))
+                .next(format!("its log is {}; then run it again", log.display()))
+                .into();
+        }
+        if is_build {
+            return error;
+        }
         match self.cloud.strains.explains(begin, &fault.to_string()) {
             Some(strain) if fault.kind != Kind::TimedOut => {
                 let why = format!("{strain}; what came of it: {}", fault.why);

@@ -4,19 +4,22 @@
 //! CodePipeline asks nobody. On AWS that is what `test-deployment` and a person are for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use http::Method;
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::{Ended, Run};
 use crate::cloud::Cloud;
 use crate::emulator::is_absent;
 use crate::ledger::{Record, StackKey};
 use crate::operation;
 use crate::resources::Resources;
-use causeway_model::fault::Fault;
+use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::stack::StackStatus;
+use causeway_model::strain;
 use causeway_watch::api_client::ApiClient;
 
 /// How often an API is asked for each function: as long as any traffic is split, one answer says nothing.
@@ -65,6 +68,30 @@ pub(crate) fn fault(differences: &[(String, String)]) -> Option<Fault> {
         .why(format!("{env} does not run what was built: {}", all.join("; ")))
         .next("see which actions of cfn/pipeline.yaml deploy these stacks, in which order, and who else deploys there");
     Some(fault)
+}
+
+impl Run {
+    /// How a release ends whose actions all did well: as the cloud says, and not as the runner remembers.
+    pub(super) async fn looked_at(&self) -> Ended {
+        let begin = Instant::now();
+        let meant = self.meant().clone();
+        let found = match differences(&self.cloud, &meant, &self.order.probes).await {
+            Ok(found) => fault(&found).map(|fault| (found, fault)),
+            Err(error) => Some((Vec::new(), from_error(&error))),
+        };
+        let Some((found, fault)) = found else { return Ended::Released };
+        let late = found.iter().all(|(_, what)| strain::ran_out_of_time(what));
+        let fault = if late { from_error(&self.explained(fault.into(), begin, false).await) } else { fault };
+        match fault.kind {
+            Kind::TimedOut => Ended::Unjudged(fault),
+            _ => Ended::Failed(fault),
+        }
+    }
+
+    /// What its actions meant each stack to be.
+    pub(super) fn meant(&self) -> MutexGuard<'_, All> {
+        self.meant.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A stack that is asked.
