@@ -15,7 +15,7 @@ use super::cloud::Cloud;
 use super::emulator;
 use super::front;
 use super::lower::Target;
-use super::state::State;
+use super::state::{Last, State};
 use super::strain;
 use super::tls;
 use causeway_machine::expand::Expander;
@@ -113,6 +113,10 @@ pub async fn run(config: &Config, paths: &Paths, options: &Options) -> anyhow::R
         }
     };
     tracing::info!("the local cloud ends: {why}");
+    let last = Last { pid: state.pid, why: why.to_owned() };
+    if let Err(error) = last.write(paths) {
+        tracing::warn!("write down why the local cloud ends: {error:#}");
+    }
     let _ = std::fs::remove_file(paths.state());
     // While the front still answers, so that whoever follows hears of it.
     let _ = tokio::time::timeout(LAST_EXECUTION, cloud.executions.end(why)).await;

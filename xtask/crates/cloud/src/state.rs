@@ -92,9 +92,46 @@ impl State {
     }
 }
 
+/// Why a cloud has ended, for whoever followed it and could not be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// The resident process that it was.
+    pub pid: i32,
+    /// Why.
+    pub why: String,
+}
+
+impl Last {
+    /// The last words of a resident process; `None` where it left none, as one that was killed.
+    pub fn of(paths: &Paths, pid: i32) -> Option<String> {
+        let bytes = std::fs::read(paths.local().join("ended.json")).ok()?;
+        let last: Self = serde_json::from_slice(&bytes).ok()?;
+        (last.pid == pid).then_some(last.why)
+    }
+
+    /// Writes them down.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, paths: &Paths) -> anyhow::Result<()> {
+        let text = serde_json::to_vec(self).context("write the last words")?;
+        write_private(&paths.local().join("ended.json"), &text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_words_are_those_of_their_process_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::of(dir.path()).with_local(dir.path());
+        assert_eq!(Last::of(&paths, 7), None);
+        Last { pid: 7, why: "the emulator ended".to_owned() }.write(&paths).unwrap();
+        assert_eq!(Last::of(&paths, 7).as_deref(), Some("the emulator ended"));
+        assert_eq!(Last::of(&paths, 8), None, "a later one that was killed");
+    }
 
     #[test]
     fn the_environment_names_addresses_and_urls() {

@@ -12,7 +12,7 @@ use causeway_cloud::control::Control;
 use causeway_cloud::executions::Answer;
 use causeway_cloud::pipeline::journal::{Conclusion, News, What};
 use causeway_cloud::pipeline::{Decision, Ended, Order};
-use causeway_cloud::state::State;
+use causeway_cloud::state::{Last, State};
 use causeway_command::Context;
 use causeway_machine::paths::Paths;
 use causeway_model::changeset::Change;
@@ -139,7 +139,11 @@ impl Client {
     /// The end of a cloud that is gone; `None` where it lives.
     fn lost(&self) -> Option<Fault> {
         let lives = State::read(&self.paths).is_some_and(|state| state.pid == self.pid);
-        (!lives).then(|| self.end_of("the local cloud's process is gone".to_owned()))
+        // One that ended by itself has said why; one that was killed could not.
+        let why = || {
+            Last::of(&self.paths, self.pid).unwrap_or_else(|| "the local cloud's process is gone".to_owned())
+        };
+        (!lives).then(|| self.end_of(why()))
     }
 
     fn end_of(&self, why: String) -> Fault {

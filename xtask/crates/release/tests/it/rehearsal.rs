@@ -509,6 +509,46 @@ fn a_cloud_that_dies_in_the_middle_is_said_at_once() {
     assert_eq!(project.run(&["local", "down"]).code, 0);
 }
 
+/// Whichever of the two dies in mid-shift, the result says which; nothing is left, and the next rehearsal is as any other. Meanwhile a
+/// second one is told who has the cloud.
+#[test]
+#[ignore = "it takes minutes: check --full runs it"]
+fn what_dies_in_mid_shift_is_named_and_leaves_nothing() {
+    let project = Project::clone_of_repository();
+    let sh = shell(project.path());
+    let commit = read(cmd!(sh, "git rev-parse HEAD"));
+    for (victim, said) in [("emulator", "the emulator ended"), ("local cloud", "process is gone")] {
+        let mut running = Running::start(&project, &["--minute", "3s"]);
+        running.reach(&["\"weight\"", "\"prod\""]);
+        let second = project.run(&["rehearse", "--approve", "auto"]);
+        assert_eq!(
+            (second.code, second.result()["verdict"].as_str()),
+            (6, Some("stuck")),
+            "{}",
+            second.stderr
+        );
+        let holder = format!("process {} holds it and releases {}", running.child.id(), &commit.trim()[..12]);
+        assert!(second.error().contains(&holder), "{holder}: {}", second.error());
+
+        let records = project.path().join("target/causeway/local/processes");
+        let all = std::fs::read_dir(records)
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| std::fs::read(entry.path()).ok());
+        let mut all = all.filter_map(|record| serde_json::from_slice::<serde_json::Value>(&record).ok());
+        let id = all.find(|record| record["name"] == victim).unwrap()["pid"].to_string();
+        read(cmd!(sh, "kill -KILL {id}"));
+        let last = running.lines.by_ref().map_while(Result::ok).last().unwrap_or_default();
+        assert_eq!(running.child.wait().unwrap().code(), Some(1), "{victim}: {last}");
+        assert!(last.contains("\"verdict\":\"failed\"") && last.contains(said), "{victim}: {last}");
+        wait_until(&format!("nothing is left of a {victim} that was killed"), || {
+            processes(&project).is_empty()
+        });
+    }
+    let next = project.run(&["rehearse", "--approve", "auto"]);
+    assert_eq!(next.result()["verdict"], "released", "{} {}", next.error(), next.stderr);
+}
+
 /// Command lines of processes that work for a project: those that name its folder, and its emulator.
 fn processes(project: &Project) -> Vec<String> {
     let place = project.path().display().to_string();
