@@ -239,6 +239,22 @@ impl Bucket {
             .map_err(|error| explain(error, "write the artifact", &self.url(key)))
     }
 
+    /// Puts a file that is deployed to a bucket.
+    pub async fn deploy(
+        &self,
+        key: &str,
+        body: Vec<u8>,
+        cache_control: Option<&str>,
+        acl: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let call = self.put(key, body).set_cache_control(cache_control.map(ToOwned::to_owned));
+        call.set_acl(acl.map(Into::into))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| explain(error, "deploy the file", &self.url(key)))
+    }
+
     /// Deletes one version of an object for good.
     pub async fn delete_version(&self, key: &str, version: &str) -> anyhow::Result<()> {
         let call = self.client.delete_object().bucket(&self.name).key(key).version_id(version);

@@ -22,6 +22,15 @@ pub async fn subject(root: &Path) -> Option<String> {
     Some(answer.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
+/// What a source action's variables say of the commit, by their names; nothing where there is no commit.
+pub async fn revision(root: &Path) -> std::collections::BTreeMap<String, String> {
+    let format = "--format=%aI%x00%an%x00%ae%x00%cI%x00%B";
+    let answer = read(program("git", ["log", "-1", format], root)).await.unwrap_or_default();
+    let names = ["AuthorDate", "AuthorDisplayName", "AuthorEmail", "CommitterDate", "CommitMessage"];
+    let values = answer.splitn(names.len(), '\0').map(|value| value.trim_end().to_owned());
+    names.into_iter().map(ToOwned::to_owned).zip(values).collect()
+}
+
 /// Files that differ from the commit or are not part of it; empty for a clean tree.
 pub async fn uncommitted(root: &Path) -> Vec<String> {
     let ask = command(root, |sh| cmd!(sh, "git status --porcelain=v1 -z --no-renames --untracked-files=all"));

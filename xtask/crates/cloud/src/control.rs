@@ -13,6 +13,9 @@ use causeway_machine::paths::Paths;
 use causeway_model::fault::Fault;
 use causeway_model::keys::Keys;
 
+/// How long an answer may take: a function's longest run, and some.
+const LONGEST: Duration = Duration::from_secs(930);
+
 /// A client of the front of a running cloud.
 #[derive(Clone)]
 pub struct Control {
@@ -153,6 +156,83 @@ impl Control {
         let root = super::xml::Element::parse(&text).unwrap_or_default();
         let (code, message) = (root.text_at(&["Error", "Code"]), root.text_at(&["Error", "Message"]));
         let why = if code.is_empty() { format!("{status}: {text}") } else { format!("{code}: {message}") };
+        Err(Fault::failed(what, on).why(why).into())
+    }
+
+    /// A call of a JSON protocol with the rights of these keys: `target` is `Service.Operation`.
+    ///
+    /// # Errors
+    /// A fault that carries what the service said.
+    pub async fn json(
+        &self,
+        keys: &Keys,
+        (service, version): (&str, &str),
+        target: &str,
+        input: &Value,
+        (what, on): (&str, &str),
+    ) -> anyhow::Result<Value> {
+        let url = format!("{}/", self.endpoint);
+        let headers = [
+            ("content-type", format!("application/x-amz-json-{version}")),
+            ("x-amz-target", target.to_owned()),
+        ];
+        let (_, text) = self.signed(keys, service, &url, &headers, input.to_string(), what, on).await?;
+        serde_json::from_str(&text).with_context(|| format!("read the answer to {target}"))
+    }
+
+    /// Invokes a function and waits for its end. A service invokes it as an event; this one wants to know of a function that ended.
+    ///
+    /// # Errors
+    /// A fault that carries what Lambda said.
+    pub async fn invoke(&self, keys: &Keys, function: &str, event: &Value, on: &str) -> anyhow::Result<()> {
+        let name: String = form_urlencoded::byte_serialize(function.as_bytes()).collect();
+        let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
+        let headers = [
+            ("content-type", "application/json".to_owned()),
+            ("x-amz-invocation-type", "RequestResponse".to_owned()),
+        ];
+        self.signed(keys, "lambda", &url, &headers, event.to_string(), "invoke the function", on).await?;
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a call has these parts")]
+    async fn signed(
+        &self,
+        keys: &Keys,
+        service: &str,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: String,
+        what: &str,
+        on: &str,
+    ) -> anyhow::Result<(http::StatusCode, String)> {
+        let host = self.endpoint.trim_start_matches("https://").to_owned();
+        let mut signed = vec![("host".to_owned(), host)];
+        signed.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let signature =
+            sign::headers(keys, service, &self.region, &Method::POST, url, &signed, body.as_bytes())?;
+        let mut call = self.http.post(url).timeout(LONGEST).headers(signature).body(body);
+        for (name, value) in headers {
+            call = call.header(*name, value);
+        }
+        let answer = call.send().await.context("the local cloud does not answer")?;
+        let status = answer.status();
+        let text = answer.text().await.context("the local cloud's answer broke off")?;
+        if status.is_success() {
+            return Ok((status, text));
+        }
+        let error: Value = serde_json::from_str(&text).unwrap_or_default();
+        let of = |keys: [&str; 3]| {
+            keys.iter().find_map(|key| error.get(key)?.as_str()).unwrap_or_default().to_owned()
+        };
+        let code = of(["__type", "code", "Code"]);
+        let code = code.rsplit('#').next().unwrap_or_default();
+        let message = of(["message", "Message", "errorMessage"]);
+        let why = if code.is_empty() && message.is_empty() {
+            status.to_string()
+        } else {
+            format!("{code}: {message}")
+        };
         Err(Fault::failed(what, on).why(why).into())
     }
 }

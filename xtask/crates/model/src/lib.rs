@@ -16,6 +16,7 @@ pub mod functions;
 pub mod isolated;
 pub mod judgement;
 pub mod keys;
+pub mod known;
 pub mod latency;
 pub mod line;
 pub mod net;

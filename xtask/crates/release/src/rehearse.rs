@@ -185,12 +185,14 @@ async fn rehearse(
         source: Arc::new(source),
         uncommitted: dirty.len(),
         about: about(git::subject(&context.root).await, dirty.len()),
+        revision: git::revision(&context.root).await,
         probes: routes.clone(),
     };
     let host = cargo::setting(&context.root, "host", PROFILE).await?.target;
     context.out.note(format!(
         "  functions are built for this machine ({host}, profile {PROFILE}), since it runs them; a release is for arm64"
     ));
+    rehearsal.walk().await?;
     settle::app_stacks(context, config, &accounts).await?;
     rehearsal.baseline(&accounts).await?;
     rehearsal.refuse_first_create(&accounts).await?;
@@ -228,6 +230,8 @@ struct Rehearsal {
     uncommitted: usize,
     /// The commit, for a person.
     about: String,
+    /// What a source action says of it.
+    revision: BTreeMap<String, String>,
     /// The version route of each function.
     probes: BTreeMap<String, String>,
 }
@@ -279,6 +283,9 @@ impl Rehearsal {
             caller_environment: pipeline::caller_environment(),
             owner: Owner::this(),
             commit: self.head.clone().unwrap_or_else(|| "working-tree".to_owned()),
+            revision: self.revision.clone(),
+            walks: false,
+            gates_open: false,
             uncommitted: if self.head.is_some() { self.uncommitted } else { 0 },
             build_environment,
             test_environment,
@@ -293,6 +300,21 @@ impl Rehearsal {
             }),
             probes: self.probes.clone(),
         })
+    }
+
+    /// Everything that is wrong with the pipeline and its buildspecs is said before anything is built.
+    async fn walk(&self) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
+        let mut order = self.order()?;
+        order.walks = true;
+        match self.client.run(&order, &self.emitter(), &self.ask()).await?.0 {
+            Ended::Failed(fault) => {
+                let reason = fault.to_string();
+                setup(&self.context, "Pipeline", Status::Failed, Some(watch.seconds()), Some(reason));
+                Err(fault.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// On an empty cloud, an earlier release through the same path, so that the commit meets hooks and the full shift:
@@ -325,6 +347,8 @@ impl Rehearsal {
         setup(&self.context, "Baseline", Status::Started, None, None);
         let mut order = self.order()?;
         order.approval = Approval::Approved;
+        // It stands for a release that came through them.
+        order.gates_open = true;
         order.probes.clear();
         order.swap = None;
         order.test_environment = environment::common(&self.context);

@@ -76,6 +76,9 @@ fn order() -> Order {
         config: String::new(),
         source: Arc::new(b"zip".to_vec()),
         commit: "abc".to_owned(),
+        revision: BTreeMap::new(),
+        walks: false,
+        gates_open: false,
         uncommitted: 0,
         caller_environment: BTreeMap::new(),
         build_environment: BTreeMap::new(),
@@ -93,6 +96,7 @@ fn released() -> anyhow::Result<Ran> {
         watched: BTreeMap::new(),
         judged: Judgements::default(),
         strained: Strain::default(),
+        told: Vec::new(),
     })
 }
 
@@ -188,6 +192,7 @@ async fn an_approval_takes_the_one_answer_that_names_it() {
                 watched: BTreeMap::new(),
                 judged: Judgements::default(),
                 strained: Strain::default(),
+                told: Vec::new(),
             })
         })
     })

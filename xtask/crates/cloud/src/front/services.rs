@@ -64,6 +64,9 @@ pub(super) fn asked(front: &Front, call: &Call) -> Option<Asked> {
 pub(super) fn answer(front: &Front, asked: &Asked) -> Response {
     let (status, body) = match (asked.service.as_str(), asked.operation.as_str()) {
         ("CodeDeploy_20141006", "PutLifecycleEventHookExecutionStatus") => report(front, &asked.input),
+        ("CodePipeline_20150709", operation @ ("PutJobSuccessResult" | "PutJobFailureResult")) => {
+            job(operation, &asked.input)
+        }
         (_, "GetConnection") => connection(front, &asked.input),
         ("CodeDeploy_20141006", operation) => deployment(front, asked, operation),
         (service, operation) => missing(service, operation),
@@ -101,6 +104,15 @@ fn report(front: &Front, body: &Value) -> (StatusCode, Value) {
         (StatusCode::OK, json!({"lifecycleEventHookExecutionId": execution}))
     } else {
         error("InvalidLifecycleEventHookExecutionIdException", "no lifecycle hook of that id is at work")
+    }
+}
+
+/// A function of a Lambda invoke action reports its job.
+fn job(operation: &str, body: &Value) -> (StatusCode, Value) {
+    if crate::pipeline::job_reported(operation, body) {
+        (StatusCode::OK, json!({}))
+    } else {
+        error("JobNotFoundException", "no job of that id is waited for")
     }
 }
 

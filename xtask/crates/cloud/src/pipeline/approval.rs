@@ -37,6 +37,9 @@ impl Run {
         if let Some(how) = self.order.swap.filter(|_| yes) {
             self.swap(how).await?;
         }
+        if let Some(namespace) = &action.namespace {
+            self.set_variable(namespace, "ApprovalSummary", said.clone());
+        }
         Ok((yes, Some(said)))
     }
 }

@@ -3,7 +3,7 @@
 //! Source: "AWS CloudFormation deploy action reference" in the CodePipeline user guide.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read as _};
+use std::io::{Cursor, Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use causeway_aws::cloudformation::{Settled, StackInfo, Stacks, Wanted};
 use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::line::Line;
 use causeway_model::pipeline::Action;
+use causeway_model::pipeline::overrides::{self, Attribute, Override};
 use causeway_model::plan::StackPlan;
 use causeway_model::stack::{self, Outcome, Phase, StackStatus};
 use causeway_model::template::MAX_BODY;
@@ -50,7 +51,10 @@ impl Run {
         self.meant().entry(key.clone()).or_default().env = env;
         let mode = self.wanted(action, "ActionMode")?;
         let said = match mode.as_str() {
-            "CREATE_UPDATE" => {
+            "CREATE_UPDATE" | "REPLACE_ON_FAILURE" => {
+                if mode == "REPLACE_ON_FAILURE" {
+                    self.remove_failed(&stacks, &stack).await?;
+                }
                 let following = follow::Following::start(self, stage, action, &session.id, &stack).await;
                 let result = self.create_update(action, &session, &stacks, &stack).await;
                 following.end().await;
@@ -68,13 +72,30 @@ impl Run {
                 following.end().await;
                 self.excused(&session, result)?
             }
+            "DELETE_ONLY" => {
+                let said = match stacks.describe(&stack).await? {
+                    None => "there is no such stack",
+                    Some(_) => {
+                        deleted(&stack, &stacks.delete(&stack, LIMIT, &self.emit).await?)?;
+                        "deleted"
+                    }
+                };
+                // Nothing is meant to stand there at the end.
+                self.meant().remove(&key);
+                Some(said.to_owned())
+            }
             other => {
                 return Err(Fault::failed("run the action", action.name.as_str())
                     .why(format!("ActionMode {other} is not known to the rehearsal"))
+                    .next("correct ActionMode in cfn/pipeline.yaml")
                     .into());
             }
         };
-        self.give_outputs(action, &stacks, &stack).await?;
+        // The modes that make or update a stack give variables ("Variables reference").
+        if !["CREATE_UPDATE", "REPLACE_ON_FAILURE", "CHANGE_SET_EXECUTE"].contains(&mode.as_str()) {
+            return Ok(said);
+        }
+        self.give_outputs(action, &session, &stacks, &stack).await?;
         Ok(said)
     }
 
@@ -83,6 +104,26 @@ impl Run {
         let mut all = self.meant();
         let meant = all.entry(key).or_default();
         (meant.record, meant.waits) = (record, None);
+    }
+
+    /// REPLACE_ON_FAILURE deletes a stack that failed before it makes it anew.
+    async fn remove_failed(&self, stacks: &Stacks, stack: &str) -> anyhow::Result<()> {
+        let Some(info) = stacks.describe(stack).await? else { return Ok(()) };
+        // Source: "AWS CloudFormation deploy action reference": these states count as failed.
+        let failed = [
+            "CREATE_FAILED",
+            "ROLLBACK_FAILED",
+            "ROLLBACK_COMPLETE",
+            "DELETE_FAILED",
+            "UPDATE_ROLLBACK_FAILED",
+        ];
+        if !failed.contains(&info.status.to_string().as_str()) {
+            return Ok(());
+        }
+        let message =
+            format!("{stack} is in {}: REPLACE_ON_FAILURE deletes it and makes it anew", info.status);
+        (self.emit)(Line::Warning { message });
+        deleted(stack, &stacks.delete(stack, LIMIT, &self.emit).await?)
     }
 
     /// What became of a deployment; a failure that this machine explains is none of the release's.
@@ -216,12 +257,48 @@ impl Run {
             }
             None => Configuration::default(),
         };
-        if let Some(overrides) = self.setting(action, "ParameterOverrides")? {
-            let overrides: BTreeMap<String, String> =
-                serde_json::from_str(&overrides).context("read ParameterOverrides")?;
-            configuration.parameters.extend(overrides);
+        if let Some(text) = self.setting(action, "ParameterOverrides")? {
+            let all = overrides::read(&text).map_err(|why| {
+                Fault::failed("read ParameterOverrides", action.name.as_str())
+                    .why(why)
+                    .next("correct ParameterOverrides in cfn/pipeline.yaml")
+            })?;
+            for (name, value) in all {
+                let value = self.overridden(session, value).await?;
+                configuration.parameters.insert(name, value);
+            }
         }
         Ok((template, configuration))
+    }
+
+    /// The value of a parameter that an action overrides.
+    async fn overridden(&self, session: &Account, value: Override) -> anyhow::Result<String> {
+        match value {
+            Override::Text(text) => Ok(text),
+            Override::Attribute(artifact, attribute) => {
+                let (bucket, key) = (&self.store()?.location, self.artifact(&artifact)?);
+                Ok(match attribute {
+                    Attribute::BucketName => bucket.clone(),
+                    Attribute::ObjectKey => key,
+                    Attribute::Url => {
+                        format!("https://{bucket}.s3.{}.amazonaws.com/{key}", self.session.region())
+                    }
+                })
+            }
+            Override::FromFile(artifact, file, key) => {
+                let path = format!("{artifact}::{file}");
+                let text = self.file(session, &path).await?;
+                let all: serde_json::Value =
+                    serde_json::from_str(&text).with_context(|| format!("read {path}"))?;
+                let found = all.get(&key).and_then(serde_json::Value::as_str);
+                found.map(ToOwned::to_owned).ok_or_else(|| {
+                    Fault::failed("take the parameter", format!("{path}: {key}"))
+                        .why("the file has no text of that name")
+                        .next("correct Fn::GetParam in cfn/pipeline.yaml, or the file")
+                        .into()
+                })
+            }
+        }
     }
 
     /// Where CloudFormation reads a template that is too large for a request. As CodePipeline does, it lies in the artifact
@@ -231,15 +308,15 @@ impl Run {
             return Ok(None);
         }
         let key = self.artifact_key("Template");
-        self.bucket(&self.session).put_artifact(&key, template.as_bytes().to_vec()).await?;
-        self.bucket(session).signed_url(&key).await.map(Some)
+        self.bucket(&self.session)?.put_artifact(&key, template.as_bytes().to_vec()).await?;
+        self.bucket(session)?.signed_url(&key).await.map(Some)
     }
 
     /// A file of an artifact, `Artifact::path`.
     pub(super) async fn file(&self, session: &Account, path: &str) -> anyhow::Result<String> {
         let (artifact, name) =
             path.split_once("::").with_context(|| format!("{path} is not written Artifact::file"))?;
-        let zip = self.bucket(session).get(&self.artifact(artifact)?).await?;
+        let zip = self.bucket(session)?.get(&self.artifact(artifact)?).await?;
         let mut archive =
             zip::ZipArchive::new(Cursor::new(zip)).with_context(|| format!("open artifact {artifact}"))?;
         let mut file = archive.by_name(name).map_err(|error| {
@@ -252,12 +329,33 @@ impl Run {
         Ok(text)
     }
 
-    /// The stack's outputs become variables of the action's namespace.
-    async fn give_outputs(&self, action: &Action, stacks: &Stacks, stack: &str) -> anyhow::Result<()> {
-        let Some(namespace) = &action.namespace else { return Ok(()) };
+    /// The stack's outputs become variables of the action's namespace, and a file of its artifact.
+    async fn give_outputs(
+        &self,
+        action: &Action,
+        session: &Account,
+        stacks: &Stacks,
+        stack: &str,
+    ) -> anyhow::Result<()> {
+        let file = self.setting(action, "OutputFileName")?;
+        if action.namespace.is_none() && file.is_none() {
+            return Ok(());
+        }
         let outputs = stacks.describe(stack).await?.map(|info| info.outputs).unwrap_or_default();
-        for (name, value) in outputs {
-            self.set_variable(namespace, &name, value);
+        if let (Some(file), Some(artifact)) = (file, action.output_artifacts.first()) {
+            let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+            zip.start_file(file, zip::write::SimpleFileOptions::default()).context("zip the outputs")?;
+            let text = serde_json::to_vec(&outputs).context("write the outputs")?;
+            zip.write_all(&text).context("zip the outputs")?;
+            let zip = zip.finish().context("zip the outputs")?.into_inner();
+            let key = self.artifact_key(&artifact.name);
+            self.bucket(session)?.put_artifact(&key, zip).await?;
+            self.remember_artifact(&artifact.name, key);
+        }
+        if let Some(namespace) = &action.namespace {
+            for (name, value) in outputs {
+                self.set_variable(namespace, &name, value);
+            }
         }
         Ok(())
     }
@@ -272,6 +370,16 @@ fn refuse_dead_stack(stack: &str, info: &StackInfo) -> anyhow::Result<()> {
             .into());
     }
     Ok(())
+}
+
+fn deleted(stack: &str, settled: &Settled) -> anyhow::Result<()> {
+    match settled.status {
+        StackStatus::Known(Phase::Delete, Outcome::Complete) => Ok(()),
+        _ => {
+            let why = settled.first_failure.clone().unwrap_or_else(|| "no reason was given".to_owned());
+            Err(Fault::failed("delete the stack", stack).why(format!("{}: {why}", settled.status)).into())
+        }
+    }
 }
 
 fn good(stack: &str, settled: &Settled) -> anyhow::Result<()> {

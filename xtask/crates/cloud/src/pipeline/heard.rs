@@ -16,7 +16,9 @@ const TAIL_OF_FAILURE: usize = 200;
 pub(super) const PACE: Duration = Duration::from_secs(10);
 
 /// What a build has said.
-pub(super) struct Heard {
+pub(super) struct Heard<'a> {
+    /// What is shown to nobody.
+    secrets: &'a [String],
     watch: Stopwatch,
     tail: VecDeque<String>,
     /// Whether it tells how far it is.
@@ -26,15 +28,17 @@ pub(super) struct Heard {
     logged: Option<Duration>,
 }
 
-impl Heard {
+impl<'a> Heard<'a> {
     /// Nothing yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(secrets: &'a [String]) -> Self {
         let watch = Stopwatch::start();
-        Self { watch, tail: VecDeque::new(), tells: false, told: Duration::ZERO, logged: None }
+        Self { secrets, watch, tail: VecDeque::new(), tells: false, told: Duration::ZERO, logged: None }
     }
 
     /// Takes a line: progress is shown, everything else goes to the log alone.
     pub(super) fn line(&mut self, line: String, log: &mut File, show: &(dyn Fn(&str) + Send + Sync)) {
+        // CodeBuild hides them in its logs as well.
+        let line = self.secrets.iter().fold(line, |line, secret| line.replace(secret.as_str(), "***"));
         if !line.starts_with(MARK) {
             let _ = writeln!(log, "{line}");
             self.tail.push_back(line);

@@ -7,14 +7,20 @@
 //! other, so it uses `aws`; that is the one exception to the rule that rooms do not import each other.
 
 mod approval;
+mod build_environment;
+mod build_run;
 mod checkout;
 mod client;
 mod codebuild;
+mod collect;
 mod definition;
 mod deploy;
 pub mod execution;
 mod follow;
+mod gates;
 mod heard;
+mod invoke;
+mod jobs;
 pub mod journal;
 mod notices;
 mod order;
@@ -22,20 +28,22 @@ mod pendings;
 mod source;
 mod stands;
 mod swap;
+mod walked;
 mod without_cargo;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context as _;
 use causeway_aws::artifacts::Bucket;
 use causeway_aws::{Account, Accounts, LocalWorld, OpenOptions, Unverified, assume_role};
 use causeway_machine::clock::Stopwatch;
 use causeway_model::config::{self, BUILD, Config};
 use causeway_model::fault::{Fault, Kind, from_error, with_kind};
-use causeway_model::judgement::{Judgements, too_busy};
+use causeway_model::judgement::{Judgements, NotRehearsed, too_busy};
 use causeway_model::line::{Emit, Line, Mode, Status, Step, tenths};
-use causeway_model::pipeline::{Action, Variables};
+use causeway_model::pipeline::{Action, ArtifactStore, Variables};
 use causeway_model::strain::Strain;
 use causeway_model::watch::Watched;
 use tokio::time::Instant;
@@ -47,6 +55,8 @@ use super::state::State;
 use causeway_machine::paths::Paths;
 use definition::Definition;
 use execution::Change;
+use gates::Gate;
+pub(crate) use jobs::report as job_reported;
 pub use order::{Approval, Order, Owner, caller_environment};
 use pendings::Pendings;
 use serde::{Deserialize, Serialize};
@@ -156,6 +166,8 @@ struct Run {
     pending: Mutex<Pendings>,
     /// What its actions meant each stack to be.
     meant: Mutex<stands::All>,
+    /// What is not rehearsed of the pipeline and its builds, and AWS goes on, too.
+    told: Vec<(String, String)>,
     /// What was seen of each environment while it was deployed.
     watched: Mutex<BTreeMap<String, Watched>>,
     /// What the alarms of its deployments said.
@@ -174,12 +186,27 @@ pub struct Ran {
     pub judged: Judgements,
     /// How busy this machine was at worst while something was deployed or tested.
     pub strained: Strain,
+    /// What was not rehearsed of the pipeline and its builds.
+    pub told: Vec<(String, String)>,
 }
 
 impl Ran {
+    /// A run that did nothing.
+    fn nothing(ended: Ended) -> Self {
+        Self {
+            ended,
+            watched: BTreeMap::new(),
+            judged: Judgements::default(),
+            strained: Strain::default(),
+            told: Vec::new(),
+        }
+    }
+
     /// What was seen, as the result of a rehearsal carries it.
     pub fn data(&self) -> Value {
-        json!({"watched": self.watched, "not_rehearsed": self.judged.not_rehearsed(), "machine": self.strained.data()})
+        let told = self.told.iter().map(|(what, why)| NotRehearsed { what: what.clone(), why: why.clone() });
+        let not_rehearsed: Vec<NotRehearsed> = self.judged.not_rehearsed().into_iter().chain(told).collect();
+        json!({"watched": self.watched, "not_rehearsed": not_rehearsed, "machine": self.strained.data()})
     }
 }
 
@@ -199,13 +226,41 @@ pub(crate) fn carry_out(cloud: &Arc<Cloud>, order: Order, active: Arc<Active>) -
 /// The pipeline is not there or cannot be read. An action that fails is no error but an [`Ended::Failed`].
 async fn run(cloud: Arc<Cloud>, world: World, order: Order, active: Arc<Active>) -> anyhow::Result<Ran> {
     let build = world.accounts.get(BUILD)?.clone();
-    let definition = Definition::read(&world.config, &build).await?;
+    let emit = active.emitter();
+    let source = Arc::clone(&order.source);
+    let (definition, mut walked) =
+        Definition::read(&world.config, &build, &walked::Source::of(&source)).await?;
     active.note(|execution| execution.reads(&definition.pipeline));
+    walked.complaints.extend(walked::roles(&definition, &world.config, &world.control).await);
+    if !walked.complaints.is_empty() {
+        let fault = walked::fault_of("walk the pipeline", &walked.complaints);
+        let reason = Some("the pipeline was refused before Source".to_owned());
+        for stage in &definition.pipeline.stages {
+            for action in stage.groups().into_iter().flatten() {
+                let step = Step::whole(
+                    &stage.name,
+                    &action.name,
+                    Status::NotRun,
+                    Mode::Skipped,
+                    None,
+                    reason.clone(),
+                );
+                emit(Line::Step(step));
+            }
+        }
+        return Ok(Ran::nothing(Ended::Failed(fault)));
+    }
+    if order.walks {
+        return Ok(Ran::nothing(Ended::Released));
+    }
     let keys = assume_role(&build, &definition.pipeline.role_arn, "pipeline").await?;
     let session = build.with_keys("build", &build.id, &keys);
     let execution = active.id().to_owned();
     let mut variables = Variables::default();
     variables.set("codepipeline", "PipelineExecutionId", execution.clone());
+    for variable in &definition.pipeline.variables {
+        variables.set("variables", &variable.name, variable.default_value.clone().unwrap_or_default());
+    }
     let run = Arc::new(Run {
         cloud,
         world,
@@ -213,7 +268,8 @@ async fn run(cloud: Arc<Cloud>, world: World, order: Order, active: Arc<Active>)
         definition,
         execution,
         session,
-        emit: active.emitter(),
+        told: walked.told,
+        emit,
         active,
         variables: Mutex::new(variables),
         artifacts: Mutex::default(),
@@ -234,7 +290,7 @@ async fn run(cloud: Arc<Cloud>, world: World, order: Order, active: Arc<Active>)
         (ended, _) => ended,
     };
     let strained = *run.strained.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Ran { ended, watched, judged, strained })
+    Ok(Ran { ended, watched, judged, strained, told: run.told.clone() })
 }
 
 impl Run {
@@ -246,18 +302,34 @@ impl Run {
         let stages = self.definition.pipeline.stages.clone();
         let mut ended = Ended::Released;
         let mut cause = String::new();
+        let mut skipped = None;
         for stage in &stages {
+            let mut not_run = None;
+            if matches!(ended, Ended::Released) {
+                match self.before(stage).await {
+                    Gate::Open => {}
+                    Gate::Skip(why) => {
+                        not_run = Some(format!("the stage is skipped: {why}"));
+                        skipped.get_or_insert((stage.name.clone(), why));
+                    }
+                    Gate::Shut(fault) => {
+                        cause = fault.why.clone();
+                        ended = Ended::Failed(fault);
+                    }
+                }
+            }
             for group in stage.groups() {
                 if !matches!(ended, Ended::Released) {
+                    not_run = Some(if cause.ends_with("failed") || cause.ends_with("rejected") {
+                        format!("{cause} before it")
+                    } else {
+                        cause.clone()
+                    });
+                }
+                if let Some(reason) = &not_run {
                     for action in group {
-                        self.step(
-                            &stage.name,
-                            &action.name,
-                            Status::NotRun,
-                            Mode::Skipped,
-                            None,
-                            Some(format!("{cause} before it")),
-                        );
+                        let reason = Some(reason.clone());
+                        self.step(&stage.name, &action.name, Status::NotRun, Mode::Skipped, None, reason);
                     }
                     continue;
                 }
@@ -290,6 +362,21 @@ impl Run {
                     }
                 }
             }
+            if matches!(ended, Ended::Released)
+                && not_run.is_none()
+                && let Gate::Shut(fault) = self.behind(stage).await
+            {
+                cause = fault.why.clone();
+                ended = Ended::Failed(fault);
+            }
+        }
+        // On AWS the execution succeeds; what was to be released was not.
+        if let (Ended::Released, Some((stage, why))) = (&ended, skipped) {
+            ended = Ended::Failed(
+                Fault::failed("release to", stage)
+                    .why(format!("the stage was skipped: {why}"))
+                    .next("release when the condition holds, or change it"),
+            );
         }
         if let Ended::Failed(_) | Ended::Rejected = ended {
             self.tell_failure().await;
@@ -302,12 +389,25 @@ impl Run {
         let mode = mode(action);
         let (watch, begin) = (Stopwatch::start(), Instant::now());
         self.active.act(stage, &action.name, Change::Began(uuid::Uuid::new_v4().to_string()));
+        if let Err(error) = self.prepared(action) {
+            // Its work never began.
+            let mut fault = from_error(&error);
+            let reason = fault.to_string();
+            self.active.act(stage, &action.name, Change::Failed(reason.clone()));
+            self.step(stage, &action.name, Status::NotRun, Mode::Skipped, None, Some(reason));
+            let line = self.definition.line_of(stage, &action.name, &[]);
+            fault.on =
+                format!("{} line {line}: {stage}/{}: {}", self.definition.file(), action.name, fault.on);
+            return Err(fault);
+        }
         self.step(stage, &action.name, Status::Started, mode, None, None);
         let result = match (action.action_type_id.category.as_str(), action.action_type_id.provider.as_str())
         {
             ("Source", _) => self.source(action).await.map(|said| (true, said)),
             ("Build" | "Test", "CodeBuild") => self.codebuild(action).await.map(|said| (true, said)),
             ("Deploy", "CloudFormation") => self.deploy(stage, action).await.map(|said| (true, said)),
+            ("Deploy", "S3") => self.deploy_to_s3(action).await.map(|said| (true, said)),
+            ("Invoke", "Lambda") => self.invoke(action).await.map(|said| (true, said)),
             ("Approval", "Manual") => self.approve(stage, action).await,
             (_, provider) => Err(Fault::failed("run the action", action.name.as_str())
                 .why(format!("the rehearsal does not know the provider {provider}"))
@@ -401,10 +501,30 @@ impl Run {
         (self.emit)(Line::Step(Step::whole(stage, action, status, mode, seconds, reason)));
     }
 
+    /// What an action takes is there: its variables, its artifacts.
+    fn prepared(&self, action: &Action) -> anyhow::Result<()> {
+        for key in action.configuration.keys() {
+            self.setting(action, key)?;
+        }
+        for artifact in &action.input_artifacts {
+            self.artifact(&artifact.name)?;
+        }
+        Ok(())
+    }
+
+    /// Where artifacts are kept.
+    fn store(&self) -> anyhow::Result<&ArtifactStore> {
+        let store = self.definition.pipeline.store(self.session.region());
+        store.context("the pipeline has no artifact store of its region")
+    }
+
     /// The bucket with the rights of a session.
-    fn bucket(&self, account: &Account) -> Bucket {
-        let store = &self.definition.pipeline.artifact_store;
-        Bucket::new(account, &store.location, &store.encryption_key.id)
+    fn bucket(&self, account: &Account) -> anyhow::Result<Bucket> {
+        let store = self.store()?;
+        Ok(match &store.encryption_key {
+            Some(key) => Bucket::new(account, &store.location, &key.id),
+            None => Bucket::plain(account, &store.location),
+        })
     }
 
     /// A fresh key for an artifact, as CodePipeline makes them: both names cut, then something random.
@@ -420,20 +540,28 @@ impl Run {
     }
 
     fn remember_artifact(&self, name: &str, key: String) {
-        let bucket = &self.definition.pipeline.artifact_store.location;
-        self.active.note(|execution| execution.gives(name, bucket, &key));
+        let bucket = self.store().map(|store| store.location.clone()).unwrap_or_default();
+        self.active.note(|execution| execution.gives(name, &bucket, &key));
         self.artifacts.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), key);
     }
 
     fn artifact(&self, name: &str) -> anyhow::Result<String> {
         let found = self.artifacts.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        found.ok_or_else(|| Fault::failed("take the artifact", name).why("no earlier action gave it").into())
+        found.ok_or_else(|| {
+            Fault::failed("take the artifact", name)
+                .why("no earlier action gave it")
+                .next("have an earlier action give it, or take it out of InputArtifacts")
+                .into()
+        })
     }
 
     fn setting(&self, action: &Action, key: &str) -> anyhow::Result<Option<String>> {
-        let variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+        let variables = self.variables();
         action.setting(key, &variables).map_err(|error| {
-            Fault::failed("fill the variables of the action", action.name.as_str()).why(error).into()
+            Fault::failed("fill the variables of the action", format!("{}: {key}", action.name))
+                .why(error)
+                .next("have an earlier action set it: an output of its stack, or an exported variable of its build")
+                .into()
         })
     }
 
@@ -444,6 +572,10 @@ impl Run {
                 .next("add it in cfn/pipeline.yaml")
                 .into()
         })
+    }
+
+    fn variables(&self) -> MutexGuard<'_, Variables> {
+        self.variables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_variable(&self, namespace: &str, name: &str, value: impl Into<String>) {

@@ -39,6 +39,15 @@ pub struct Order {
     pub source: Arc<Vec<u8>>,
     /// The commit's id; a word where there is none.
     pub commit: String,
+    /// What a source action says of the commit besides, by the name of the variable.
+    #[serde(default)]
+    pub revision: BTreeMap<String, String>,
+    /// Whether the pipeline is walked and nothing more.
+    #[serde(default)]
+    pub walks: bool,
+    /// Whether disabled transitions and conditions stand open, as they did for the release that this one stands for.
+    #[serde(default)]
+    pub gates_open: bool,
     /// How many files of the zip differ from that commit.
     pub uncommitted: usize,
     /// What every build sees of the client's own environment.
@@ -127,6 +136,9 @@ mod tests {
             config: "[project]\n".to_owned(),
             source: Arc::new(b"\n{zip}\n".to_vec()),
             commit: "abc".to_owned(),
+            revision: BTreeMap::new(),
+            walks: false,
+            gates_open: false,
             uncommitted: 2,
             caller_environment: BTreeMap::from([("PATH".to_owned(), "/bin\n/x".to_owned())]),
             build_environment: BTreeMap::new(),

@@ -12,13 +12,24 @@ impl Run {
         let session = self.session_of(action).await?;
         for artifact in &action.output_artifacts {
             let key = self.artifact_key(&artifact.name);
-            self.bucket(&session).put_artifact(&key, self.order.source.as_ref().clone()).await?;
+            self.bucket(&session)?.put_artifact(&key, self.order.source.as_ref().clone()).await?;
             self.remember_artifact(&artifact.name, key);
         }
         if let Some(namespace) = &action.namespace {
-            self.set_variable(namespace, "CommitId", self.order.commit.clone());
-            self.set_variable(namespace, "BranchName", self.world.config.source.branch.clone());
-            self.set_variable(namespace, "FullRepositoryName", self.world.config.source.repository.clone());
+            let repository = self.world.config.source.repository.clone();
+            let setting = |key: &str| action.plain(key).unwrap_or_default().to_owned();
+            for (name, value) in [
+                ("CommitId", self.order.commit.clone()),
+                ("BranchName", self.world.config.source.branch.clone()),
+                ("FullRepositoryName", repository.clone()),
+                ("RepositoryName", repository.rsplit('/').next().unwrap_or_default().to_owned()),
+                ("ConnectionArn", setting("ConnectionArn")),
+            ] {
+                self.set_variable(namespace, name, value);
+            }
+            for (name, value) in &self.order.revision {
+                self.set_variable(namespace, name, value.clone());
+            }
         }
         let commit = self.order.commit.chars().take(12).collect::<String>();
         let said = match self.order.uncommitted {

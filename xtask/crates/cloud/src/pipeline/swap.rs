@@ -42,7 +42,7 @@ impl Run {
         let version = approved.and_then(|function| function.version_id.as_deref()).ok_or_else(|| {
             Fault::failed("swap the package", key.as_str()).why("package.json names no version of it")
         })?;
-        let bucket = self.bucket(self.world.accounts.get(BUILD)?);
+        let bucket = self.bucket(self.world.accounts.get(BUILD)?)?;
         let other = other(&bucket.get(&key).await?)?;
         if how == Swap::Deleted {
             bucket.delete_version(&key, version).await?;
