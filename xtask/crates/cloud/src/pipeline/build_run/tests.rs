@@ -126,7 +126,11 @@ async fn phases_end_as_codebuild_ends_them() {
             true,
             &["got-b"],
         ),
-        ("phases: {pre_build: {commands: [\"T=it\\\\''s\"]}}", true, &[]),
+        (
+            "phases: {pre_build: {commands: [\"T=it\\\\'s\"]}, build: {commands: ['touch \"$T\"']}}",
+            true,
+            &["it's"],
+        ),
         (
             "phases: {pre_build: {commands: ['set -u']}, build: {commands: ['touch $NONE', 'touch never']}}",
             false,
