@@ -24,8 +24,11 @@ pub async fn subject(root: &Path) -> Option<String> {
 
 /// What a source action's variables say of the commit, by their names; nothing where there is no commit.
 pub async fn revision(root: &Path) -> std::collections::BTreeMap<String, String> {
-    let format = "--format=%aI%x00%an%x00%ae%x00%cI%x00%B";
-    let answer = read(program("git", ["log", "-1", format], root)).await.unwrap_or_default();
+    let ask = command(root, |sh| cmd!(sh, "git log -1 --format=%aI%x00%an%x00%ae%x00%cI%x00%B"));
+    let answer = match ask {
+        Ok(ask) => read(ask).await.unwrap_or_default(),
+        Err(_) => String::new(),
+    };
     let names = ["AuthorDate", "AuthorDisplayName", "AuthorEmail", "CommitterDate", "CommitMessage"];
     let values = answer.splitn(names.len(), '\0').map(|value| value.trim_end().to_owned());
     names.into_iter().map(ToOwned::to_owned).zip(values).collect()

@@ -154,6 +154,16 @@ impl Keys {
         self.done.iter().chain(keys).chain(self.below.values().flatten()).map(String::as_str).collect()
     }
 
+    /// Whether a path stands in a list, or below one where all is taken.
+    pub fn has(&self, path: &str) -> bool {
+        let keys: Vec<&str> = path.split('.').collect();
+        (1..=keys.len()).any(|long| {
+            let here = keys.get(..long).unwrap_or_default();
+            let listed = self.paths().iter().any(|one| fits(one, here));
+            listed && (long == keys.len() || !self.has_below(here))
+        })
+    }
+
     /// Walks a document: `at` tells the line of a path.
     pub fn walk(&self, document: &Value, at: &dyn Fn(&[Step]) -> usize) -> Found {
         let mut found = Found::default();

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod held;
+#[cfg(test)]
+mod readers;
 
 use std::path::Path;
 

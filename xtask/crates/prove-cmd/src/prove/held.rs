@@ -14,7 +14,7 @@ fn root() -> PathBuf {
 }
 
 /// The Python of the environment, where it has the package.
-fn python(package: &str) -> Option<PathBuf> {
+pub(super) fn python(package: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("CAUSEWAY_VENV_DIR")
         .map_or_else(|| root().join("target/causeway/venv"), PathBuf::from);
     let python = dir.join("bin/python");
@@ -33,7 +33,7 @@ fn python(package: &str) -> Option<PathBuf> {
     None
 }
 
-fn run(python: &Path, script: &str, arguments: &[&str]) -> Value {
+pub(super) fn run(python: &Path, script: &str, arguments: &[&str]) -> Value {
     let sh = Shell::new().unwrap();
     // A region must be set; nothing is asked of it.
     sh.set_var("AWS_DEFAULT_REGION", "eu-central-1");

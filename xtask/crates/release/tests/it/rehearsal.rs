@@ -54,6 +54,36 @@ fn a_missing_permission_fails_at_its_action_and_is_named() {
     );
 }
 
+/// Everything that is wrong with the pipeline and its buildspecs is said at once, before anything is built.
+#[test]
+fn what_cannot_be_rehearsed_is_refused_before_source() {
+    let project = Project::clone_of_repository();
+    let pipeline = "cfn/pipeline.yaml";
+    project.edit(pipeline, "#{DevDeploy.CheckinVersion}", "#{DevDeploy.NoVersion}");
+    project.edit(pipeline, "ExecutionMode: SUPERSEDED", "ExecutionMode: PARALLEL");
+    project.edit("buildspecs/build.yml", "phases:\n", "run-as: nobody\nphases:\n");
+    project.commit();
+    let ended = project.run(&["rehearse", "--approve", "auto"]);
+    assert_eq!((ended.code, ended.result()["verdict"].as_str()), (1, Some("failed")), "{}", ended.stderr);
+    for (stage, action) in [("Source", "Source"), ("Build", "Build"), ("Dev", "Deploy"), ("Prod", "Approve")]
+    {
+        assert_eq!(step(&ended, stage, action).0, "not-run", "{stage}/{action}");
+    }
+    let text = std::fs::read_to_string(project.path().join(pipeline)).unwrap();
+    let line = |of: &str| text.lines().position(|line| line.contains(of)).unwrap() + 1;
+    let error = &ended.result()["error"];
+    let said = format!("{} {}", error["on"], error["why"]);
+    for place in [
+        format!("{pipeline} line {}: ExecutionMode", line("ExecutionMode: PARALLEL")),
+        format!("{pipeline} line {}: Dev/IntegrationTests", line("EnvironmentVariables: >-")),
+        "buildspecs/build.yml line 4: run-as".to_owned(),
+    ] {
+        assert!(said.contains(&place), "{place}: {said}");
+    }
+    assert!(!error["next"].as_str().unwrap().is_empty(), "{error}");
+    assert!(!said.contains("Source/Source"), "{said}");
+}
+
 #[test]
 fn an_execution_role_that_may_not_read_the_package_is_named() {
     let project = Project::clone_of_repository();
