@@ -1,7 +1,8 @@
 //! The emulator: started as one process group, spoken to as an account's root.
 //!
 //! The engines act through it as AWS's services do. A twelve-digit access key id is that account's root, and its
-//! signature is not looked at; roles and their sessions are held to their policies.
+//! signature is not looked at; roles and their sessions are held to their policies. It is started by a module of ours
+//! (`xtask/data/emulator.py`), which makes it follow the weights of aliases.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +19,9 @@ use causeway_machine::install::Venv;
 use causeway_machine::paths::Paths;
 use causeway_machine::process::{self, Ending, Group};
 use causeway_model::fault::Fault;
+
+/// What starts it.
+const SCRIPT: &str = include_str!("../../../data/emulator.py");
 
 /// How long the emulator may take to answer for the first time. Whoever waits for the cloud gives up before: that it has no time
 /// is told from that it does not start.
@@ -61,7 +65,7 @@ async fn start_at(
     while taken < PORTS && failed < STARTS {
         let port = port()?;
         let mut command = process::logged(&venv.program("python"), &log)?;
-        command.args(["-m", "ministack"]).env_clear().current_dir(&scratch);
+        command.args(["-I", "-c", SCRIPT]).env_clear().current_dir(&scratch);
         for kept in ["PATH", "HOME", "LANG"] {
             if let Some(value) = std::env::var_os(kept) {
                 command.env(kept, value);
@@ -366,5 +370,40 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
         let fault = causeway_model::fault::from_error(&error);
         assert!(fault.why.contains("Address already in use"), "{}", fault.why);
         other.group.end().await;
+    }
+
+    async fn python(code: &str) -> std::process::Output {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+        let paths = Paths::of(&root);
+        let venv =
+            causeway_machine::install::venv(&paths, causeway_machine::install::Set::Local, &|_| {}).await;
+        let mut command = tokio::process::Command::new(venv.unwrap().program("python"));
+        command.args(["-I", "-c", code]).current_dir(root.join("xtask/data")).output().await.unwrap()
+    }
+
+    fn said(output: &std::process::Output) -> String {
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    #[tokio::test]
+    async fn the_emulators_aliases_are_held_to_their_tests() {
+        let run = "import runpy; runpy.run_path('emulator_test.py', run_name='__main__')";
+        let ran = python(run).await;
+        assert!(ran.status.success() && said(&ran).contains("\nOK\n"), "{}", said(&ran));
+    }
+
+    /// What it replaces is the emulator's own, so it knows one version: the one that is pinned.
+    #[tokio::test]
+    async fn another_emulator_is_refused_at_its_start() {
+        let pins = include_str!("../../../requirements/local.txt");
+        let pinned = pins.lines().find_map(|row| row.strip_prefix("ministack==")?.split_whitespace().next());
+        let pinned = pinned.unwrap();
+        let known = format!("VERSION = \"{pinned}\"");
+        assert!(SCRIPT.contains(&known), "xtask/data/emulator.py is not written for {pinned}");
+        let ended = python(&SCRIPT.replace(&known, "VERSION = \"0.0.0\"")).await;
+        assert!(!ended.status.success());
+        for word in [pinned, "written for 0.0.0", "xtask/requirements/local.txt", "changed together"] {
+            assert!(said(&ended).contains(word), "{word}: {}", said(&ended));
+        }
     }
 }

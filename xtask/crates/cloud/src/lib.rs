@@ -3,6 +3,7 @@
 //! One resident process a checkout (`xtask local serve`) holds all of it; commands find it through `state.json`.
 
 mod alarms;
+mod alias;
 #[cfg(test)]
 mod causes;
 mod cloud;

@@ -1,7 +1,6 @@
 //! An operation on a stack, followed beside the emulator: the gate is opened by the rollout engine, bucket encryption
 //! is applied, the edge learns what was deployed.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use http::Method;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::alias::{self, Alias, Held};
 use super::cloud::Cloud;
 use super::edge;
 use super::emulator::is_absent;
@@ -22,36 +22,74 @@ use super::resources::Resources;
 use super::rollout;
 use causeway_model::stack::StackStatus;
 
-/// What was known before an operation began.
+/// What was known before an operation began: its aliases are held until the operation is over.
 #[derive(Debug, Default)]
-pub(crate) struct Prepared {
-    /// The version that each shifted alias led to, by its logical id. Empty on a first create.
-    old_versions: BTreeMap<String, String>,
-    /// The functions whose traffic stays where it is until the rollout says otherwise.
-    pinned: Vec<String>,
-}
+pub(crate) struct Prepared(Held);
 
-/// Looks at a stack before an operation begins, and holds the edge at the versions it serves now.
+/// Looks at a stack before an operation begins, and holds the aliases that it shifts where they are.
 ///
 /// # Errors
 /// The emulator does not answer.
 pub(crate) async fn prepare(cloud: &Cloud, key: &StackKey, record: &Record) -> anyhow::Result<Prepared> {
-    let mut prepared = Prepared::default();
     if record.lowered.shifts.is_empty() {
-        return Ok(prepared);
+        return Ok(Prepared::default());
     }
-    let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(prepared) };
-    for shift in &record.lowered.shifts {
-        let Some((function, alias)) = resources.shifting(&cloud.emulator, key, record, shift)? else {
-            continue;
-        };
-        if let Some(version) = alias_version(cloud, &key.0, &function, &alias).await? {
-            cloud.edges.pin(&key.0, &function, &version);
-            prepared.old_versions.insert(shift.alias.clone(), version);
-            prepared.pinned.push(function);
+    let owner = uuid::Uuid::new_v4().simple().to_string();
+    let mut prepared = Prepared(Held { owner, ..Held::default() });
+    match hold(cloud, key, record, &mut prepared.0).await {
+        Ok(()) => Ok(prepared),
+        Err(error) => {
+            prepared.release(cloud, key).await;
+            Err(error)
         }
     }
-    Ok(prepared)
+}
+
+async fn hold(cloud: &Cloud, key: &StackKey, record: &Record, held: &mut Held) -> anyhow::Result<()> {
+    let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(()) };
+    for shift in &record.lowered.shifts {
+        let Some((function, name)) = resources.shifting(&cloud.emulator, key, record, shift)? else {
+            continue;
+        };
+        if let Some(leads) = alias::read(cloud, &key.0, &function, &name).await? {
+            held.aliases.insert(shift.alias.clone(), (function.clone(), name.clone(), leads.version));
+            alias::hold(cloud, &key.0, &function, &name, &held.owner).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Prepared {
+    /// Lets go of the aliases: of an operation that is over, or never began.
+    pub(crate) async fn release(&self, cloud: &Cloud, key: &StackKey) {
+        for (function, name, _) in self.0.aliases.values() {
+            if let Err(error) = alias::release(cloud, &key.0, function, name, &self.0.owner).await {
+                tracing::warn!(stack = key.1, "let go of the alias {function}:{name}: {error:#}");
+            }
+        }
+    }
+
+    /// Leads every alias to where its stack says when the operation is over. That is where the deployment left it, unless
+    /// there was none, or it could not go on.
+    async fn settle(&self, cloud: &Cloud, key: &StackKey) -> anyhow::Result<()> {
+        let good = status(cloud, key).await?.is_good();
+        for (function, name, old) in self.0.aliases.values() {
+            let Some(leads) = alias::read(cloud, &key.0, function, name).await? else { continue };
+            let wanted = alias::hold(cloud, &key.0, function, name, &self.0.owner).await?;
+            let due = match wanted.filter(|_| good) {
+                // The template's weights count where no deployment has moved the alias.
+                Some(wanted) if wanted.version == *old => wanted,
+                Some(wanted) => Alias::to(&wanted.version),
+                None if good => continue,
+                None => Alias::to(old),
+            };
+            if leads != due {
+                tracing::warn!(stack = key.1, "the alias {function}:{name} stood elsewhere than its stack");
+                alias::set(cloud, &key.0, function, name, &due).await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How often the emulator is looked at.
@@ -91,9 +129,13 @@ async fn carry(cloud: &Arc<Cloud>, key: &StackKey, record: Option<Arc<Record>>, 
             give_up(cloud, key, &gate, &format!("the local cloud failed: {error:#}")).await;
         }
     }
-    for name in &prepared.pinned {
-        cloud.edges.unpin(&key.0, name);
+    if let Err(error) = prepared.settle(cloud, key).await {
+        tracing::error!(stack = key.1, "lead the aliases to where the stack says: {error:#}");
     }
+    for (function, ..) in prepared.0.aliases.values() {
+        cloud.edges.settled(&key.0, function);
+    }
+    prepared.release(cloud, key).await;
 }
 
 async fn run(
@@ -199,10 +241,10 @@ async fn shift(
     record: &Record,
     prepared: &Prepared,
 ) -> Result<(), rollout::Failed> {
-    if prepared.old_versions.is_empty() {
+    if prepared.0.aliases.is_empty() {
         return Ok(());
     }
-    rollout::run(cloud, key, record, &prepared.old_versions).await
+    rollout::run(cloud, key, record, &prepared.0).await
 }
 
 /// The state of a stack, as the emulator says it.
@@ -305,26 +347,10 @@ async fn encrypt_buckets(cloud: &Cloud, key: &StackKey, record: &Record) -> anyh
     Ok(())
 }
 
-/// The version an alias leads to; `None` where there is no such alias.
-pub(crate) async fn alias_version(
-    cloud: &Cloud,
-    account: &str,
-    function: &str,
-    alias: &str,
-) -> anyhow::Result<Option<String>> {
-    let path = format!("/2015-03-31/functions/{function}/aliases/{alias}");
-    match cloud.emulator.rest(Method::GET, &path, account, "lambda", Vec::new()).await {
-        Ok((_, body)) => {
-            let value: Value = serde_json::from_slice(&body).context("read the alias")?;
-            Ok(value.get("FunctionVersion").and_then(Value::as_str).map(ToOwned::to_owned))
-        }
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;

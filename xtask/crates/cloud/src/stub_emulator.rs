@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
 
 use super::cloud::Cloud;
 use super::{edge_stub, virtual_time};
@@ -33,6 +34,22 @@ impl Asked {
         }
         let mut pairs = form_urlencoded::parse(self.body.as_bytes());
         pairs.find(|(name, _)| name == "Action").map(|(_, value)| value.into_owned()).unwrap_or_default()
+    }
+
+    /// The answer to a call about an alias, given those before it: it leads to version 1 until it is moved, and a template
+    /// that is applied meanwhile wants version 2. `None` where the call is about something else.
+    pub(crate) fn alias(&self, before: &[Self]) -> Option<Answer> {
+        let parsed = |asked: &Self| serde_json::from_str::<Value>(&asked.body).ok();
+        let moves = |body: &Value| body.get("FunctionVersion").is_some();
+        if !self.path.contains("/aliases/") {
+            return None;
+        }
+        let mut history = before.iter().filter(|asked| asked.path == self.path).filter_map(parsed);
+        let own = parsed(self).filter(moves);
+        let mut alias =
+            own.or_else(|| history.rfind(moves)).unwrap_or_else(|| json!({"FunctionVersion": "1"}));
+        alias["CausewayWanted"] = json!({"FunctionVersion": "2"});
+        Some(Answer::new(200, &alias.to_string()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The edge: a small HTTP front for each deployed HTTP API.
 //!
 //! It takes plain HTTP requests, finds the route, asks for a signature where the route does, builds the event that API
-//! Gateway would, picks a version by the rollout's current weights, invokes that version, and answers as the function
-//! said. Every answer names the version.
+//! Gateway would, picks a version by the weights that the alias has at that moment, invokes that version, and answers as the
+//! function said. Every answer names the version.
 
 mod access;
 mod event;
@@ -23,11 +23,11 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::alias::{self, Alias};
 use super::cloud::Cloud;
 use super::host;
 use super::ledger::{Record, StackKey};
 use super::metrics::{Answered, Invocation};
-use super::operation::alias_version;
 use super::resources::Resources;
 use access::Caller;
 use causeway_machine::clock::Stopwatch;
@@ -61,11 +61,14 @@ struct Edge {
 /// A function in an account.
 type FunctionKey = (String, String);
 
-/// Every deployed API, and who gets which share of the traffic.
+/// Every deployed API, and whose turn it is.
 #[derive(Default)]
 pub struct Edges {
     edges: Mutex<HashMap<StackKey, Edge>>,
-    splits: Mutex<HashMap<FunctionKey, Split>>,
+    /// By function and alias.
+    splits: Mutex<HashMap<(FunctionKey, String), Split>>,
+    /// The versions that functions are shifted between, the release's last.
+    releases: Mutex<HashMap<FunctionKey, (String, String)>>,
 }
 
 impl Edges {
@@ -73,8 +76,8 @@ impl Edges {
         self.edges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn splits(&self) -> MutexGuard<'_, HashMap<FunctionKey, Split>> {
-        self.splits.lock().unwrap_or_else(PoisonError::into_inner)
+    fn releases(&self) -> MutexGuard<'_, HashMap<FunctionKey, (String, String)>> {
+        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Pairs of API id and address.
@@ -96,28 +99,41 @@ impl Edges {
         own.max_by_key(|(_, stack)| stack.len()).cloned()
     }
 
-    /// Keeps all of a function's traffic at a version until [`Edges::unpin`], whatever its alias says.
-    pub fn pin(&self, account: &str, function: &str, version: &str) {
-        self.weigh(account, function, version, version, 0);
+    /// Says between which versions a function is shifted, until [`Edges::settled`]: answers name the new one's share.
+    pub fn shifting(&self, account: &str, function: &str, old: &str, new: &str) {
+        let key = (account.to_owned(), function.to_owned());
+        self.releases().insert(key, (old.to_owned(), new.to_owned()));
     }
 
-    /// Gives the new version a share of a function's traffic, in percent.
-    pub fn weigh(&self, account: &str, function: &str, old: &str, new: &str, new_weight: u32) {
-        let mut splits = self.splits();
-        let split = splits.entry((account.to_owned(), function.to_owned())).or_default();
-        split.set(old, new, new_weight);
+    /// Says that a function is no longer shifted.
+    pub fn settled(&self, account: &str, function: &str) {
+        self.releases().remove(&(account.to_owned(), function.to_owned()));
     }
 
-    /// Lets the alias decide again.
-    pub fn unpin(&self, account: &str, function: &str) {
-        self.splits().remove(&(account.to_owned(), function.to_owned()));
+    /// The version for a client's next request by an alias, and the new version's share at that moment.
+    pub(crate) fn pick(
+        &self,
+        account: &str,
+        function: &str,
+        alias: (&str, &Alias),
+        client: &str,
+    ) -> (String, Option<u32>) {
+        let key = (account.to_owned(), function.to_owned());
+        let (name, leads) = alias;
+        let share = share(leads, self.releases().get(&key));
+        let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        (splits.entry((key, name.to_owned())).or_default().next(leads, client), share)
     }
+}
 
-    /// The version for a client's next request, and the new version's share at that moment.
-    pub fn pick(&self, account: &str, function: &str, client: &str) -> Option<(String, Option<u32>)> {
-        let mut splits = self.splits();
-        let split = splits.get_mut(&(account.to_owned(), function.to_owned()))?;
-        Some((split.next(client), split.share()))
+/// The share that an alias gives to a release's version, in percent; `None` where nothing is shifted.
+fn share(alias: &Alias, release: Option<&(String, String)>) -> Option<u32> {
+    let percent = |weight: f64| (weight * 100.0).round() as u32;
+    match (&alias.additional, release) {
+        (Some((version, weight)), Some((_, new))) if version != new => Some(percent(1.0 - weight)),
+        (Some((_, weight)), _) => Some(percent(*weight)),
+        (None, Some((_, new))) => Some(if alias.version == *new { 100 } else { 0 }),
+        (None, None) => None,
     }
 }
 
@@ -329,15 +345,13 @@ impl App {
         let function = &integration.function;
         let agent = parts.headers.get(http::header::USER_AGENT);
         let client = agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        let (version, share) = match self.cloud.edges.pick(account, function, client) {
-            Some(picked) => picked,
-            None => match &integration.alias {
-                Some(alias) => {
-                    let version = alias_version(&self.cloud, account, function, alias).await?;
-                    (version.with_context(|| format!("alias {alias} is gone"))?, None)
-                }
-                None => ("$LATEST".to_owned(), None),
-            },
+        let (version, share) = match &integration.alias {
+            Some(alias) => {
+                let leads = alias::read(&self.cloud, account, function, alias).await?;
+                let leads = leads.with_context(|| format!("alias {alias} is gone"))?;
+                self.cloud.edges.pick(account, function, (alias, &leads), client)
+            }
+            None => ("$LATEST".to_owned(), None),
         };
         let event = event::request((account, &self.api, id), found, caller, parts, body);
         let path = format!("/2015-03-31/functions/{function}/invocations?Qualifier={version}");
@@ -364,15 +378,18 @@ fn gateway(status: StatusCode, message: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use super::{Alias, share};
     use crate::edge_stub;
     use crate::stub_emulator::{Answer, Emulator};
 
     #[tokio::test]
     async fn an_edge_answers_to_its_own_name_alone() {
-        let emulator =
-            Emulator::start(|_, _| Some(Answer::new(200, r#"{"statusCode": 200, "body": "{}"}"#))).await;
+        let emulator = Emulator::start(|asked, before| {
+            let lambda = || Answer::new(200, r#"{"statusCode": 200, "body": "{}"}"#);
+            Some(asked.alias(before).unwrap_or_else(lambda))
+        })
+        .await;
         let cloud = emulator.cloud();
-        cloud.edges.pin(edge_stub::ACCOUNT, edge_stub::FUNCTION, "1");
         let url = edge_stub::edge(&cloud).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let own = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
@@ -387,6 +404,26 @@ mod tests {
             let call = client.get(format!("{url}{}", edge_stub::ROUTE)).header("host", &host);
             assert_eq!(call.send().await.unwrap().status().as_u16(), status, "{host}");
         }
-        assert_eq!(emulator.asked().len(), 2, "nobody else's request reaches a function");
+        let asked = emulator.asked();
+        let invoked = asked.iter().filter(|asked| asked.path.contains("/invocations")).count();
+        assert_eq!(invoked, 2, "nobody else's request reaches a function");
+    }
+
+    #[test]
+    fn the_share_named_is_the_releases_whichever_way_it_goes() {
+        let release = ("1".to_owned(), "2".to_owned());
+        for (old, new, weight, during, otherwise) in [
+            ("1", "2", 0, 0, None),
+            ("1", "2", 10, 10, Some(10)),
+            ("1", "2", 100, 100, None),
+            // On the way back.
+            ("2", "1", 0, 100, None),
+            ("2", "1", 30, 70, Some(30)),
+            ("2", "1", 100, 0, None),
+        ] {
+            let alias = Alias::between(old, new, weight);
+            assert_eq!(share(&alias, Some(&release)), Some(during), "{old} {new} {weight}");
+            assert_eq!(share(&alias, None), otherwise, "{old} {new} {weight}");
+        }
     }
 }

@@ -22,14 +22,15 @@ pub const FUNCTION: &str = "stub";
 /// Its route.
 pub const ROUTE: &str = "api/version";
 
-/// Opens it before whatever answers Lambda's invocations at that port; the traffic of its one route is split evenly
-/// between two versions. Returns what keeps it open, and its address.
+/// Its function's alias, which its route leads to.
+pub(crate) const ALIAS: &str = "live";
+
+/// Opens it before whatever answers for Lambda at that port, its aliases included. Returns what keeps it open, and its address.
 ///
 /// # Errors
 /// No port is free.
 pub async fn stub(dir: &Path, port: u16) -> anyhow::Result<(Arc<Cloud>, String)> {
     let cloud = cloud(dir, port)?;
-    cloud.edges.weigh(ACCOUNT, FUNCTION, "1", "2", 50);
     let url = edge(&cloud).await?;
     Ok((cloud, url))
 }

@@ -195,6 +195,8 @@ async fn with_template(
                 }
             }
         }
+    } else if let Some(prepared) = prepared {
+        prepared.release(&front.cloud, key).await;
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }
@@ -307,6 +309,8 @@ async fn execute(front: &Front, call: &Call, form: &Form, mut key: StackKey) -> 
     let answer = front.pass_whole(call).await?;
     if answer.0.status.is_success() {
         operation::follow(Arc::clone(&front.cloud), key, Some(record), prepared);
+    } else {
+        prepared.release(&front.cloud, &key).await;
     }
     Ok(Response::from_parts(answer.0, Body::from(answer.1)))
 }

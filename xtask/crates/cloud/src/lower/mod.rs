@@ -97,9 +97,19 @@ fn take_shifts(template: &mut Value) -> Vec<TrafficShift> {
     shifts
 }
 
+/// The variables from which runtimes and SDKs read whom to trust: OpenSSL, and with it Go, Ruby and .NET; botocore and
+/// the CLI; Node.js, which takes it besides its own; requests. The bundle has the authorities of this machine, too.
+///
+/// Source: "AWS SDKs and Tools Reference Guide", `AWS_CA_BUNDLE`; "Node.js CLI", `NODE_EXTRA_CA_CERTS`; "Requests: SSL Cert
+/// Verification", `REQUESTS_CA_BUNDLE`.
+const TRUST: [&str; 4] = ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"];
+
 /// Functions run on this machine and reach AWS through the front.
 fn functions(template: &mut Value, target: &Target) {
-    let own = json!({"AWS_ENDPOINT_URL": target.endpoint, "SSL_CERT_FILE": target.bundle});
+    let mut own = json!({"AWS_ENDPOINT_URL": target.endpoint});
+    for name in TRUST {
+        own[name] = target.bundle.clone().into();
+    }
     for (_, resource) in resources(template) {
         let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
         if kind != "AWS::Lambda::Function" {
@@ -197,7 +207,10 @@ mod tests {
                 "Variables": {
                   "A": "b",
                   "AWS_ENDPOINT_URL": "https://127.0.0.1:1",
-                  "SSL_CERT_FILE": "/b.pem"
+                  "SSL_CERT_FILE": "/b.pem",
+                  "AWS_CA_BUNDLE": "/b.pem",
+                  "NODE_EXTRA_CA_CERTS": "/b.pem",
+                  "REQUESTS_CA_BUNDLE": "/b.pem"
                 }
               },
               "Architectures": [

@@ -16,7 +16,7 @@ impl Rollout {
             self.tell(What::NoVerdict { function: self.short.clone(), why });
         }
         if let Some(alarm) = self.cloud.alarms.raised(account, &self.alarms) {
-            self.restore(Way::Forth);
+            self.restore(Way::Forth).await;
             return End::Failed(Cause::Alarm(alarm));
         }
         let comparison =

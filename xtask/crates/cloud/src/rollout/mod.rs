@@ -10,7 +10,7 @@ mod plan;
 mod tests;
 mod way_back;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::alarms;
+use super::alias::{self, Alias, Held};
 use super::cloud::Cloud;
 use super::deployments::Described;
 use super::happenings::What;
@@ -67,10 +68,10 @@ pub(crate) async fn run(
     cloud: &Arc<Cloud>,
     key: &StackKey,
     record: &Record,
-    old: &BTreeMap<String, String>,
+    held: &Held,
 ) -> Result<(), Failed> {
     let rollouts =
-        plan::plan(cloud, key, record, old).await.map_err(|error| Failed::of(format!("{error:#}")))?;
+        plan::plan(cloud, key, record, held).await.map_err(|error| Failed::of(format!("{error:#}")))?;
     warn_of_unwatched(cloud, key, record, &rollouts).await;
     carry_out(cloud, key, rollouts).await
 }
@@ -138,7 +139,7 @@ async fn carry_out(cloud: &Cloud, key: &StackKey, rollouts: Vec<Rollout>) -> Res
             }
             None => {
                 let why = "the rollout engine itself failed";
-                rollout.break_off(Way::Forth, why);
+                rollout.break_off(Way::Forth, why).await;
                 (0, why.to_owned())
             }
         };
@@ -206,9 +207,10 @@ impl Rollout {
         if way == Way::Forth {
             self.cloud.alarms.begin(&self.key.0, &self.alarms);
         }
-        let mut effects = machine.on(Input::Start(self.cloud.alarms.raised(&self.key.0, &self.alarms)));
+        let begin = Input::Start(self.cloud.alarms.raised(&self.key.0, &self.alarms));
+        let mut effects = VecDeque::from(machine.on(begin));
         loop {
-            for effect in effects {
+            while let Some(effect) = effects.pop_front() {
                 match effect {
                     Effect::Invoke(hook) => {
                         phase = Some(hook);
@@ -221,7 +223,11 @@ impl Rollout {
                         self.event(1, "InProgress");
                         self.phase("shift", Status::Started, None, None);
                     }
-                    Effect::Weigh { minute, weight } => self.step(way, minute, weight),
+                    Effect::Weigh { minute, weight } => {
+                        if let Err(why) = self.step(way, minute, weight).await {
+                            effects = failed(&mut machine, format!("{why:#}"));
+                        }
+                    }
                     Effect::WakeAt(minute) => {
                         let begin = *self.begun.get_or_init(Instant::now);
                         wake = Some((begin + self.cloud.clock.minute() * minute, minute));
@@ -233,7 +239,7 @@ impl Rollout {
                         }
                         wake = None;
                     }
-                    Effect::Restore => self.restore(way),
+                    Effect::Restore => self.restore(way).await,
                     Effect::Finish(end) => {
                         let end = match end {
                             End::Succeeded if way == Way::Forth => self.judged().await,
@@ -258,17 +264,17 @@ impl Rollout {
                 }
                 Ok(()) = alarms.changed() => match self.cloud.alarms.raised(&self.key.0, &self.alarms) {
                     Some(alarm) => Input::Alarm(alarm),
-                    None => { effects = Vec::new(); continue; }
+                    None => continue,
                 },
                 Ok(()) = stop.changed() => match stop.borrow_and_update().clone() {
                     Some(why) => Input::Stop(why),
-                    None => { effects = Vec::new(); continue; }
+                    None => continue,
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     Input::Minute(wake.take().map_or(0, |(_, minute)| minute))
                 }
             };
-            effects = machine.on(input);
+            effects = VecDeque::from(machine.on(input));
         }
     }
 
@@ -332,8 +338,12 @@ impl Rollout {
         });
     }
 
-    fn step(&self, way: Way, minute: u32, weight: u32) {
-        self.weigh(way, weight);
+    /// One step of the shift.
+    ///
+    /// # Errors
+    /// The alias cannot be moved.
+    async fn step(&self, way: Way, minute: u32, weight: u32) -> anyhow::Result<()> {
+        self.weigh(way, weight).await?;
         let (old, new, new_weight) = self.seen_by_release(way, weight);
         self.tell(What::Weight {
             function: self.short.clone(),
@@ -342,16 +352,15 @@ impl Rollout {
             new: new.to_owned(),
             new_weight,
         });
+        Ok(())
     }
 
-    /// All traffic to the version that it came from; told where any of it had moved.
-    fn restore(&self, way: Way) {
-        match self.begun.get() {
-            Some(begin) => {
-                let minutes = begin.elapsed().as_secs_f64() / self.cloud.clock.minute().as_secs_f64();
-                self.step(way, minutes as u32, 0);
-            }
-            None => self.weigh(way, 0),
+    /// All traffic to the version that it came from, and told, where any of it had moved.
+    async fn restore(&self, way: Way) {
+        let Some(begin) = self.begun.get() else { return };
+        let minutes = begin.elapsed().as_secs_f64() / self.cloud.clock.minute().as_secs_f64();
+        if let Err(error) = self.step(way, minutes as u32, 0).await {
+            self.say(format!("{}: {error:#}", self.short));
         }
     }
 
@@ -365,8 +374,8 @@ impl Rollout {
     }
 
     /// Ends it where the engine itself failed.
-    fn break_off(&self, way: Way, why: &str) {
-        self.restore(way);
+    async fn break_off(&self, way: Way, why: &str) {
+        self.restore(way).await;
         self.phase("shift", Status::Failed, None, Some(format!("rolled back: {why}")));
         self.cloud.deployments.update(&self.id, |described| {
             described.ended = Some(seconds_now());
@@ -414,10 +423,14 @@ impl Rollout {
         });
     }
 
-    fn weigh(&self, way: Way, weight: u32) {
-        let (old, new, new_weight) = self.seen_by_release(way, weight);
-        self.cloud.edges.weigh(&self.key.0, &self.function, old, new, new_weight);
+    /// Gives the version that this deployment brings its share: of the alias, which all that invoke by it follow.
+    async fn weigh(&self, way: Way, weight: u32) -> anyhow::Result<()> {
+        let (old, new, _) = self.seen_by_release(way, weight);
+        self.cloud.edges.shifting(&self.key.0, &self.function, old, new);
+        let to = Alias::between(&self.old, &self.new, weight);
+        alias::set(&self.cloud, &self.key.0, &self.function, &self.alias, &to).await?;
         self.cloud.deployments.update(&self.id, |described| described.weight = weight);
+        Ok(())
     }
 
     fn event(&self, index: usize, status: &'static str) {
@@ -437,6 +450,16 @@ impl Rollout {
     fn tell(&self, what: What) {
         self.cloud.happenings.add(&self.key.0, &self.key.1, what);
     }
+}
+
+/// What is to be done where the engine cannot go on by itself.
+fn failed(machine: &mut Deployment, why: String) -> VecDeque<Effect> {
+    let effects = machine.on(Input::Stop(why.clone()));
+    if !effects.is_empty() {
+        return VecDeque::from(effects);
+    }
+    // The machine has nothing left to do: that was its last step.
+    VecDeque::from([Effect::Restore, Effect::Finish(End::Failed(Cause::Stop(why)))])
 }
 
 /// CodeDeploy's name of a configuration: SAM knows those of AWS by their short names.

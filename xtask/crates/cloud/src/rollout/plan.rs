@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Value, json};
 
 use super::Rollout;
+use crate::alias::{self, Held};
 use crate::cloud::Cloud;
 use crate::ledger::{Record, StackKey};
-use crate::operation::alias_version;
 use crate::resources::Resources;
 use causeway_model::rollout::Shifting;
 
-/// What is to be shifted: every function with a deployment preference whose alias leads to another version than before.
+/// What is to be shifted: every function with a deployment preference whose alias the new template leads to another version
+/// than before.
 ///
 /// # Errors
 /// The emulator does not answer, or a preference cannot be evaluated.
@@ -20,19 +21,19 @@ pub(super) async fn plan(
     cloud: &Arc<Cloud>,
     key: &StackKey,
     record: &Record,
-    old: &BTreeMap<String, String>,
+    held: &Held,
 ) -> anyhow::Result<Vec<Rollout>> {
     let resources = Resources::of(&cloud.emulator, key).await?.unwrap_or_default();
     let mut all = Vec::new();
     for shift in &record.lowered.shifts {
-        let Some(old) = old.get(&shift.alias) else { continue };
-        let Some((function, alias)) = resources.shifting(&cloud.emulator, key, record, shift)? else {
-            continue;
-        };
-        let Some(new) = alias_version(cloud, &key.0, &function, &alias).await? else { continue };
-        if new == *old {
+        let Some((function, alias, old)) = held.aliases.get(&shift.alias).cloned() else { continue };
+        // An alias of another name or function is another alias, which leads where it was made to lead.
+        if resources.shifting(&cloud.emulator, key, record, shift)? != Some((function.clone(), alias.clone()))
+        {
             continue;
         }
+        let wanted = alias::hold(cloud, &key.0, &function, &alias, &held.owner).await?;
+        let Some(new) = wanted.map(|wanted| wanted.version).filter(|new| *new != old) else { continue };
         let policy = resources.eval(&cloud.emulator, key, record, &shift.policy)?;
         let text = |name: &str| policy.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
         let name = text("DeploymentGroupName").unwrap_or_default();
@@ -44,7 +45,7 @@ pub(super) async fn plan(
             short: function.strip_prefix(&format!("{}-", key.1)).unwrap_or(&function).to_owned(),
             function,
             alias,
-            old: old.clone(),
+            old,
             new,
             shifting: group.shifting,
             config: group.config,
@@ -198,7 +199,7 @@ mod tests {
 
     /// A deployed stack with a function, a configuration and alarms of its own; the function's alias leads to version 2.
     async fn emulator() -> Emulator {
-        Emulator::start(|asked, _| {
+        Emulator::start(|asked, before| {
             let member = |id: &str, kind: &str, physical: &str| {
                 format!("<member><LogicalResourceId>{id}</LogicalResourceId><ResourceType>{kind}</ResourceType><PhysicalResourceId>{physical}</PhysicalResourceId></member>")
             };
@@ -221,7 +222,7 @@ mod tests {
                     };
                     Answer::new(200, &json!({"MetricAlarms": alarm}).to_string())
                 }
-                _ => Answer::new(200, r#"{"FunctionVersion": "2"}"#),
+                _ => asked.alias(before).unwrap_or_else(|| Answer::new(200, "<R/>")),
             })
         })
         .await
@@ -257,8 +258,9 @@ mod tests {
         }
     }
 
-    fn old(version: &str) -> BTreeMap<String, String> {
-        BTreeMap::from([("Live".to_owned(), version.to_owned())])
+    fn old(version: &str) -> Held {
+        let alias = ("bench-checkin".to_owned(), "live".to_owned(), version.to_owned());
+        Held { owner: "o".to_owned(), aliases: BTreeMap::from([("Live".to_owned(), alias)]) }
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{CALLS, Rollout, Way, carry_out, full_name};
+use crate::alias::{self, Alias};
 use crate::cloud::Cloud;
 use crate::edge_stub::{self, ACCOUNT, FUNCTION, STACK};
 use crate::happenings::What;
@@ -64,8 +65,11 @@ impl World {
         virtual_time::begin();
         let slot: Arc<OnceLock<Arc<Cloud>>> = Arc::default();
         let theirs = Arc::clone(&slot);
-        let emulator =
-            Emulator::start(move |asked, before| Some(lambda(theirs.get()?, hooks, asked, before))).await;
+        let emulator = Emulator::start(move |asked, before| match asked.alias(before) {
+            None => Some(lambda(theirs.get()?, hooks, asked, before)),
+            alias => alias,
+        })
+        .await;
         let cloud = emulator.cloud();
         cloud.clock.set_minute(MINUTE);
         assert!(slot.set(Arc::clone(&cloud)).is_ok());
@@ -130,9 +134,23 @@ impl World {
         own.collect()
     }
 
-    /// The version that a client's next request gets.
-    fn served(&self, function: &str) -> Option<String> {
-        self.cloud.edges.pick(ACCOUNT, function, "client").map(|(version, _)| version)
+    /// Where an alias leads, as any client sees it.
+    async fn leads(&self, function: &str) -> Alias {
+        alias::read(&self.cloud, ACCOUNT, function, "live").await.unwrap().unwrap()
+    }
+
+    /// Where a function's alias was moved to, one after the other.
+    fn moved(&self, function: &str) -> Vec<(String, Value)> {
+        let all = self.emulator.asked();
+        let own = all.iter().filter(|asked| asked.path.contains(&format!("/{function}/aliases/")));
+        let bodies = own.filter_map(|asked| serde_json::from_str::<Value>(&asked.body).ok());
+        let led = |body: Value| {
+            (
+                body["FunctionVersion"].as_str().unwrap().to_owned(),
+                body["RoutingConfig"]["AdditionalVersionWeights"].clone(),
+            )
+        };
+        bodies.map(led).collect()
     }
 
     /// Minute and share of every weight that was told for a function.
@@ -268,6 +286,11 @@ async fn every_step_comes_at_its_minute_and_no_sooner() {
         [("pre-hook", Status::Succeeded), ("shift", Status::Succeeded), ("post-hook", Status::Succeeded)]
     );
     assert_eq!(world.told("d-stub"), ("Succeeded".to_owned(), String::new()));
+    // Any client sees the old version with the new one's weight beside it, until the new one has it all.
+    let mut expected: Vec<(String, Value)> =
+        (1..10).map(|tenth| ("1".to_owned(), json!({"2": f64::from(tenth) / 10.0}))).collect();
+    expected.push(("2".to_owned(), json!({})));
+    assert_eq!(world.moved(FUNCTION), expected);
     // What the hooks checked is told with them.
     let checked = world.cloud.happenings.after(0, false).await.into_iter().filter_map(|happening| {
         match happening.what {
@@ -287,6 +310,7 @@ async fn a_hook_that_fails_moves_nothing_and_names_its_check() {
         "stub: the PreTraffic hook failed: CodeDeployHook_pre reported Failed: version: it is 1, not 2"
     );
     assert_eq!(world.weights(FUNCTION).await, []);
+    assert_eq!(world.moved(FUNCTION), []);
     assert_eq!(world.told("d-stub"), ("Failed".to_owned(), "HEALTH_CONSTRAINTS".to_owned()));
 }
 
@@ -327,7 +351,7 @@ async fn a_hook_that_a_busy_machine_had_no_time_for_is_called_once_more() {
     assert!(said.len() == 1 && said[0].contains("the pre-hook ran out of time"), "{said:?}");
     let ended = world.parts(FUNCTION).await;
     assert!(ended.iter().all(|(_, status, _)| *status == Status::Succeeded), "{ended:?}");
-    assert_eq!(world.served(FUNCTION).as_deref(), Some("2"));
+    assert_eq!(world.leads(FUNCTION).await, Alias::to("2"));
 }
 
 /// The cause of a failure is what a function failed by, and not what this machine had no time for in the same moment.
@@ -385,7 +409,34 @@ async fn a_call_to_stop_takes_it_back() {
     let (failed, ()) = tokio::join!(world.carry(vec![world.rollout(FUNCTION, slow, false)]), stop);
     assert!(failed.unwrap_err().contains("StopDeployment was called"));
     assert_eq!(world.weights(FUNCTION).await.last().unwrap().1, 0);
+    assert_eq!(world.leads(FUNCTION).await, Alias::to("1"), "the old version, with no weights");
     assert_eq!(world.told("d-stub"), ("Stopped".to_owned(), "MANUAL_STOP".to_owned()));
+}
+
+/// What an alias does not do did not happen: neither a step nor its end.
+#[tokio::test(start_paused = true)]
+async fn an_alias_that_cannot_be_moved_ends_the_deployment() {
+    for (stuck, told) in [
+        ("0.5", vec![10, 20, 30, 40, 0]),
+        (r#""FunctionVersion":"2""#, vec![10, 20, 30, 40, 50, 60, 70, 80, 90, 0]),
+    ] {
+        virtual_time::begin();
+        let emulator = Emulator::start(move |asked, before| {
+            let refused = || Answer::new(500, "out of order");
+            let stuck = asked.body.contains(stuck);
+            Some(asked.alias(before).filter(|_| !stuck).unwrap_or_else(refused))
+        })
+        .await;
+        let cloud = emulator.cloud();
+        cloud.clock.set_minute(MINUTE);
+        let world = World { emulator, cloud, key: (ACCOUNT.to_owned(), STACK.to_owned()) };
+        let failed = world.carry(vec![world.rollout(FUNCTION, LINEAR, false)]).await.unwrap_err();
+        assert!(failed.contains("move the alias stub:live") && failed.contains("out of order"), "{failed}");
+        let weights = world.weights(FUNCTION).await;
+        assert_eq!(weights.iter().map(|(_, weight)| *weight).collect::<Vec<_>>(), told);
+        assert_eq!(world.leads(FUNCTION).await, Alias::to("1"));
+        assert_eq!(world.told("d-stub").0, "Stopped");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -446,7 +497,6 @@ async fn a_task_that_breaks_off_takes_everything_back() {
 async fn not_one_request_is_unanswered_while_traffic_moves() {
     let world = World::new(Hooks::Good).await;
     let url = edge_stub::edge(&world.cloud).await.unwrap();
-    world.cloud.edges.pin(ACCOUNT, FUNCTION, "1");
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let ask = async || {
         let _no_time_passes = virtual_time::awaited();

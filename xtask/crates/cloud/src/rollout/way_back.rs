@@ -73,7 +73,7 @@ impl Failed {
                     Ok(End::Failed(cause)) => cause.to_string(),
                     Err(_) => {
                         let why = "the rollout engine itself failed";
-                        rollout.break_off(Way::Back, why);
+                        rollout.break_off(Way::Back, why).await;
                         why.to_owned()
                     }
                 };
@@ -81,7 +81,9 @@ impl Failed {
                     "{}: the simulated deployment back to version {} failed: {why}. On AWS the stack would stand in UPDATE_ROLLBACK_FAILED until a person continues the rollback (README, \"When a rollback gets stuck\"); here all traffic goes to version {} without a deployment",
                     rollout.short, rollout.new, rollout.new
                 ));
-                rollout.step(Way::Back, 0, 100);
+                if let Err(error) = rollout.step(Way::Back, 0, 100).await {
+                    rollout.say(format!("{}: {error:#}", rollout.short));
+                }
             });
         }
         while tasks.join_next().await.is_some() {}
@@ -112,7 +114,7 @@ impl Rollout {
         }
     }
 
-    fn say(&self, message: String) {
+    pub(super) fn say(&self, message: String) {
         self.cloud.happenings.add(&self.key.0, &self.key.1, What::Warning { message });
     }
 }

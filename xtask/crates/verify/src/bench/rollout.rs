@@ -95,9 +95,11 @@ async fn stub() -> anyhow::Result<(u16, Arrivals)> {
 
 async fn answer(State(arrivals): State<Arrivals>) -> Response {
     arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
-    // As an API it is read by its headers, as a function by its body.
-    let body =
-        json!({"statusCode": 200, "headers": {"x-causeway-version": "1"}, "body": "{\"version\":\"1\"}"});
+    // As an API it is read by its headers, as a function by its body, and as an alias, which splits evenly, by what is in it.
+    let body = json!({
+        "statusCode": 200, "headers": {"x-causeway-version": "1"}, "body": "{\"version\":\"1\"}",
+        "FunctionVersion": "1", "RoutingConfig": {"AdditionalVersionWeights": {"2": 0.5}},
+    });
     let mut response = Response::new(Body::from(body.to_string()));
     for name in ["x-causeway-version", "x-causeway-lambda-version"] {
         response.headers_mut().insert(name, http::HeaderValue::from_static("1"));

@@ -62,7 +62,7 @@ async fn shifted() -> (World, Rollout) {
     let _stop = world.cloud.deployments.begin(rollout.described());
     rollout.begun.get_or_init(Instant::now);
     world.cloud.alarms.begin(ACCOUNT, &rollout.alarms);
-    rollout.step(Way::Forth, 0, 100);
+    rollout.step(Way::Forth, 0, 100).await.unwrap();
     world.look(world.cloud.clock.seconds()).await;
     (world, rollout)
 }
@@ -111,5 +111,5 @@ async fn an_alarm_that_the_engine_sees_late_still_stops_it() {
     let (world, rollout) = shifted().await;
     world.raise("stub-errors");
     assert_eq!(rollout.judged().await, End::Failed(Cause::Alarm("stub-errors".into())));
-    assert_eq!(world.served(FUNCTION).as_deref(), Some("1"));
+    assert_eq!(world.leads(FUNCTION).await, Alias::to("1"));
 }

@@ -21,7 +21,7 @@ async fn one_that_fails_stops_what_is_at_work_and_deploys_back_what_is_done() {
     assert_eq!(failed.unwrap_err(), "bad: alarm bad-errors is in ALARM");
     for function in ["done", "bad", "at-work"] {
         assert_eq!(world.weights(function).await.last().unwrap().1, 0, "{function}");
-        assert_eq!(world.served(function).as_deref(), Some("1"), "{function}");
+        assert_eq!(world.leads(function).await, Alias::to("1"), "{function}");
     }
     for function in ["bad", "at-work"] {
         assert_eq!(world.told(&format!("d-{function}")).0, "Stopped", "{function}");
@@ -61,7 +61,7 @@ async fn a_finished_function_is_deployed_back_under_its_group() {
             [("pre-hook", Status::Succeeded), ("shift", Status::Succeeded), ("post-hook", Status::Succeeded)];
         assert_eq!(names, [once, once].concat(), "both ways have their hooks");
         for function in [done, bad] {
-            assert_eq!(world.served(function).as_deref(), Some("1"), "{function}");
+            assert_eq!(world.leads(function).await, Alias::to("1"), "{function}");
         }
         let id = json!({"deploymentId": format!("d-{done}B")});
         let target = world.cloud.deployments.answer(ACCOUNT, "BatchGetDeploymentTargets", &id).unwrap().1;
@@ -92,7 +92,7 @@ async fn a_deployment_back_that_fails_is_said_and_the_old_version_serves() {
     assert_eq!(failed.unwrap_err(), "bad: alarm api-5xx is in ALARM");
     assert_eq!(world.told("d-doneB"), ("Stopped".to_owned(), "ALARM_ACTIVE".to_owned()));
     assert_eq!(world.weights("done").await.last().unwrap().1, 0);
-    assert_eq!(world.served("done").as_deref(), Some("1"));
+    assert_eq!(world.leads("done").await, Alias::to("1"));
     let warnings = world.warnings().await;
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     for word in ["UPDATE_ROLLBACK_FAILED", "api-5xx", "README"] {
@@ -118,5 +118,5 @@ async fn a_stack_is_at_work_from_its_failure_to_the_end_of_the_way_back() {
     );
     failed.go_back().await;
     assert!(!world.cloud.deployments.at_work(ACCOUNT, STACK));
-    assert_eq!(world.served("done").as_deref(), Some("1"));
+    assert_eq!(world.leads("done").await, Alias::to("1"));
 }
