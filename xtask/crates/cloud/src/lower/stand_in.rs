@@ -14,14 +14,14 @@ pub(crate) const INERT: &str = "AWS::CDK::Metadata";
 /// A type that the emulator refuses.
 struct Refused {
     resource_type: &'static str,
-    /// The property that names it.
+    /// The property that names it, a pointer without its first slash.
     name: &'static str,
     /// Its ARN, with `{name}` for the name; what `Ref` gives where `ref_is_arn`.
     arn: &'static str,
     ref_is_arn: bool,
 }
 
-const REFUSED: [Refused; 9] = [
+const REFUSED: [Refused; 11] = [
     Refused {
         resource_type: "AWS::CodePipeline::Pipeline",
         name: "Name",
@@ -76,7 +76,27 @@ const REFUSED: [Refused; 9] = [
         arn: "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:{name}",
         ref_is_arn: false,
     },
+    // Both stand for the state machine itself, so what starts one by its alias runs what was deployed last.
+    Refused {
+        resource_type: "AWS::StepFunctions::StateMachineVersion",
+        name: "StateMachineArn",
+        arn: "{name}",
+        ref_is_arn: true,
+    },
+    Refused {
+        resource_type: "AWS::StepFunctions::StateMachineAlias",
+        name: "DeploymentPreference/StateMachineVersionArn",
+        arn: "{name}",
+        ref_is_arn: true,
+    },
 ];
+
+/// Where a resource is named in its properties. An alias of a state machine without a preference names versions with weights.
+fn named<'a>(refused: &Refused, properties: &'a Value) -> Option<&'a Value> {
+    properties
+        .pointer(&format!("/{}", refused.name))
+        .or_else(|| properties.pointer("/RoutingConfiguration/0/StateMachineVersionArn"))
+}
 
 /// What `Ref` of a refused resource gives. `eval` evaluates the property that names it.
 pub(crate) fn physical_id(
@@ -87,7 +107,7 @@ pub(crate) fn physical_id(
 ) -> Option<String> {
     let kind = definition.get("Type").and_then(Value::as_str)?;
     let refused = REFUSED.iter().find(|refused| refused.resource_type == kind)?;
-    let given = definition.get("Properties").and_then(|properties| eval(properties.get(refused.name)?));
+    let given = definition.get("Properties").and_then(|properties| eval(named(refused, properties)?));
     let given = given.and_then(|name| name.as_str().map(ToOwned::to_owned));
     let name = given.unwrap_or_else(|| format!("{}-{logical_id}", pseudo.stack_name));
     if !refused.ref_is_arn {
@@ -103,6 +123,7 @@ pub(crate) fn physical_id(
 }
 
 /// What stands for a reference.
+#[derive(Clone)]
 struct Named {
     name: Value,
     arn: Value,
@@ -117,8 +138,7 @@ pub(super) fn replace(template: &mut Value) -> BTreeMap<String, String> {
         let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default().to_owned();
         let Some(refused) = REFUSED.iter().find(|refused| refused.resource_type == kind) else { continue };
         let properties = resource.get("Properties").cloned().unwrap_or_else(|| json!({}));
-        let name = properties
-            .get(refused.name)
+        let name = self::named(refused, &properties)
             .cloned()
             .unwrap_or_else(|| json!({"Fn::Sub": format!("${{AWS::StackName}}-{logical_id}")}));
         named.insert(logical_id.clone(), of(refused, name));
@@ -129,6 +149,12 @@ pub(super) fn replace(template: &mut Value) -> BTreeMap<String, String> {
         }
     }
     if !named.is_empty() {
+        // A name may be made of another one's.
+        let known = named.clone();
+        for own in named.values_mut() {
+            references(&mut own.name, &known);
+            references(&mut own.arn, &known);
+        }
         references(template, &named);
     }
     types
@@ -232,5 +258,26 @@ mod tests {
         assert_eq!(properties["E"], json!({"Fn::Sub": ["to-${P}-${GArn}", {"P": name, "GArn": group}]}));
         assert_eq!(properties["F"], json!({"Ref": "Other"}));
         assert_eq!(properties["H"], json!({"Fn::Sub": "${AWS::StackName}-D"}));
+    }
+
+    /// As SAM makes them of a state machine with `AutoPublishAlias`, and as somebody writes them.
+    #[test]
+    fn versions_and_aliases_of_a_state_machine_stand_for_the_machine() {
+        for by in [
+            "DeploymentPreference: {StateMachineVersionArn: !Ref V, Type: CANARY}",
+            "RoutingConfiguration: [{StateMachineVersionArn: !Ref V, Weight: 100}]",
+        ] {
+            let text = format!(
+                "Resources:\n  M: {{Type: AWS::StepFunctions::StateMachine}}\n  V:\n    Type: AWS::StepFunctions::StateMachineVersion\n    Properties: {{StateMachineArn: !Ref M}}\n\
+                 \x20 A:\n    Type: AWS::StepFunctions::StateMachineAlias\n    Properties: {{Name: live, {by}}}\n  T:\n    Type: AWS::SNS::Topic\n    Properties: {{A: !Ref A, B: !GetAtt A.Arn, C: !Ref V}}\n"
+            );
+            let mut value = template::parse(&text).unwrap().to_json();
+            assert_eq!(replace(&mut value).len(), 2);
+            let of = |inner: &Value| json!({"Fn::Sub": ["${CausewayName}", {"CausewayName": inner}]});
+            let version = of(&json!({"Ref": "M"}));
+            let properties = &value["Resources"]["T"]["Properties"];
+            assert_eq!(properties["C"], version);
+            assert_eq!((&properties["A"], &properties["B"]), (&of(&version), &of(&version)));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The tests of the whole program, one module a subject: one binary to link.
 
+mod alias;
 mod any_client;
 mod cli;
 mod cloud;
