@@ -18,17 +18,18 @@ pub enum Stopping {
 }
 
 impl Stopping {
-    /// Reads a template in long form, before or after SAM: `Alarms` of deployment preferences and of deployment groups.
+    /// Reads a template in long form, before or after SAM: `Alarms` of deployment preferences and of deployment groups,
+    /// but of those that are turned off.
     pub fn of(template: &Value, stack: &str) -> Self {
         let mut all = BTreeSet::new();
-        let globals = template.pointer("/Globals/Function/DeploymentPreference/Alarms");
+        let globals = template.pointer("/Globals/Function/DeploymentPreference");
         let resources = template.get("Resources").and_then(Value::as_object).into_iter().flatten();
-        let lists = resources.flat_map(|(_, resource)| {
-            ["/Properties/DeploymentPreference/Alarms", "/Properties/AlarmConfiguration"]
+        let own = resources.flat_map(|(_, resource)| {
+            ["/Properties/DeploymentPreference", "/Properties/AlarmConfiguration"]
                 .map(|path| resource.pointer(path))
         });
-        for list in lists.chain([globals]).flatten() {
-            if !collect(list, template, stack, &mut all) {
+        for asking in own.chain([globals]).flatten().filter(|asking| !is_off(asking)) {
+            if asking.get("Alarms").is_some_and(|list| !collect(list, template, stack, &mut all)) {
                 return Self::Any;
             }
         }
@@ -41,6 +42,15 @@ impl Stopping {
             Self::These(all) => all.contains(logical_id) || all.contains(name),
             Self::Any => true,
         }
+    }
+}
+
+/// Whether a preference or an alarm configuration says that it is off, and no parameter decides on it.
+fn is_off(asking: &Value) -> bool {
+    match asking.get("Enabled") {
+        Some(Value::Bool(enabled)) => !enabled,
+        Some(Value::String(enabled)) => enabled == "false",
+        _ => false,
     }
 }
 
@@ -322,6 +332,34 @@ mod tests {
         assert!(expanded.has("Own", "") && !expanded.has("Other", ""));
         let globals = json!({"Globals": {"Function": {"DeploymentPreference": {"Alarms": [{"Ref": "Own"}]}}}, "Resources": {"Own": {}}});
         assert!(Stopping::of(&globals, "app").has("Own", ""));
+    }
+
+    #[test]
+    fn what_is_turned_off_stops_nothing() {
+        for (enabled, expected) in [
+            (json!(true), true),
+            (json!("true"), true),
+            (json!(false), false),
+            (json!("false"), false),
+            // A parameter decides.
+            (json!({"Ref": "Shift"}), true),
+            (json!({"Fn::If": ["Prod", true, false]}), true),
+        ] {
+            let alarms = json!([{"Ref": "Own"}]);
+            let preference = json!({"Enabled": enabled, "Alarms": alarms});
+            let group = json!({"Enabled": enabled, "Alarms": [{"Name": {"Ref": "Own"}}]});
+            for template in [
+                json!({"Resources": {"F": {"Properties": {"DeploymentPreference": preference}}, "Own": {}}}),
+                json!({"Resources": {"G": {"Properties": {"AlarmConfiguration": group}}, "Own": {}}}),
+                json!({"Globals": {"Function": {"DeploymentPreference": preference}}, "Resources": {"Own": {}}}),
+            ] {
+                assert_eq!(Stopping::of(&template, "app").has("Own", ""), expected, "{template}");
+            }
+        }
+        // An unknown alarm of one that is off makes nobody's unknown.
+        let off = json!({"Enabled": false, "Alarms": [{"Fn::ImportValue": "x"}]});
+        let template = json!({"Resources": {"F": {"Properties": {"DeploymentPreference": off}}}});
+        assert_eq!(Stopping::of(&template, "app"), Stopping::These(BTreeSet::new()));
     }
 
     #[test]
