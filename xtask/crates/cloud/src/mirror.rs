@@ -22,11 +22,32 @@ use causeway_aws::sign;
 use causeway_model::keys::Keys;
 
 /// Whose rights a function's code is read with.
+#[derive(Clone)]
 pub(crate) enum Reader {
     /// An account's root: nothing is refused.
     Root,
     /// A role's session.
     Session(Keys),
+}
+
+impl Reader {
+    /// Reads an object of the local cloud's S3.
+    ///
+    /// # Errors
+    /// A [`super::emulator::Refusal`], or the emulator does not answer.
+    pub(crate) async fn get(&self, emulator: &Client, account: &str, path: &str) -> anyhow::Result<Vec<u8>> {
+        let (_, body) = match self {
+            Self::Root => emulator.rest(Method::GET, path, account, "s3", Vec::new()).await?,
+            Self::Session(keys) => {
+                let url = format!("{}{path}", emulator.base());
+                let host = emulator.base().trim_start_matches("http://").to_owned();
+                let host = [("host".to_owned(), host)];
+                let headers = sign::headers(keys, "s3", emulator.region(), &Method::GET, &url, &host, b"")?;
+                emulator.signed(Method::GET, path, headers, Vec::new()).await?
+            }
+        };
+        Ok(body)
+    }
 }
 
 /// The code of a template's functions, and whose rights it is read with.
@@ -276,25 +297,9 @@ async fn read(
         let message = words("NoSuchBucket", "The specified bucket does not exist", &place.to_string());
         return Ok(Err(Refused { code: "NoSuchBucket".to_owned(), message }));
     }
-    let answer = match reader {
-        Reader::Root => emulator.rest(Method::GET, &path, account, "s3", Vec::new()).await,
-        Reader::Session(keys) => {
-            let url = format!("{}{path}", emulator.base());
-            let host = emulator.base().trim_start_matches("http://").to_owned();
-            let headers = sign::headers(
-                keys,
-                "s3",
-                emulator.region(),
-                &Method::GET,
-                &url,
-                &[("host".to_owned(), host)],
-                b"",
-            )?;
-            emulator.signed(Method::GET, &path, headers, Vec::new()).await
-        }
-    };
+    let answer = reader.get(emulator, account, &path).await;
     match answer {
-        Ok((_, body)) => Ok(Ok(body)),
+        Ok(body) => Ok(Ok(body)),
         Err(error) => match error.downcast_ref::<super::emulator::Refusal>() {
             Some(refusal) => {
                 let said = super::xml::Element::parse(&refusal.message).unwrap_or_default();

@@ -22,6 +22,8 @@ pub(crate) struct Asked {
     pub path: String,
     /// The operation of the JSON protocol.
     target: String,
+    /// Who asked.
+    pub authorization: String,
     /// The body.
     pub body: String,
 }
@@ -133,6 +135,12 @@ async fn answer(State(inner): State<Inner>, request: Request) -> Response {
         target: parts
             .headers
             .get("x-amz-target")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned(),
+        authorization: parts
+            .headers
+            .get(http::header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
             .to_owned(),

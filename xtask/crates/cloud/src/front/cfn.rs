@@ -139,12 +139,18 @@ async fn with_template(
     let parameters = parameters(front, &form, key, &long);
     let deploys = matches!(action, "CreateChangeSet" | "CreateStack" | "UpdateStack");
     let transformed = has_transform(&long);
+    let role = form.get("RoleARN").to_owned();
+    let reader = if deploys { reader(front, call, &role, key).await? } else { Ok(Reader::Root) };
+    let reader = match reader {
+        Ok(reader) => reader,
+        Err(refusal) => return Ok(refuse("AccessDenied", &refusal)),
+    };
     let plain = if deploys {
         if transformed && action != "CreateChangeSet" && !has_capability(&form, AUTO_EXPAND) {
             let message = format!("Requires capabilities : [{AUTO_EXPAND}]");
             return Ok(refuse("InsufficientCapabilitiesException", &message));
         }
-        match expansion::plain(front, key, long, &parameters).await? {
+        match expansion::plain(front, key, long, &parameters, &reader).await? {
             Ok(plain) => plain,
             Err(refusal) => return Ok(refuse("ValidationError", &refusal)),
         }
@@ -155,15 +161,10 @@ async fn with_template(
     let mut lowered = lower(&plain, &parameters, &front.cloud.target);
     let mut code = mirror::Code::default();
     if deploys {
-        let role = form.get("RoleARN");
-        let reader = match reader(front, call, role, key).await? {
-            Ok(reader) => reader,
-            Err(refusal) => return Ok(refuse("AccessDenied", &refusal)),
-        };
         let current = front.cloud.ledger.current(key);
         let deployed = current.as_ref().map(|record| &record.code);
         let emulator = &front.cloud.emulator;
-        match mirror::code(emulator, &key.0, (&reader, role), deployed, &mut lowered.template).await? {
+        match mirror::code(emulator, &key.0, (&reader, &role), deployed, &mut lowered.template).await? {
             Ok(copied) => code = copied,
             Err(refused) => return Ok(refuse(refused.answer_code(), &refused.message)),
         }

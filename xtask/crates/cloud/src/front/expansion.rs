@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{Front, guard};
 use crate::ledger::StackKey;
+use crate::mirror::Reader;
 use crate::resources::Resources;
 use causeway_model::template::{
     ExpandError, Pseudo, Scope, Unexpanded, circles, circular, expanded, has_transform,
@@ -25,14 +26,16 @@ pub(super) async fn plain(
     key: &StackKey,
     template: Value,
     parameters: &BTreeMap<String, String>,
+    reader: &Reader,
 ) -> anyhow::Result<Result<Value, String>> {
     let pseudo = Resources::pseudo(&front.cloud.emulator, key);
     let plain = if has_transform(&template) {
         let (front, parameters, its) = (front.clone(), parameters.clone(), pseudo.clone());
-        let account = key.0.clone();
+        let (account, reader) = (key.0.clone(), reader.clone());
         // The translator answers in its own time: not on a thread that serves others.
         let asked = tokio::task::spawn_blocking(move || {
-            let read = |location: &str| Handle::current().block_on(document(&front, &account, location));
+            let read =
+                |location: &str| Handle::current().block_on(document(&front, &account, &reader, location));
             let unexpanded = Unexpanded { template: &template, parameters: &parameters, pseudo: &its };
             let expand = Arc::clone(&front.cloud.expand);
             expanded(&*expand, &read, unexpanded)
@@ -59,21 +62,38 @@ fn circle(plain: &Value, parameters: &BTreeMap<String, String>, pseudo: &Pseudo)
     circles(plain, &|name| scope.condition(name).ok()).first().map(|ids| circular(ids))
 }
 
-/// An included document, read from the local cloud's S3 by the account that deploys.
-async fn document(front: &Front, account: &str, location: &str) -> Result<String, String> {
+/// An included document, read from the local cloud's S3 with the rights that a function's code is read with.
+async fn document(front: &Front, account: &str, reader: &Reader, location: &str) -> Result<String, String> {
     let place = location.strip_prefix("s3://").map(|place| format!("/{place}"));
     // A template reaches no more of the emulator than a call does.
     let path = place.filter(|path| !guard::is_emulators_own(path));
     let path = path.ok_or("it is no place in S3 (s3://bucket/key)")?;
-    let read = front.cloud.emulator.rest(http::Method::GET, &path, account, "s3", Vec::new()).await;
-    let (_, body) = read.map_err(|error| format!("it cannot be read: {error:#}"))?;
+    let read = reader.get(&front.cloud.emulator, account, &path).await;
+    let body = read.map_err(|error| format!("it cannot be read: {error:#}"))?;
     String::from_utf8(body).map_err(|_| "it is no text".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::front::tests::front_that;
+    use crate::stub_emulator::Answer;
+    use causeway_model::keys::Keys;
     use causeway_model::template::parse;
+
+    #[tokio::test]
+    async fn an_included_document_is_read_with_the_rights_that_code_is_read_with() {
+        let (emulator, front) = front_that(|_, _| Some(Answer::new(200, "A: 1"))).await;
+        let keys = Keys { id: "ASIASESSION".into(), secret: "s".into(), token: Some("token".into()) };
+        for (reader, who) in
+            [(Reader::Session(keys), "Credential=ASIASESSION/"), (Reader::Root, "Credential=111111111111/")]
+        {
+            let read = document(&front, "111111111111", &reader, "s3://b/part.yaml").await;
+            assert_eq!(read, Ok("A: 1".to_owned()));
+            let asked = emulator.asked().pop().unwrap();
+            assert!(asked.authorization.contains(who), "{}", asked.authorization);
+        }
+    }
 
     #[test]
     fn a_circle_is_refused_under_the_parameters_that_make_it() {
