@@ -1,6 +1,6 @@
 //! What a stack's update shifts, read from its template: functions, versions, configurations, hooks, alarms.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
@@ -189,6 +189,8 @@ pub(super) async fn composites(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
