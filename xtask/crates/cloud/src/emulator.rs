@@ -330,6 +330,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use causeway_machine::cmd::{cmd, command};
 
     /// Answers like the emulator, or ends where it cannot have its port.
     const STANDS_IN: &str = r#"#!/usr/bin/env python3
@@ -377,8 +378,12 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
         let paths = Paths::of(&root);
         let venv =
             causeway_machine::install::venv(&paths, causeway_machine::install::Set::Local, &|_| {}).await;
-        let mut command = tokio::process::Command::new(venv.unwrap().program("python"));
-        command.args(["-I", "-c", code]).current_dir(root.join("xtask/data")).output().await.unwrap()
+        let python = venv.unwrap().program("python");
+        command(&root.join("xtask/data"), |sh| cmd!(sh, "{python} -I -c {code}"))
+            .unwrap()
+            .output()
+            .await
+            .unwrap()
     }
 
     fn said(output: &std::process::Output) -> String {
