@@ -1,7 +1,5 @@
 //! What any client sees of an alias while its traffic is shifted, and what any way in gets: one state, the alias's own.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use causeway_testing::Project;
 use causeway_testing::aws::Client;
 use serde_json::{Value, json};
