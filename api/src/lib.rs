@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod event;
 pub mod fields;
 pub mod log;
+pub mod metrics;
 pub mod model;
 pub mod problem;
 pub mod query;

@@ -78,6 +78,12 @@ impl Moment {
         self.0.as_second()
     }
 
+    /// Whole milliseconds since 1970, rounded down.
+    #[must_use]
+    pub fn millis(&self) -> i64 {
+        self.0.as_millisecond()
+    }
+
     /// So many microseconds later, or earlier when there are less than none; the end of time where there is no later.
     #[must_use]
     pub fn plus_micros(&self, micros: i64) -> Self {

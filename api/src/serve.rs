@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::event::Request;
+use crate::metrics::{self, Measured};
 use crate::model::Moment;
 use crate::problem::Problem;
 use crate::response::Response;
@@ -77,6 +78,7 @@ where
             let agent = event.payload.pointer("/requestContext/http/userAgent").and_then(Value::as_str);
             broken.before(agent == Some("causeway-hook")).await?;
         }
+        let invoked_arn = event.context.invoked_function_arn;
         let context = Arc::new(Context {
             function: identity.function,
             version: identity.version,
@@ -99,6 +101,13 @@ where
             ms = milliseconds(begin),
             "request"
         );
+        metrics::write(&Measured {
+            invoked_arn: &invoked_arn,
+            version: &context.lambda_version,
+            status: response.status,
+            millis: milliseconds(begin),
+            at: Moment::now().millis(),
+        });
         Ok::<_, lambda_runtime::Error>(response.into_event())
     }))
     .await
