@@ -1,24 +1,17 @@
 //! What a function says of itself. None of it touches the table: it answers "is this code running, and which".
 
-use serde_json::json;
+use axum::{Extension, Json};
+use serde_json::{Value, json};
 
-use crate::problem::Problem;
-use crate::response::Response;
 use crate::serve::Context;
 
 /// The version that the build stamped.
-///
-/// # Errors
-/// As [`Response::json`].
-pub fn version(context: &Context) -> Result<Response, Problem> {
-    Response::json(200, &json!({"version": context.version, "function": context.function}))
+pub async fn version(Extension(context): Extension<Context>) -> Json<Value> {
+    Json(json!({"version": context.identity.version, "function": context.identity.function}))
 }
 
 /// The function is up.
-///
-/// # Errors
-/// As [`Response::json`].
-pub fn health(context: &Context) -> Result<Response, Problem> {
-    let health = json!({"status": "ok", "version": context.version, "function": context.function});
-    Response::json(200, &health)
+pub async fn health(Extension(context): Extension<Context>) -> Json<Value> {
+    let identity = context.identity;
+    Json(json!({"status": "ok", "version": identity.version, "function": identity.function}))
 }

@@ -3,14 +3,17 @@
 //! A cursor holds a sort key and nothing else. Which partition is read follows from the request alone, so a
 //! forged cursor can at most skip within what its holder may read anyway.
 
+use axum::Json;
+use axum::http::header::LINK;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 
 use crate::fields;
 use crate::model::Partition;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::response::Response;
 
 /// The most items on one page, and how many there are unless a request asks for fewer. A page of the largest
 /// registrations stays below 2 MB; Lambda answers at most 6 MB.
@@ -63,12 +66,15 @@ pub fn encode(sort_key: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{PREFIX}{sort_key}"))
 }
 
-/// Tells where the list goes on, when it does: a link (RFC 8288) and the bare cursor. The body stays an array, as
-/// the original's is. `path` has a query already.
-#[must_use]
-pub fn linked(response: Response, path: &str, next: Option<String>) -> Response {
-    let Some(next) = next else { return response };
-    response.with("link", format!("<{path}&next={next}>; rel=\"next\"")).with("x-next", next)
+/// A page of a list. Where it goes on stands in a link (RFC 8288) and as the bare cursor: the body stays an array, as the
+/// original's is. `path` has a query already.
+pub fn listed<T: Serialize>(items: &[T], path: &str, next: Option<String>) -> Response {
+    let link =
+        next.map(|next| [(LINK.as_str(), format!("<{path}&next={next}>; rel=\"next\"")), ("x-next", next)]);
+    match link {
+        Some(link) => (link, Json(items)).into_response(),
+        None => Json(items).into_response(),
+    }
 }
 
 /// The sort key in a cursor; `None` for whatever [`encode`] would not have made for this partition.
@@ -85,7 +91,7 @@ mod tests {
     const ID: &str = "0b7d3a5e-8c1f-4e7a-9a55-6f2d1c3b4a59";
 
     fn page(raw: &str, partition: Partition) -> Result<Page, u16> {
-        let query = Query::parse(raw, &PARAMETERS).map_err(|problem| problem.status())?;
+        let query = Query::parse(Some(raw), &PARAMETERS).map_err(|problem| problem.status())?;
         Page::from_query(&query, partition).map_err(|problem| problem.status())
     }
 

@@ -4,19 +4,15 @@
 //! both use, and the table. So an edit to one function's handlers leaves every other function's bytes alone.
 
 pub mod about;
-#[cfg(feature = "break-prod")]
-pub mod broken;
 pub mod clients;
 pub mod cursor;
-pub mod event;
 pub mod fields;
+pub mod guard;
 pub mod log;
 pub mod metrics;
 pub mod model;
 pub mod problem;
 pub mod query;
-pub mod response;
-pub mod router;
 pub mod serve;
 pub mod settings;
 pub mod store;

@@ -1,9 +1,12 @@
 //! Errors as a client sees them: RFC 9457, and nothing from the inside.
 
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::response::Response;
-use crate::serve::Context;
+use crate::guard::MAX_BODY_BYTES;
 use crate::store::StoreError;
 
 /// One field or parameter that breaks a rule. It never repeats what was sent: that may be personal.
@@ -21,8 +24,6 @@ pub struct Problem {
     status: u16,
     detail: String,
     errors: Vec<FieldError>,
-    request_id: Option<String>,
-    allow: Option<String>,
 }
 
 /// A problem on the wire: the members of RFC 9457 section 3.1, and two of ours.
@@ -42,7 +43,7 @@ impl Problem {
     /// A problem with a status and one sentence about it.
     #[must_use]
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), request_id: None, allow: None }
+        Self { status, detail: detail.into(), errors: Vec::new() }
     }
 
     /// A problem that lists what breaks which rule.
@@ -57,19 +58,17 @@ impl Problem {
         Self::with_errors(400, "a parameter is not valid", vec![FieldError { field, reason: reason.into() }])
     }
 
-    /// The path is known, the method is not: `allow` lists those that are, separated by commas.
+    /// What is told of a status that stands for itself: the router's, the limit's, a panic's.
     #[must_use]
-    pub fn method_not_allowed(allow: String) -> Self {
-        Self { allow: Some(allow), ..Self::new(405, "this path does not take that method") }
-    }
-
-    /// What a client learns of an internal failure: a number to quote.
-    #[must_use]
-    pub fn internal(context: &Context) -> Self {
-        Self {
-            request_id: Some(context.request_id.clone()),
-            ..Self::new(500, "the request could not be served; quote the request id when you report it")
-        }
+    pub fn of(status: u16) -> Self {
+        let detail = match status {
+            404 => "there is nothing at this path".to_owned(),
+            405 => "this path does not take that method".to_owned(),
+            413 => format!("the body is larger than {MAX_BODY_BYTES} bytes"),
+            400 => "the request cannot be read".to_owned(),
+            _ => "the request could not be served; quote the request id when you report it".to_owned(),
+        };
+        Self::new(status, detail)
     }
 
     /// The status code.
@@ -78,24 +77,37 @@ impl Problem {
         self.status
     }
 
-    /// The answer that carries this problem.
+    /// Gives a refusal its document, whoever refused: a handler by a problem, the router by a bare status. Only of a failure of
+    /// ours a client learns the request's id, to quote it.
     #[must_use]
-    pub fn into_response(self) -> Response {
+    pub fn documented(mut response: Response, request_id: &str) -> Response {
+        let status = response.status().as_u16();
+        if status < 400 {
+            return response;
+        }
+        let problem = response.extensions_mut().remove().unwrap_or_else(|| Self::of(status));
         let members = Members {
             r#type: "about:blank",
-            title: title(self.status),
-            status: self.status,
-            detail: &self.detail,
-            errors: &self.errors,
-            request_id: self.request_id.as_deref(),
+            title: title(status),
+            status,
+            detail: &problem.detail,
+            errors: &problem.errors,
+            request_id: (status >= 500).then_some(request_id),
         };
         // A problem always has a JSON form; if it had none, the bare status would still be true.
-        let response = Response::text(self.status, "application/problem+json", &members)
-            .unwrap_or_else(|_| Response::empty(self.status));
-        match self.allow {
-            Some(allow) => response.with("allow", allow),
-            None => response,
-        }
+        let body = serde_json::to_string(&members).unwrap_or_default();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.map(|_| Body::from(body))
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The bare status, and the problem for [`Problem::documented`].
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
     }
 }
 
@@ -120,23 +132,15 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl Failure {
-    /// Logs what only we may know, and gives the client's answer.
-    #[must_use]
-    pub fn into_response(self, context: &Context) -> Response {
+impl IntoResponse for Failure {
+    /// The client's answer; what only we may know goes with it to the log.
+    fn into_response(self) -> Response {
         match self {
             Self::Problem(problem) => problem.into_response(),
             Self::Store(error) => {
-                tracing::error!(
-                    request_id = context.request_id,
-                    function = context.function,
-                    version = context.version,
-                    operation = error.operation,
-                    code = error.code,
-                    service_request_id = error.service_request_id,
-                    "the store failed"
-                );
-                Problem::internal(context).into_response()
+                let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                response.extensions_mut().insert(error);
+                response
             }
         }
     }
@@ -159,33 +163,41 @@ fn title(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_problem_has_the_members_of_the_rfc() {
+    async fn body(response: Response) -> String {
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_problem_has_the_members_of_the_rfc() {
         let problem = Problem::parameter("dt", "must be yyyy-MM-dd").into_response();
-        assert_eq!(problem.header("content-type"), Some("application/problem+json"));
+        let response = Problem::documented(problem, "request-1");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         assert_eq!(
-            problem.body.as_deref(),
-            Some(concat!(
+            body(response).await,
+            concat!(
                 r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"a parameter is not valid","#,
                 r#""errors":[{"field":"dt","reason":"must be yyyy-MM-dd"}]}"#
-            ))
+            )
         );
     }
 
-    #[test]
-    fn a_method_not_allowed_names_those_that_are() {
-        let response = Problem::method_not_allowed("GET, POST".to_owned()).into_response();
-        assert_eq!((response.status, response.header("allow")), (405, Some("GET, POST")));
+    #[tokio::test]
+    async fn a_bare_status_gets_a_document_and_an_answer_stays_as_it_is() {
+        let refused = Problem::documented(StatusCode::METHOD_NOT_ALLOWED.into_response(), "request-1");
+        assert!(body(refused).await.contains("does not take that method"));
+        let answered = Problem::documented("as it was".into_response(), "request-1");
+        assert_eq!(body(answered).await, "as it was");
     }
 
-    #[test]
-    fn a_failed_store_shows_a_request_id_and_nothing_else() {
-        let context = Context::for_tests();
-        let error = StoreError::new("Query", "AccessDeniedException");
-        let response = Failure::from(error).into_response(&context);
-        let body = response.body.unwrap_or_default();
-        assert_eq!(response.status, 500);
-        assert!(body.contains(&context.request_id), "{body}");
+    #[tokio::test]
+    async fn a_failed_store_shows_a_request_id_and_nothing_else() {
+        let failure = Failure::from(StoreError::new("Query", "AccessDeniedException")).into_response();
+        assert_eq!(failure.extensions().get::<StoreError>().map(|error| error.operation), Some("Query"));
+        let response = Problem::documented(failure, "request-1");
+        assert_eq!(response.status(), 500);
+        let body = body(response).await;
+        assert!(body.contains("request-1"), "{body}");
         assert!(!body.contains("AccessDenied") && !body.contains("Query"), "{body}");
     }
 }

@@ -1,21 +1,26 @@
 //! Query parameters, read strictly: a misspelled filter must not answer with everybody's data.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
 use crate::problem::Problem;
+
+/// All but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The parameters of one request: all known to the route, each at most once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query(Vec<(&'static str, String)>);
 
 impl Query {
-    /// Reads the part of a URL after the question mark as `application/x-www-form-urlencoded`.
+    /// Reads the query of a request as `application/x-www-form-urlencoded`.
     ///
     /// # Errors
     /// 400 for a name that is not in `known`, a name given twice, or text that is not percent-encoded UTF-8.
-    pub fn parse(raw: &str, known: &[&'static str]) -> Result<Self, Problem> {
+    pub fn parse(raw: Option<&str>, known: &[&'static str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(&'static str, String)> = Vec::new();
-        for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
+        for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = percent_decoded(name, true);
+            let name = decoded(name);
             let Some(name) = known.iter().copied().find(|known| name.as_deref() == Some(*known)) else {
                 return Err(Problem::new(
                     400,
@@ -25,8 +30,8 @@ impl Query {
             if pairs.iter().any(|(seen, _)| *seen == name) {
                 return Err(Problem::parameter(name, "must be given once"));
             }
-            let value = percent_decoded(value, true)
-                .ok_or_else(|| Problem::parameter(name, "must be percent-encoded UTF-8"))?;
+            let value =
+                decoded(value).ok_or_else(|| Problem::parameter(name, "must be percent-encoded UTF-8"))?;
             pairs.push((name, value));
         }
         Ok(Self(pairs))
@@ -39,37 +44,20 @@ impl Query {
     }
 }
 
-/// Undoes percent-encoding; `None` where an escape is broken or the bytes are not UTF-8.
-/// In a query, but not in a path, a plus sign is a space.
-pub(crate) fn percent_decoded(text: &str, plus_is_space: bool) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
-            b'+' if plus_is_space => b' ',
-            other => other,
-        });
+/// A name or a value, decoded; `None` where an escape is broken, which the crate would leave as it stands, or where it is no UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let hex = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(hex) {
+        return None;
     }
-    String::from_utf8(bytes).ok()
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(Into::into)
 }
 
-/// A value as it may stand in a query: all but the unreserved characters of RFC 3986 escaped.
+/// A value as it may stand in a query.
 #[must_use]
-pub fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+pub fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]
@@ -88,7 +76,7 @@ mod tests {
             ("next=a%20b+c&dt=%C3%A9", Some("é"), Some("a b c")),
             ("%64t=1", Some("1"), None),
         ] {
-            let query = Query::parse(raw, &["dt", "next"]);
+            let query = Query::parse(Some(raw), &["dt", "next"]);
             let read = query.as_ref().map(|query| (query.get("dt"), query.get("next")));
             assert_eq!(read, Ok((dt, next)), "{raw}");
         }
@@ -99,17 +87,21 @@ mod tests {
         for raw in
             ["x=1", "=1", "dt=1&dt=1", "dt=1&%64t=2", "dt=%", "dt=%4", "dt=%zz", "dt=%ff", "%ff=1", "DT=1"]
         {
-            assert_eq!(Query::parse(raw, &["dt"]).map_err(|problem| problem.status()), Err(400), "{raw}");
+            assert_eq!(
+                Query::parse(Some(raw), &["dt"]).map_err(|problem| problem.status()),
+                Err(400),
+                "{raw}"
+            );
         }
     }
 
     #[test]
     fn what_is_encoded_is_decoded_again() {
-        assert_eq!(percent_encoded("jane+x@example.com"), "jane%2Bx%40example.com");
+        assert_eq!(encoded("jane+x@example.com"), "jane%2Bx%40example.com");
         for text in ["", "a-b._~", "é & = % + #", "\u{0}>;\r\n"] {
-            let encoded = percent_encoded(text);
-            assert_eq!(percent_decoded(&encoded, true).as_deref(), Some(text));
-            assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)));
+            let escaped = encoded(text);
+            assert_eq!(decoded(&escaped).as_deref(), Some(text));
+            assert!(escaped.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)));
         }
     }
 
@@ -120,7 +112,7 @@ mod tests {
             let pieces =
                 ["dt", "=", "&", "%", "%C3", "%A9", "%00", "é", "+", "2024-01-01", "next", "\u{0}", "f"];
             let raw: String = (0..random.usize(0..12)).filter_map(|_| random.choice(pieces)).collect();
-            let _ = Query::parse(&raw, &["dt", "next"]);
+            let _ = Query::parse(Some(&raw), &["dt", "next"]);
         }
     }
 }

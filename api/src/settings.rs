@@ -19,9 +19,14 @@ pub struct Settings {
 /// Why a function cannot start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// Without a table there is nothing to serve.
-    #[error("the environment variable TABLE_NAME is not set")]
-    NoTable,
+    /// Without it there is nothing to serve.
+    #[error("the environment variable {0} is not set")]
+    Missing(&'static str),
+    /// Lambda keeps them where this function does not look.
+    #[error(
+        "the credentials are not in the environment but behind AWS_CONTAINER_CREDENTIALS_FULL_URI, which this function does not read"
+    )]
+    CredentialsElsewhere,
     /// Keeping personal data for a wrong time is worse than not starting.
     #[error("the environment variable RETENTION_DAYS is not a whole number from 1 to 3650")]
     BadRetention,
@@ -44,7 +49,7 @@ impl Settings {
         };
         Ok(Self {
             environment: value("CAUSEWAY_ENV").unwrap_or_else(|| "unknown".to_owned()),
-            table_name: value("TABLE_NAME").ok_or(SettingsError::NoTable)?,
+            table_name: value("TABLE_NAME").ok_or(SettingsError::Missing("TABLE_NAME"))?,
             retention_days,
             lambda_version: value("AWS_LAMBDA_FUNCTION_VERSION").unwrap_or_else(|| "unknown".to_owned()),
         })
@@ -87,8 +92,8 @@ mod tests {
 
     #[test]
     fn a_function_without_a_table_does_not_start() {
-        assert_eq!(read(&[]), Err(SettingsError::NoTable));
-        assert_eq!(read(&[("TABLE_NAME", "")]), Err(SettingsError::NoTable));
+        assert_eq!(read(&[]), Err(SettingsError::Missing("TABLE_NAME")));
+        assert_eq!(read(&[("TABLE_NAME", "")]), Err(SettingsError::Missing("TABLE_NAME")));
     }
 
     #[test]

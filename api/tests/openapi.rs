@@ -17,8 +17,9 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use api::cursor::MAX_ITEMS;
-use api::event::MAX_BODY_BYTES;
+use api::guard::MAX_BODY_BYTES;
 use api::{fields, problem::Problem};
+use axum::response::IntoResponse;
 use document::{document, operations, resolved};
 use serde_json::{Value, json};
 
@@ -147,14 +148,15 @@ fn follow(document: &Value, value: &Value) {
     }
 }
 
-#[test]
-fn problems_have_the_statuses_that_we_give() {
+#[tokio::test]
+async fn problems_have_the_statuses_that_we_give() {
     let document = document();
     let statuses = &document["components"]["schemas"]["Problem"]["properties"]["status"]["enum"];
     for status in statuses.as_array().unwrap() {
         let status = u16::try_from(status.as_u64().unwrap()).unwrap();
-        let body = Problem::new(status, "").into_response().body.unwrap();
-        let body: Value = serde_json::from_str(&body).unwrap();
+        let answer = Problem::documented(Problem::new(status, "").into_response(), "request-1");
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(
             body["title"] == "Internal Server Error",
             status == 500,

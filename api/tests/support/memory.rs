@@ -2,23 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::cursor::Page;
 use api::model::{Day, Location, Registration};
 use api::store::{Listing, Store, StoreError, Stretch};
 use uuid::Uuid;
 
-/// The store. With `broken` every question fails.
-#[derive(Debug, Default)]
+/// The store; its clones share what is in it. With `broken` every question fails.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryStore {
-    pub(crate) locations: Mutex<BTreeMap<String, Location>>,
-    pub(crate) registrations: Mutex<BTreeMap<String, (Registration, i64)>>,
+    pub(crate) locations: Arc<Mutex<BTreeMap<String, Location>>>,
+    pub(crate) registrations: Arc<Mutex<BTreeMap<String, (Registration, i64)>>>,
     pub(crate) broken: bool,
     /// How many registrations one read of a stretch looks at; all when it is none. The service ends a read after 1 MB.
     pub(crate) read_size: usize,
     /// How many stretches were read.
-    pub(crate) reads: AtomicUsize,
+    pub(crate) reads: Arc<AtomicUsize>,
 }
 
 impl MemoryStore {

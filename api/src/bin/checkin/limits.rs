@@ -1,8 +1,9 @@
 //! Every field of every route at its limits and just beyond them, as a client meets them.
 
-use api::event::{MAX_BODY_BYTES, Request};
+use api::guard::MAX_BODY_BYTES;
 use serde_json::json;
 
+use crate::tests::client::Request;
 use crate::tests::{MemoryStore, body, get, new_location, post, send};
 
 /// A mistake in a path or a query, and one in a body.

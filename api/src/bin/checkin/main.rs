@@ -11,7 +11,7 @@ mod tests;
 
 use std::process::ExitCode;
 
-use api::clients::{sdk_config, soon};
+use api::clients::{Aws, Soon};
 use api::serve::Identity;
 use api::settings::Settings;
 use api::store::DynamoStore;
@@ -37,14 +37,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn start() -> Result<(), lambda_runtime::Error> {
-    let settings = Settings::from_env()?;
+async fn start() -> Result<(), lambda_http::Error> {
+    let (settings, aws) = (Settings::from_env()?, Aws::from_env()?);
     let table = settings.table_name.clone();
-    let store = soon(|| DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk_config()), table));
-    let retention_days = settings.retention_days;
-    api::serve::run(IDENTITY, &settings, move |request, context| {
-        let store = store.clone();
-        async move { routes::handle(&request, &**store, &context, retention_days).await }
-    })
-    .await
+    let store = Soon::make(|| DynamoStore::new(aws_sdk_dynamodb::Client::new(&aws.sdk_config()), table));
+    api::serve::run(IDENTITY, settings, routes::routes(), store).await
 }

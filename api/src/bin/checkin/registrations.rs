@@ -1,19 +1,21 @@
 //! Who was where on a day.
 
-use api::cursor::{self, Page};
-use api::event::Request;
+use api::cursor::{self, PARAMETERS, Page};
 use api::fields;
+use api::guard::Entry;
 use api::model::{Day, Moment, Partition, Registration, sort_key};
 use api::problem::{Failure, Problem};
-use api::response::Response;
-use api::router::Call;
-use api::serve::Context;
+use api::query::Query;
+use api::serve::{Context, Table};
 use api::store::{Store, Stretch};
+use axum::extract::{Path, RawQuery};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Extension, Json};
 use uuid::Uuid;
 
 use crate::form::Form;
 use crate::locations;
-use crate::routes::Operation;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -23,36 +25,31 @@ pub(crate) const MAX_READS: usize = 8;
 
 /// The registrations of a day, of one location if one is named, in the order of time, a page at a time.
 pub(crate) async fn list<S: Store>(
-    call: &Call<Operation>,
-    request: &Request,
-    store: &S,
-    context: &Context,
+    Table(store): Table<S>,
+    Extension(entry): Extension<Entry>,
+    Extension(context): Extension<Context>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
-    let day = day(call)?;
-    let location = call.query.get("locationId").map(fields::uuid).transpose();
+    let query = Query::parse(query.as_deref(), &["dt", "locationId", PARAMETERS[0], PARAMETERS[1]])?;
+    let day = day(&query)?;
+    let location = query.get("locationId").map(fields::uuid).transpose();
     let location = location.map_err(|reason| Problem::parameter("locationId", reason))?;
-    let page = Page::from_query(&call.query, Partition::Day(day))?;
+    let page = Page::from_query(&query, Partition::Day(day))?;
     let listing = store.registrations(day, location, context.now.seconds(), &page).await?;
-    let mut path = format!("{}/api/registrations?dt={day}", request.base);
+    let mut path = format!("{}/api/registrations?dt={day}", entry.base);
     if let Some(location) = location {
         path.push_str(&format!("&locationId={location}"));
     }
     path.push_str(&format!("&limit={}", page.limit));
-    Ok(cursor::linked(
-        Response::json(200, &listing.items)?,
-        &path,
-        listing.next.as_deref().map(cursor::encode),
-    ))
+    Ok(cursor::listed(&listing.items, &path, listing.next.as_deref().map(cursor::encode)))
 }
 
 /// Registers a person at a location, now.
 pub(crate) async fn create<S: Store>(
-    request: &Request,
-    store: &S,
-    context: &Context,
-    retention_days: i64,
-) -> Result<Response, Failure> {
-    let mut form = Form::read(request)?;
+    Table(store): Table<S>,
+    Extension(context): Extension<Context>,
+    mut form: Form,
+) -> Result<(StatusCode, Json<Registration>), Failure> {
     let location_id = form.take("locationId", fields::uuid);
     let name = form.take("name", fields::person_name);
     let phone_number = form.take("phoneNumber", fields::phone_number);
@@ -68,29 +65,34 @@ pub(crate) async fn create<S: Store>(
         phone_number,
         email,
     };
-    let expires_at = context.now.seconds() + retention_days * SECONDS_PER_DAY;
+    let expires_at = context.now.seconds() + context.settings.retention_days * SECONDS_PER_DAY;
     store.add_registration(&registration, expires_at).await?;
-    Ok(Response::json(201, &registration)?)
+    Ok((StatusCode::CREATED, Json(registration)))
 }
 
 /// Removes a registration: people can ask for that. The key begins with the time, which the id alone does not tell:
 /// `dt` names the day to look through, and `timestamp`, where it is given, the very item.
-pub(crate) async fn delete<S: Store>(call: &Call<Operation>, store: &S) -> Result<Response, Failure> {
-    let id = fields::uuid(&call.segment).map_err(|reason| Problem::parameter("id", reason))?;
-    let day = day(call)?;
-    let timestamp = call.query.get("timestamp").map(str::parse::<Moment>).transpose();
+pub(crate) async fn delete<S: Store>(
+    Table(store): Table<S>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Failure> {
+    let query = Query::parse(query.as_deref(), &["dt", "timestamp"])?;
+    let id = fields::uuid(&id).map_err(|reason| Problem::parameter("id", reason))?;
+    let day = day(&query)?;
+    let timestamp = query.get("timestamp").map(str::parse::<Moment>).transpose();
     let timestamp = timestamp.map_err(|reason| Problem::parameter("timestamp", reason))?;
     let sort_key = match timestamp {
         // A time of another day is no time of this one: there is nothing to remove.
         Some(moment) => (moment.day() == day).then(|| sort_key(moment, id)),
-        None => find(day, id, store).await?,
+        None => find(day, id, &*store).await?,
     };
     let removed = match sort_key {
         Some(sort_key) => store.remove_registration(day, &sort_key).await?,
         None => false,
     };
     if removed {
-        return Ok(Response::empty(204));
+        return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::new(404, "there is no registration with this id on that day").into())
 }
@@ -110,7 +112,7 @@ async fn find<S: Store>(day: Day, id: Uuid, store: &S) -> Result<Option<String>,
     Err(Problem::parameter("timestamp", reason).into())
 }
 
-fn day(call: &Call<Operation>) -> Result<Day, Problem> {
-    let given = call.query.get("dt").ok_or_else(|| Problem::parameter("dt", "is required"))?;
+fn day(query: &Query) -> Result<Day, Problem> {
+    let given = query.get("dt").ok_or_else(|| Problem::parameter("dt", "is required"))?;
     given.parse().map_err(|reason: &str| Problem::parameter("dt", reason))
 }

@@ -1,5 +1,7 @@
 //! The function as a client sees it, over a store in memory. What it takes at its limits is in [`crate::limits`].
 
+#[path = "../../../tests/support/client.rs"]
+pub(crate) mod client;
 #[path = "../../../tests/support/document.rs"]
 pub(crate) mod document;
 #[path = "../../../tests/support/memory.rs"]
@@ -7,31 +9,34 @@ mod memory;
 #[path = "../../../tests/support/yaml.rs"]
 mod yaml;
 
-use api::event::Request;
-use api::response::Response;
+use client::{Request, Response};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use api::serve::Context;
 pub(crate) use memory::MemoryStore;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::routes::{ROUTES, handle};
+use crate::routes::routes;
 
 const JANE: &str = r#""name":"Jane Doe","phoneNumber":"+49 30 1234567","email":"jane@example.com""#;
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
 fn context() -> Context {
-    Context {
-        function: "checkin",
-        version: "0.1.0+0123456789ab",
-        lambda_version: "7".to_owned(),
-        request_id: "request-1".to_owned(),
-        now: "2024-02-29T08:15:00.000001Z".parse().unwrap(),
-        fresh_id: Uuid::new_v4,
+    client::context("checkin", "2024-02-29T08:15:00.000001Z")
+}
+
+impl Request {
+    fn with_body(mut self, content_type: &str, body: &str) -> Self {
+        self.0["headers"]["content-type"] = json!(content_type);
+        self.0["body"] = json!(body);
+        self
     }
 }
 
 pub(crate) async fn send(store: &MemoryStore, request: &Request) -> Response {
-    let response = handle(request, store, &context(), 28).await;
+    let response = client::send((routes(), Arc::new(store.clone())), context(), request).await;
     assert_eq!(response.header("x-causeway-version"), Some("0.1.0+0123456789ab"), "{request:?}");
     assert_eq!(response.header("x-causeway-lambda-version"), Some("7"), "{request:?}");
     assert_eq!(response.header("cache-control"), Some("no-store"), "{request:?}");
@@ -62,30 +67,28 @@ pub(crate) async fn new_location(store: &MemoryStore, name: &str) -> String {
     body(&response)["locationId"].as_str().unwrap().to_owned()
 }
 
-#[test]
-fn the_routes_are_those_of_the_contract() {
-    let all = document::operations(&document::document()).into_iter();
-    let mut expected: Vec<_> = all.filter(|operation| operation.function == "checkin").collect();
-    let mut found: Vec<_> = ROUTES
-        .iter()
-        .map(|route| {
-            let name = format!("{:?}", route.operation);
-            let id = format!("{}{}", name[..1].to_lowercase(), &name[1..]);
-            let known = expected.iter().find(|operation| operation.id == id);
-            document::Operation {
-                method: route.method.to_owned(),
-                path: route.path.to_owned(),
-                id,
-                function: "checkin".to_owned(),
-                query: route.query.iter().map(|name| (*name).to_owned()).collect(),
-                // The table does not know about signatures: API Gateway asks for them.
-                protected: known.is_some_and(|operation| operation.protected),
-            }
-        })
-        .collect();
-    expected.sort();
-    found.sort();
+#[tokio::test]
+async fn the_routes_are_those_of_the_contract() {
+    let operations = document::operations(&document::document());
+    let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for operation in operations.iter().filter(|operation| operation.function == "checkin") {
+        expected.entry(operation.path.clone()).or_default().insert(operation.method.clone());
+    }
+    let store = MemoryStore::default();
+    let mut found = BTreeMap::new();
+    for (path, _) in routes::<MemoryStore>() {
+        let refused = send(&store, &Request::new("NONE", path, "")).await;
+        let allowed = refused.header("allow").unwrap().split(", ").map(str::to_owned);
+        assert_eq!((refused.status, found.insert(path.to_owned(), allowed.collect())), (405, None), "{path}");
+    }
     assert_eq!(found, expected);
+    // An operation says which parameters it knows; one that has none reads no query.
+    for operation in operations.iter().filter(|operation| operation.function == "checkin") {
+        let answer = send(&store, &Request::new(&operation.method, &operation.path, "unknown=1")).await;
+        let detail = body(&answer)["detail"].as_str().unwrap_or_default().to_owned();
+        let known = detail.strip_prefix("unknown query parameter; known are ").unwrap_or_default();
+        assert_eq!(known, operation.query.join(", "), "{operation:?}");
+    }
 }
 
 #[tokio::test]
@@ -260,7 +263,7 @@ async fn a_catch_all_route_leads_to_no_operation() {
             "routeKey": "$default", "rawPath": path, "rawQueryString": "dt=2024-02-29",
             "requestContext": {"http": {"method": method}}
         });
-        assert_eq!(send(&store, &Request::from_event(event)).await.status, status, "{method} {path}");
+        assert_eq!(send(&store, &Request(event)).await.status, status, "{method} {path}");
     }
 }
 
@@ -313,7 +316,7 @@ async fn a_link_keeps_the_filter_and_the_stage() {
         "rawPath": "/beta/api/registrations", "rawQueryString": format!("limit=1&locationId={id}&dt=2024-02-29"),
         "requestContext": {"stage": "beta", "http": {"method": "GET"}}
     });
-    let response = send(&store, &Request::from_event(event)).await;
+    let response = send(&store, &Request(event)).await;
     let link = response.header("link").unwrap_or_default();
     let expected = format!("</beta/api/registrations?dt=2024-02-29&locationId={id}&limit=1&next=");
     assert!(link.starts_with(&expected), "{link}");
@@ -407,6 +410,8 @@ async fn ten_thousand_events_are_answered() {
     let id = new_location(&store, "Desk 14").await;
     let good =
         [json!({"locationName": "Desk 15"}).to_string(), format!("{{\"locationId\":\"{id}\",{JANE}}}")];
+    let operations = document::operations(&document::document());
+    let operations: Vec<_> = operations.iter().filter(|operation| operation.function == "checkin").collect();
     let mut random = fastrand::Rng::with_seed(18);
     let segments = [&id, "..", "%00", NOBODY, "é", "%C3%A9", "%", "x/y", ""];
     let queries = [
@@ -432,7 +437,7 @@ async fn ten_thousand_events_are_answered() {
     };
     let mut statuses = std::collections::BTreeMap::new();
     for _ in 0..10_000 {
-        let route = random.choice(ROUTES).unwrap();
+        let route = random.choice(&operations).unwrap();
         let path = route.path.replace("{id}", random.choice(segments).unwrap());
         let garbled = any(&mut random, &bodies, 8, "");
         let event = json!({
@@ -441,12 +446,12 @@ async fn ten_thousand_events_are_answered() {
             "headers": {"content-type": random.choice(["application/json", "application/json", "text/plain", "é;;"])},
             "requestContext": {
                 "stage": random.choice(["$default", "api", ""]),
-                "http": {"method": random.choice([route.method, route.method, route.method, "PUT", "", "get", "é"])}
+                "http": {"method": random.choice([route.method.as_str(), &route.method, &route.method, "PUT", "", "get", "é"])}
             },
             "body": random.choice([garbled.clone(), good[0].clone(), good[1].clone()]),
             "isBase64Encoded": random.u8(..) < 32,
         });
-        let response = send(&store, &Request::from_event(event)).await;
+        let response = send(&store, &Request(event)).await;
         *statuses.entry(response.status).or_insert(0) += 1;
     }
     // Every kind of answer was met, and none that we do not give.

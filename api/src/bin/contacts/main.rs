@@ -10,7 +10,7 @@ mod visits;
 
 use std::process::ExitCode;
 
-use api::clients::{sdk_config, soon};
+use api::clients::{Aws, Soon};
 use api::serve::Identity;
 use api::settings::Settings;
 use api::store::DynamoStore;
@@ -36,13 +36,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn start() -> Result<(), lambda_runtime::Error> {
-    let settings = Settings::from_env()?;
+async fn start() -> Result<(), lambda_http::Error> {
+    let (settings, aws) = (Settings::from_env()?, Aws::from_env()?);
     let table = settings.table_name.clone();
-    let store = soon(|| DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk_config()), table));
-    api::serve::run(IDENTITY, &settings, move |request, context| {
-        let store = store.clone();
-        async move { routes::handle(&request, &**store, &context).await }
-    })
-    .await
+    let store = Soon::make(|| DynamoStore::new(aws_sdk_dynamodb::Client::new(&aws.sdk_config()), table));
+    api::serve::run(IDENTITY, settings, routes::routes(), store).await
 }

@@ -6,7 +6,7 @@ use api::cursor;
 use api::fields;
 use api::model::Day;
 use api::problem::Problem;
-use api::query::{Query, percent_encoded};
+use api::query::{Query, encoded};
 
 use crate::cursor::Progress;
 
@@ -51,7 +51,7 @@ impl Question {
     /// The same question as a query, without its progress.
     pub(crate) fn to_query(&self) -> String {
         let Self { day, email, window, limit, .. } = self;
-        format!("dt={day}&email={}&window={window}&limit={limit}", percent_encoded(email))
+        format!("dt={day}&email={}&window={window}&limit={limit}", encoded(email))
     }
 
     /// The window in microseconds, which is how exactly times are kept.
@@ -79,7 +79,7 @@ mod tests {
     const KNOWN: [&str; 5] = ["dt", "email", "window", "limit", "next"];
 
     fn question(raw: &str) -> Result<Question, u16> {
-        let query = Query::parse(raw, &KNOWN).map_err(|problem| problem.status())?;
+        let query = Query::parse(Some(raw), &KNOWN).map_err(|problem| problem.status())?;
         Question::from_query(&query).map_err(|problem| problem.status())
     }
 
