@@ -114,10 +114,68 @@ async fn without_a_table_none_starts() {
 
 #[test]
 fn a_binary_carries_the_mark_of_one_that_is_broken_on_purpose_only_where_it_is_one() {
-    for binary in [env!("CARGO_BIN_EXE_checkin"), env!("CARGO_BIN_EXE_contacts")] {
+    let broken = env!("CARGO_BIN_EXE_checkin-broken");
+    for binary in [env!("CARGO_BIN_EXE_checkin"), env!("CARGO_BIN_EXE_contacts"), broken] {
         let bytes = std::fs::read(binary).unwrap();
         let mark = b"causeway-broken-on-purpose";
         let carries = bytes.windows(mark.len()).any(|window| window == mark);
-        assert_eq!(carries, cfg!(feature = "break-prod"), "{binary}");
+        assert_eq!(carries, binary == broken, "{binary}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_signed_500_and_the_process_lives() {
+    let binary = env!("CARGO_BIN_EXE_checkin-broken");
+    let variables = [("TABLE_NAME", "table"), ("CAUSEWAY_ENV", "prod"), ("CAUSEWAY_BREAK_PROD", "errors")];
+    let mut hook = event("GET", "/api/version", "");
+    hook["headers"]["user-agent"] = json!("causeway-hook");
+    let asked = vec![event("GET", "/api/locations", ""), hook, event("GET", "/api/nothing", "")];
+    let mut function = start(binary, &variables, asked).await;
+    let failed = function.answer().await;
+    assert_eq!(failed.line, "POST /2018-06-01/runtime/invocation/request-1/response");
+    assert_eq!(failed.body["statusCode"], 500);
+    assert_eq!(failed.body["headers"]["content-type"], "application/problem+json");
+    assert!(failed.body["headers"]["x-causeway-version"].is_string(), "{failed:?}");
+    let problem: Value = serde_json::from_str(failed.body["body"].as_str().unwrap()).unwrap();
+    assert_eq!((&problem["status"], &problem["requestId"]), (&json!(500), &json!("request-1")));
+    assert_eq!(function.answer().await.body["statusCode"], 200, "the hooks' checks pass");
+    assert_eq!(function.answer().await.body["statusCode"], 404);
+    let (said, panic) = (function.log().await, function.log().await);
+    assert!(said["mark"].is_string(), "{said}");
+    assert_eq!(
+        (&panic["message"], &panic["span"]["requestId"]),
+        (&json!("a panic"), &json!("request-1")),
+        "{panic}"
+    );
+    assert_eq!(function.log().await["status"], 500);
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_be_made_ends_the_process_and_routes_without_a_table_do_not_need_it() {
+    // No certificate in force: the SDK's client panics while it is made.
+    let variables = [("TABLE_NAME", "table"), ("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")];
+    for ((name, binary, base), path) in FUNCTIONS.into_iter().zip(["/api/locations", "/api/contacts"]) {
+        let (version, health) = (format!("{base}/version"), format!("{base}/health"));
+        let query = if name == "contacts" { "dt=2024-02-29&email=a@b" } else { "" };
+        let events = vec![event("GET", &version, ""), event("GET", &health, ""), event("GET", path, query)];
+        let mut function = start(binary, &variables, events).await;
+        for _ in [version, health] {
+            assert_eq!(function.answer().await.body["statusCode"], 200);
+        }
+        while function.log().await != "" {}
+        assert_eq!(function.finish().await, Some(1), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_or_a_region_none_starts() {
+    for (name, binary, _) in FUNCTIONS {
+        for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"] {
+            let mut function = start(binary, &[("TABLE_NAME", "table"), (variable, "")], vec![]).await;
+            let error = function.log().await["error"].clone();
+            assert_eq!(error, format!("the environment variable {variable} is not set"), "{name}");
+            assert_eq!(function.log().await, "", "it has ended");
+            assert_eq!(function.finish().await, Some(1));
+        }
     }
 }

@@ -59,13 +59,20 @@ pub async fn build(
     // One fixed selection: features depend on which packages are built together, and bytes on features.
     let packages = packages.iter().map(|package| format!("--package={package}"));
     let flag = if kind == Kind::Binary { "--bin" } else { "--example" };
-    let programs = binaries.iter().map(|binary| format!("{flag}={}", binary.name));
+    let broken = super::broken::mode();
+    // By function, what is built for it: itself, but beside the local cloud the one that is broken on purpose.
+    let mut built_for = BTreeMap::new();
+    for Binary { name, package } in binaries {
+        let in_place = match broken {
+            Some(_) => super::broken::in_place_of(&root.join(package), name)?,
+            None => None,
+        };
+        built_for.insert(name.clone(), in_place.unwrap_or_else(|| name.clone()));
+    }
+    let programs = built_for.values().map(|name| format!("{flag}={name}"));
     let (way, tools) = way;
     let foreign = (!way.native).then(|| format!("--target={target}"));
-    let broken = super::broken::mode();
-    let features = broken.iter().map(|_| super::broken::FEATURE);
-    let features = features.chain(setting.features.iter().map(String::as_str));
-    let features = features.map(|feature| format!("--features={feature}"));
+    let features = setting.features.iter().map(|feature| format!("--features={feature}"));
     let mut command = command(root, |sh| {
         cmd!(
             sh,
@@ -83,7 +90,7 @@ pub async fn build(
     way.lead(&mut command, root, tools)?;
     let compiled = compile::run(command, root, shown).await?;
     let (status, said) = (compiled.status, compiled.said);
-    let built: BTreeMap<String, PathBuf> = compiled
+    let programs: BTreeMap<String, PathBuf> = compiled
         .programs
         .into_iter()
         .filter(|artifact| !artifact.profile.test)
@@ -98,6 +105,10 @@ pub async fn build(
             .next("mend what it names, and run it again; nothing was uploaded")
             .into());
     }
+    let built: BTreeMap<String, PathBuf> = built_for
+        .into_iter()
+        .filter_map(|(name, program)| Some((name, programs.get(&program)?.clone())))
+        .collect();
     for binary in binaries {
         if !built.contains_key(&binary.name) {
             return Err(Fault::usage("build the function", binary.name.as_str())

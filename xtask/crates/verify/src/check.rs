@@ -16,7 +16,6 @@ use causeway_args::check::Args;
 use serde_json::{Map, Value, json};
 use tokio::process::Command;
 
-use causeway_build::broken;
 use causeway_cloud::resident::{self, Keep};
 use causeway_command::{Context, Outcome};
 use causeway_machine::clock::Stopwatch;
@@ -73,21 +72,11 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     checks.command("fmt", command(&root, |sh| cmd!(sh, "cargo fmt --all --check"))?).await;
     // Each crate of the registry is compiled once for all parts, where that can be: which ones are selected decides on their
     // features. So the whole workspace is looked at both times, and the tool is tested as `cargo xtask` builds it.
-    let clippy = |features: &[&str]| {
-        command(&root, |sh| {
-            cmd!(sh, "cargo clippy --workspace --all-targets --locked {features...} -- --deny warnings")
-        })
-    };
-    checks.command("clippy", clippy(&[])?).await;
-    // What misbehaves on purpose is in no package, and in no other build either.
-    let broken = ["--features", broken::FEATURE];
-    checks.command("clippy-break-prod", clippy(&broken)?).await;
+    let clippy =
+        command(&root, |sh| cmd!(sh, "cargo clippy --workspace --all-targets --locked -- --deny warnings"))?;
+    checks.command("clippy", clippy).await;
     let _ = fetched.await;
     checks.gates().await;
-    // Tests of panics want the hooks' example, which cargo leaves out where tests are named; they run with all others below.
-    let named = ["--lib", "--test", "runtime", "--", "--skip", "panic"];
-    let of_functions = functions(&checks.context, &[&broken[..], &named].concat()).await;
-    checks.part("tests-break-prod", of_functions).await;
     checks.arm64().await;
     // Tests that take minutes each are left to --full. The functions have none: theirs that are ignored need a table.
     const WHOLE: &[&str] = &["--", "--include-ignored"];
