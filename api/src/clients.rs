@@ -120,6 +120,10 @@ impl<T: Send + Sync + 'static> Soon<T> {
     }
 
     /// The thing. Where it could not be made the process ends, so that Lambda starts a new one: this one would fail for ever.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the invocation in hand must not be answered by a client that is none"
+    )]
     pub async fn get(&self) -> Arc<T> {
         match self.0.clone().wait_for(Option::is_some).await.map(|made| (*made).clone()) {
             Ok(Some(made)) => made,

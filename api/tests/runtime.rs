@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/document.rs"]
+mod document;
+#[path = "runtime/events.rs"]
+mod events;
 #[path = "support/runtime.rs"]
 mod runtime;
 #[path = "support/server.rs"]
 mod server;
+#[path = "support/yaml.rs"]
+mod yaml;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::server::{Seen, json, start};
+use super::server::{Response, Seen, json, start};
 
 /// How long a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,6 +32,17 @@ impl Function {
         binary: &str,
         variables: &[(&str, &str)],
         events: Vec<Value>,
+        time_left: Duration,
+    ) -> Self {
+        let events = events.iter().map(Value::to_string).collect();
+        Self::start_with(binary, variables, events, time_left).await
+    }
+
+    /// The same with events as they are written, also such as no value can be.
+    pub(crate) async fn start_with(
+        binary: &str,
+        variables: &[(&str, &str)],
+        events: Vec<String>,
         time_left: Duration,
     ) -> Self {
         let (sender, answers) = unbounded_channel();
@@ -54,7 +65,9 @@ impl Function {
                         "arn:aws:lambda:eu-central-1:222222222222:function:f",
                     ),
                 ];
-                json(200, &headers, &event)
+                headers
+                    .iter()
+                    .fold(Response::text(200, event), |answer, (name, value)| answer.with(name, value))
             }
         })
         .await;

@@ -122,8 +122,6 @@ async fn start() -> Result<(), lambda_http::Error> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
     use super::*;
 
     /// The number after a word, after another word.
