@@ -6,7 +6,8 @@ So, before it starts:
 * whoever invokes a function by an alias with weights gets the version that is due: the API, the pollers of queues and
   streams, topics, rules, schedules, notifications. The share is counted, not drawn;
 * an alias that is held (`UpdateAlias` with `CausewayHold`, which AWS does not know) stays where it is, whatever a template
-  says: who holds it moves it with `UpdateAlias`, as CodeDeploy does.
+  says: who holds it moves it with `UpdateAlias`, as CodeDeploy does;
+* it leaves out what the local cloud has itself: its evaluation of alarms and its own metrics.
 
 What is proposed to the emulator's project stands in `docs/upstream/alias-weights.md`. This works with one version of it.
 """
@@ -202,6 +203,47 @@ def install(lambda_svc, provisioners):
         raise Changed("templates do not use the module that invokes functions")
 
 
+def replaced(module, name, by):
+    """Puts `by(what was there)` in place of a function that must be there."""
+    before = getattr(module, name, None)
+    if not callable(before):
+        raise Changed(f"there is no {module.__name__}.{name} any more: see what took its place")
+    setattr(module, name, by(before))
+
+
+def leave_to_the_cloud(cloudwatch, lambda_svc):
+    """Takes out what the local cloud has itself."""
+    # It evaluates an alarm whenever one is put and whenever any data are, in the wall's time, on the data of a metric's
+    # name whatever their dimensions are: an error of one function raised the alarms of the other. The alarm engine
+    # evaluates alone.
+    replaced(cloudwatch, "_evaluate_alarm", lambda _: lambda alarm: None)
+    # It measures invocations by function alone, whatever version ran, and counts those that it throttled as invocations.
+    # The local cloud measures them, and puts its metrics here.
+    replaced(cloudwatch, "record_metric", lambda _: lambda *_args, **_named: None)
+
+    # The edge asks for the version that it picked, on behalf of an alias. Lambda tells the function which ARN was asked for.
+    asked = contextvars.ContextVar("asked", default=None)
+
+    def invoke(before):
+        async def invoke(name, event, headers, *args, **named):
+            asked.set(headers.get("x-causeway-alias"))
+            return await before(name, event, headers, *args, **named)
+
+        return invoke
+
+    def execute(before):
+        def execute(func, event, *args, **named):
+            arn, alias = func["config"].get("FunctionArn", ""), asked.get()
+            if alias and arn.count(":") >= 6:
+                func["config"]["FunctionArn"] = ":".join(arn.split(":")[:7]) + ":" + alias
+            return before(func, event, *args, **named)
+
+        return execute
+
+    replaced(lambda_svc, "_invoke", invoke)
+    replaced(lambda_svc, "_execute_function_with_config_scope", execute)
+
+
 def prepare(found=None):
     """Prepares the emulator that is installed here; only the version that this was written for is.
 
@@ -210,10 +252,12 @@ def prepare(found=None):
     found = found or importlib.metadata.version("ministack")
     if found != VERSION:
         raise Changed(f"ministack {found} is installed, and xtask/data/emulator.py is written for {VERSION}")
-    from ministack.services import lambda_svc
+    from ministack.services import cloudwatch, lambda_svc
     from ministack.services.cloudformation import provisioners
 
+    # First: the source of what it rewrites is the emulator's own.
     install(lambda_svc, provisioners)
+    leave_to_the_cloud(cloudwatch, lambda_svc)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,13 @@
-//! The alarm engine: evaluates the alarms of deployed stacks on what the edge recorded, in scaled time.
+//! The alarm engine: evaluates alarms on the metrics of the local cloud's CloudWatch ([`super::metrics`]) and on nothing
+//! else, in scaled time.
 //!
-//! The definitions are the emulator's, as the stacks made them; the states are written back to it, so that any client
-//! sees them. The rules are [`crate::model::alarm`]'s.
+//! The definitions are the emulator's, as stacks and clients made them; the states are written back to it, so that any
+//! client sees them. The rules are [`causeway_model::alarm`]'s. A state that a client sets is the alarm's state like any
+//! other, and stays until the alarm is evaluated again.
+
+mod definition;
+#[cfg(test)]
+mod second_opinion;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +19,11 @@ use tokio::time::sleep;
 
 use super::cloud::Cloud;
 use super::comparison::{Comparison as Compared, Period};
-use causeway_model::alarm::{Alarm, Comparison, Missing, State, Statistic};
+use super::shown;
+use causeway_model::alarm::{Alarm, State};
 use causeway_model::latency::{self, Course, Point, Unjudged};
+
+pub(super) use definition::{definition, unwatched};
 
 /// How often alarms are looked at, in seconds of AWS.
 const PACE: f64 = 10.0;
@@ -22,12 +31,17 @@ const PACE: f64 = 10.0;
 const SHORTEST: Duration = Duration::from_millis(50);
 /// How many periods are made up for at most, after a look that came late.
 const MOST_LATE: i64 = 1_000;
+/// A state that a client set stays so long, in seconds of AWS: CloudWatch evaluates an alarm every minute
+/// ("SetAlarmState" in the API reference: the alarm returns to its actual state quickly, often within seconds).
+const HELD: f64 = 60.0;
 /// How long the end of a deployment waits for the alarms to be looked at once more.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The states of alarms by account and name, and a bell for changes.
 pub struct Alarms {
     states: Mutex<BTreeMap<(String, String), State>>,
+    /// Until when states that clients set stay, in seconds of AWS.
+    held: Mutex<BTreeMap<(String, String), f64>>,
     /// The last period that was evaluated of each.
     evaluated: Mutex<BTreeMap<(String, String), i64>>,
     /// What the alarms of deployments in progress said so far.
@@ -56,6 +70,7 @@ impl Default for Alarms {
     fn default() -> Self {
         Self {
             states: Mutex::default(),
+            held: Mutex::default(),
             evaluated: Mutex::default(),
             courses: Mutex::default(),
             rounds: watch::Sender::new(Rounds::default()),
@@ -105,6 +120,24 @@ impl Alarms {
         if any {
             self.bell.send_modify(|count| *count += 1);
         }
+    }
+
+    /// A client sets a state, at a time in seconds of AWS. Whoever is stopped by the alarm is stopped by this, too.
+    pub(super) fn set_by_client(&self, account: &str, name: &str, state: State, now: f64) {
+        let key = (account.to_owned(), name.to_owned());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now + HELD);
+        self.set_all(account, std::iter::once((name, state)));
+    }
+
+    /// Whether a state that a client set still stays.
+    fn is_held(&self, account: &str, name: &str, now: f64) -> bool {
+        let key = (account.to_owned(), name.to_owned());
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let stays = held.get(&key).is_some_and(|until| now < *until);
+        if !stays {
+            held.remove(&key);
+        }
+        stays
     }
 
     fn get(&self, account: &str, name: &str) -> Option<State> {
@@ -186,6 +219,11 @@ pub(crate) async fn run(cloud: Arc<Cloud>) {
         if all {
             cloud.alarms.rounds.send_modify(|rounds| rounds.done = rounds.begun);
         }
+        if shown::is_due(&cloud.metrics)
+            && let Err(error) = shown::show(&cloud).await
+        {
+            tracing::warn!("{error:#}: clients do not see all that was measured");
+        }
         sleep(cloud.clock.wall(PACE).clamp(SHORTEST, Duration::from_secs(10))).await;
     }
 }
@@ -196,7 +234,7 @@ async fn round(cloud: &Cloud, account: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     // The time is read afterwards, since this takes a while: what is over by then is looked at.
-    let definitions = definitions(cloud, account).await?;
+    let definitions = definition::definitions(cloud, account).await?;
     let now = cloud.clock.seconds();
     look(cloud, account, definitions, now).await
 }
@@ -211,6 +249,10 @@ pub(super) async fn look(
     let comparison = Compared { metrics: &cloud.metrics, deployments: &cloud.deployments, account };
     let mut changes = Vec::new();
     for (alarm, told) in definitions {
+        // The periods that pass meanwhile are evaluated afterwards.
+        if cloud.alarms.is_held(account, &alarm.name, now) {
+            continue;
+        }
         let before = cloud.alarms.get(account, &alarm.name).unwrap_or(told);
         let (mut state, mut reason) = (before, String::new());
         for (period, is_new) in cloud.alarms.due(account, &alarm, now) {
@@ -248,114 +290,6 @@ pub(super) async fn look(
     Ok(())
 }
 
-/// The alarms of an account that rest on what the edge records, and the states the emulator has for them.
-async fn definitions(cloud: &Cloud, account: &str) -> anyhow::Result<Vec<(Alarm, State)>> {
-    let mut all = Vec::new();
-    let mut token = Value::Null;
-    loop {
-        let mut body = json!({"AlarmTypes": ["MetricAlarm"]});
-        if !token.is_null() {
-            body["NextToken"] = token;
-        }
-        let answer = cloud
-            .emulator
-            .json(account, "monitoring", "GraniteServiceVersion20100801.DescribeAlarms", &body)
-            .await?;
-        let alarms = answer.get("MetricAlarms").and_then(Value::as_array);
-        for described in alarms.into_iter().flatten() {
-            match definition(described) {
-                Ok(found) => all.push(found),
-                Err(why) => cloud.alarms.tell_unwatched(account, described, &why),
-            }
-        }
-        token = answer.get("NextToken").cloned().unwrap_or(Value::Null);
-        if token.is_null() {
-            return Ok(all);
-        }
-    }
-}
-
-/// Why each of these alarms is watched by nobody here, though a deployment asks for it: for a warning, since such an
-/// alarm never stops anything. `composites` are the names of the stack's composite alarms.
-///
-/// # Errors
-/// The emulator does not answer.
-pub(crate) async fn unwatched(
-    cloud: &Cloud,
-    account: &str,
-    names: &BTreeSet<String>,
-    composites: &BTreeSet<String>,
-) -> anyhow::Result<Vec<(String, String)>> {
-    let mut all = Vec::new();
-    for name in names {
-        let body = json!({"AlarmNames": [name], "AlarmTypes": ["MetricAlarm"]});
-        let answer = cloud
-            .emulator
-            .json(account, "monitoring", "GraniteServiceVersion20100801.DescribeAlarms", &body)
-            .await?;
-        let found = answer.get("MetricAlarms").and_then(Value::as_array);
-        let why = match found.and_then(|found| found.first()) {
-            _ if composites.contains(name) => "it is a composite alarm".to_owned(),
-            None => "there is no such alarm in the account".to_owned(),
-            Some(described) => match definition(described) {
-                Ok(_) => continue,
-                Err(why) => why,
-            },
-        };
-        all.push((name.clone(), why));
-    }
-    Ok(all)
-}
-
-/// An alarm as CloudWatch describes it, and its state.
-///
-/// # Errors
-/// Why our metrics say nothing about it, such as metric math.
-pub(super) fn definition(described: &Value) -> Result<(Alarm, State), String> {
-    let text = |name: &str| described.get(name).and_then(Value::as_str);
-    let number = |name: &str| described.get(name).and_then(Value::as_f64);
-    if described.get("Metrics").and_then(Value::as_array).is_some_and(|metrics| !metrics.is_empty()) {
-        return Err("it rests on metric math".to_owned());
-    }
-    let namespace = text("Namespace").unwrap_or_default();
-    if !["AWS/Lambda", "AWS/ApiGateway"].contains(&namespace) {
-        return Err(format!("metrics of {namespace:?} are not measured here"));
-    }
-    let mut dimensions: Vec<(String, String)> = described
-        .get("Dimensions")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|d| Some((d.get("Name")?.as_str()?.to_owned(), d.get("Value")?.as_str()?.to_owned())))
-        .collect();
-    dimensions.sort();
-    let periods = number("EvaluationPeriods").map_or(1, |n| n as usize);
-    let statistic = text("ExtendedStatistic").filter(|name| !name.is_empty()).or_else(|| text("Statistic"));
-    let statistic = statistic.unwrap_or_default();
-    let comparison = text("ComparisonOperator").unwrap_or_default();
-    let alarm = Alarm {
-        name: text("AlarmName").ok_or("it has no name")?.to_owned(),
-        namespace: namespace.to_owned(),
-        metric: text("MetricName").ok_or("it has no metric")?.to_owned(),
-        dimensions,
-        statistic: Statistic::parse(statistic)
-            .ok_or_else(|| format!("the statistic {statistic:?} is not evaluated here"))?,
-        period: number("Period").map_or(60, |n| n as u64).max(1),
-        evaluation_periods: periods.max(1),
-        datapoints_to_alarm: number("DatapointsToAlarm").map_or(periods, |n| n as usize).max(1),
-        threshold: number("Threshold").ok_or("it has no fixed threshold")?,
-        comparison: Comparison::parse(comparison)
-            .ok_or_else(|| format!("the comparison {comparison:?} is not evaluated here"))?,
-        missing: Missing::parse(text("TreatMissingData").unwrap_or_default()),
-    };
-    let state = match text("StateValue") {
-        Some("OK") => State::Ok,
-        Some("ALARM") => State::Raised,
-        _ => State::InsufficientData,
-    };
-    Ok((alarm, state))
-}
-
 /// Why an alarm is in its state, in CloudWatch's manner; where the state is not CloudWatch's, that is said.
 fn reason_for(alarm: &Alarm, periods: &[Period], state: State, unjudged: Option<&Unjudged>) -> String {
     let values: Vec<String> = periods
@@ -380,7 +314,6 @@ fn reason_for(alarm: &Alarm, periods: &[Period], state: State, unjudged: Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Answered, Invocation, Metric};
 
     /// Whoever ends a deployment waits for a round that began afterwards, and for no clock.
     #[tokio::test]
@@ -402,169 +335,5 @@ mod tests {
         }
         set(4, 4);
         assert!(waiting.await.unwrap());
-    }
-
-    #[test]
-    fn only_alarms_of_what_is_recorded_are_read() {
-        let described = json!({"AlarmName": "a", "Namespace": "AWS/Lambda", "MetricName": "Duration", "ExtendedStatistic": "p99", "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "Threshold": 2000.0, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching", "StateValue": "OK", "Dimensions": [{"Name": "Resource", "Value": "f:live"}, {"Name": "FunctionName", "Value": "f"}]});
-        let (alarm, state) = definition(&described).unwrap();
-        assert_eq!(
-            (alarm.statistic, alarm.evaluation_periods, alarm.datapoints_to_alarm, state),
-            (Statistic::Percentile(99.0), 3, 2, State::Ok)
-        );
-        assert_eq!(alarm.dimensions[0].0, "FunctionName");
-        for (name, value, why) in [
-            ("Namespace", json!("Own"), "\"Own\" are not measured"),
-            ("ComparisonOperator", json!("GreaterThanUpperThreshold"), "GreaterThanUpperThreshold"),
-            ("Threshold", Value::Null, "threshold"),
-            ("ExtendedStatistic", json!("tm99"), "tm99"),
-            ("Metrics", json!([{"Id": "m1", "Expression": "m2 * 2"}]), "metric math"),
-        ] {
-            let mut other = described.clone();
-            other[name] = value;
-            let said = definition(&other).unwrap_err();
-            assert!(said.contains(why), "{name}: {said}");
-        }
-    }
-
-    /// The two neighbors in rank that a percentile lies between when it is interpolated, as the emulator does. Ours is
-    /// one of them: the nearest rank.
-    fn neighbors(values: &[f64], percent: f64) -> (f64, f64) {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let at = percent / 100.0 * (sorted.len() - 1) as f64;
-        (sorted[at.floor() as usize], sorted[at.ceil() as usize])
-    }
-
-    /// The emulator evaluates alarms on its own when data are put. It takes all of one span of time as one datapoint and
-    /// knows no missing data, so M of N periods cannot be compared with it (the guide's tables are the oracle of those,
-    /// in `model/alarm.rs`). It leaves dimensions aside, too, but not in its statistics. So it is an oracle of one
-    /// period with data, and its statistics are one of what is recorded under which dimensions.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn the_emulators_own_evaluation_agrees() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
-        let dir = tempfile::tempdir().unwrap();
-        let paths = causeway_machine::paths::Paths::of(&root).with_local(dir.path());
-        let venv = causeway_machine::install::venv(&paths, causeway_machine::install::Set::Local, &|_| {})
-            .await
-            .unwrap();
-        let emulator = super::super::emulator::start(&venv, &paths, "eu-central-1").await.unwrap();
-        let (client, account) = (&emulator.client, "111111111111");
-        let call = async |name: &str, body: Value| {
-            let target = format!("GraniteServiceVersion20100801.{name}");
-            client.json(account, "monitoring", &target, &body).await.unwrap()
-        };
-        let statistics = ["Sum", "Average", "Minimum", "Maximum", "SampleCount", "p50", "p90", "p99"];
-        let comparisons = [
-            "GreaterThanOrEqualToThreshold",
-            "GreaterThanThreshold",
-            "LessThanThreshold",
-            "LessThanOrEqualToThreshold",
-        ];
-        let mut random = fastrand::Rng::with_seed(7);
-        let (mut raised, mut fine, mut between) = (0, 0, 0);
-        for (n, (statistic, comparison)) in
-            statistics.iter().flat_map(|s| comparisons.iter().map(move |c| (s, c))).enumerate()
-        {
-            for round in 0..3 {
-                let metric = format!("Errors{n}x{round}");
-                let values: Vec<f64> = (0..random.usize(1..6)).map(|_| f64::from(random.u8(0..4))).collect();
-                let threshold = f64::from(random.u8(0..6));
-                let mut alarm = json!({"AlarmName": metric, "Namespace": "AWS/Lambda", "MetricName": metric,
-                    "Period": 60, "EvaluationPeriods": 1, "Threshold": threshold,
-                    "ComparisonOperator": comparison, "TreatMissingData": "notBreaching"});
-                let percent: Option<f64> = statistic.strip_prefix('p').and_then(|number| number.parse().ok());
-                let kind = if percent.is_some() { "ExtendedStatistic" } else { "Statistic" };
-                alarm[kind] = (*statistic).into();
-                call("PutMetricAlarm", alarm).await;
-                // All data of a call are put before the alarms are evaluated.
-                let data: Vec<Value> =
-                    values.iter().map(|value| json!({"MetricName": metric, "Value": value})).collect();
-                call("PutMetricData", json!({"Namespace": "AWS/Lambda", "MetricData": data})).await;
-                let described = call("DescribeAlarms", json!({"AlarmNames": [metric]})).await;
-                let (alarm, emulators) = definition(&described["MetricAlarms"][0]).unwrap();
-                let breaches = alarm.statistic.of(&values).map(|value| alarm.breaches(value));
-                let ours = alarm.decide(&[None, None, breaches], State::InsufficientData);
-                if let Some(percent) = percent {
-                    let (low, high) = neighbors(&values, percent);
-                    if low < high && (low..=high).contains(&threshold) {
-                        between += 1;
-                        continue;
-                    }
-                }
-                assert_eq!(ours, emulators, "{statistic} of {values:?} {comparison} {threshold}");
-                if ours == State::Raised { raised += 1 } else { fine += 1 }
-            }
-        }
-        assert!(raised >= 20 && fine >= 20, "both states were seen: {raised} {fine}");
-        assert!(between < 20, "most thresholds lie where a percentile's kind does not matter: {between}");
-
-        // The same invocations, recorded by us and put to the emulator, dimension by dimension.
-        let metrics = crate::metrics::Metrics::default();
-        let mut put: BTreeMap<Vec<(String, String)>, Vec<f64>> = BTreeMap::new();
-        for n in 0..120_u32 {
-            let (function, version) = if n % 3 == 0 { ("f", "4") } else { ("f", "3") };
-            let millis = f64::from(random.u16(1..2_000));
-            let answered = Answered { began: 0.0, account, api: "a", status: 200, millis, late: false };
-            let call = Invocation { function, alias: Some("live"), version, failed: false, millis };
-            metrics.record(f64::from(n) / 4.0, &answered, Some(&call));
-            let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-            let own = pair("FunctionName", function);
-            let alias = pair("Resource", "f:live");
-            let sets = [
-                vec![own.clone()],
-                vec![own.clone(), alias.clone()],
-                vec![pair("ExecutedVersion", version), own, alias],
-            ];
-            for dimensions in sets {
-                put.entry(dimensions).or_default().push(millis);
-            }
-        }
-        assert_eq!(put.len(), 4, "the function, its alias, and each version");
-        let hour = causeway_machine::clock::now().as_second() / 3_600 * 3_600;
-        let listed = |dimensions: &[(String, String)]| -> Vec<Value> {
-            dimensions.iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect()
-        };
-        for (dimensions, values) in &put {
-            let datum = |value: &f64| json!({"MetricName": "Duration", "Value": value, "Timestamp": hour + 10, "Dimensions": listed(dimensions)});
-            let data: Vec<Value> = values.iter().map(datum).collect();
-            call("PutMetricData", json!({"Namespace": "AWS/Lambda", "MetricData": data})).await;
-        }
-        for dimensions in put.keys() {
-            let metric = Metric {
-                account: account.to_owned(),
-                namespace: "AWS/Lambda".to_owned(),
-                name: "Duration".to_owned(),
-                dimensions: dimensions.clone(),
-            };
-            let ours = metrics.values(&metric, 60.0, 60.0, 1).concat();
-            let theirs = call(
-                "GetMetricStatistics",
-                json!({"Namespace": "AWS/Lambda", "MetricName": "Duration", "Dimensions": listed(dimensions), "Period": 3600,
-                    "StartTime": hour, "EndTime": hour + 3_600, "Statistics": statistics[..5], "ExtendedStatistics": statistics[5..]}),
-            )
-            .await;
-            let datapoint = &theirs["Datapoints"][0];
-            for statistic in statistics {
-                let own = Statistic::parse(statistic).unwrap().of(&ours).unwrap();
-                match statistic.strip_prefix('p').map(|percent| percent.parse().unwrap()) {
-                    None => {
-                        let their = datapoint[statistic].as_f64().unwrap();
-                        assert!((own - their).abs() < 1e-6, "{statistic} of {dimensions:?}: {own} {their}");
-                    }
-                    Some(percent) => {
-                        let their = datapoint["ExtendedStatistics"][statistic].as_f64().unwrap();
-                        let (low, high) = neighbors(&ours, percent);
-                        assert!(
-                            own == low || own == high,
-                            "{statistic} of {dimensions:?}: {own} {low} {high}"
-                        );
-                        assert!((low..=high).contains(&their), "{statistic} of {dimensions:?}: {their}");
-                    }
-                }
-            }
-        }
-        emulator.group.end().await;
     }
 }

@@ -121,7 +121,14 @@ impl Shifted {
     /// A version of a function answers, at a time in seconds of AWS of which each lasts a second.
     fn answers(&self, at: f64, function: &str, version: &str, (failed, late): (bool, bool), millis: f64) {
         let function = format!("{STACK}-{function}");
-        let call = Invocation { function: &function, alias: Some("live"), version, failed, millis };
+        let call = Invocation {
+            function: &function,
+            alias: Some("live"),
+            version,
+            failed,
+            throttled: false,
+            millis,
+        };
         let status = if failed { 500 } else { 200 };
         let began = at - millis / 1_000.0;
         let answered = Answered { began, account: ACCOUNT, api: "HttpApi", status, millis, late };

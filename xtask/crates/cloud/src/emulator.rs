@@ -20,7 +20,7 @@ use causeway_machine::paths::Paths;
 use causeway_machine::process::{self, Ending, Group};
 use causeway_model::fault::Fault;
 
-/// What starts it.
+/// What its Python runs: the emulator, its aliases true for every client, less what the local cloud has itself.
 const SCRIPT: &str = include_str!("../../../data/emulator.py");
 
 /// How long the emulator may take to answer for the first time. Whoever waits for the cloud gives up before: that it has no time
@@ -47,7 +47,13 @@ pub(crate) struct Emulator {
 /// # Errors
 /// It does not start; the fault carries the end of its log.
 pub(crate) async fn start(venv: &Venv, paths: &Paths, region: &str) -> anyhow::Result<Emulator> {
-    start_at(venv, paths, region, free_port).await
+    start_at(venv, paths, region, &["-I", "-c", SCRIPT], free_port).await
+}
+
+/// Starts it with all of its own parts, as the second opinion on ours.
+#[cfg(test)]
+pub(crate) async fn start_whole(venv: &Venv, paths: &Paths, region: &str) -> anyhow::Result<Emulator> {
+    start_at(venv, paths, region, &["-m", "ministack"], free_port).await
 }
 
 /// The same with ports of the caller's choice.
@@ -55,6 +61,7 @@ async fn start_at(
     venv: &Venv,
     paths: &Paths,
     region: &str,
+    arguments: &[&str],
     mut port: impl FnMut() -> anyhow::Result<u16>,
 ) -> anyhow::Result<Emulator> {
     let log = paths.log("emulator");
@@ -65,7 +72,7 @@ async fn start_at(
     while taken < PORTS && failed < STARTS {
         let port = port()?;
         let mut command = process::logged(&venv.program("python"), &log)?;
-        command.args(["-I", "-c", SCRIPT]).env_clear().current_dir(&scratch);
+        command.args(arguments).env_clear().current_dir(&scratch);
         for kept in ["PATH", "HOME", "LANG"] {
             if let Some(value) = std::env::var_os(kept) {
                 command.env(kept, value);
@@ -227,6 +234,27 @@ impl Client {
         send(self.call(method, path, account, service).body(body), &action).await
     }
 
+    /// Invokes a function, and asks for the end of its log; `alias` is on whose behalf.
+    ///
+    /// # Errors
+    /// A [`Refusal`], or the emulator does not answer.
+    pub async fn invoke(
+        &self,
+        account: &str,
+        function: &str,
+        qualifier: Option<&str>,
+        alias: Option<&str>,
+        event: Vec<u8>,
+    ) -> anyhow::Result<(http::HeaderMap, Vec<u8>)> {
+        let query = qualifier.map(|qualifier| format!("?Qualifier={qualifier}")).unwrap_or_default();
+        let path = format!("/2015-03-31/functions/{function}/invocations{query}");
+        let mut call = self.call(Method::POST, &path, account, "lambda").header("x-amz-log-type", "Tail");
+        if let Some(alias) = alias {
+            call = call.header("x-causeway-alias", alias);
+        }
+        send(call.body(event), &format!("POST {path}")).await
+    }
+
     /// A call of the JSON protocol with a target header (CloudWatch, CodeDeploy …), its answer's body.
     ///
     /// # Errors
@@ -308,6 +336,13 @@ async fn send(call: reqwest::RequestBuilder, action: &str) -> anyhow::Result<(ht
     Err(Refusal { action: action.to_owned(), status: status.as_u16(), message }.into())
 }
 
+/// Whether an error is Lambda's refusal to run more of a function than it may.
+pub(crate) fn is_throttled(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Refusal>()
+        .is_some_and(|refusal| refusal.status == StatusCode::TOO_MANY_REQUESTS.as_u16())
+}
+
 /// Whether an error is a refusal with a 404 or one that says so in words.
 pub(crate) fn is_absent(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refusal>().is_some_and(|refusal| {
@@ -358,7 +393,7 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
         let other = start(&venv, &paths("other"), "eu-central-1").await.unwrap();
         let taken: u16 = other.client.base().rsplit(':').next().unwrap().parse().unwrap();
         let mut asked = 0;
-        let ours = start_at(&venv, &paths("ours"), "eu-central-1", || {
+        let ours = start_at(&venv, &paths("ours"), "eu-central-1", &["-I", "-c", SCRIPT], || {
             asked += 1;
             if asked < PORTS { Ok(taken) } else { free_port() }
         })
@@ -367,7 +402,10 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
         assert_eq!(asked, PORTS);
         assert_ne!(ours.client.base(), other.client.base());
         ours.group.end().await;
-        let error = start_at(&venv, &paths("ours"), "eu-central-1", || Ok(taken)).await.err().unwrap();
+        let error = start_at(&venv, &paths("ours"), "eu-central-1", &["-I", "-c", SCRIPT], || Ok(taken))
+            .await
+            .err()
+            .unwrap();
         let fault = causeway_model::fault::from_error(&error);
         assert!(fault.why.contains("Address already in use"), "{}", fault.why);
         other.group.end().await;

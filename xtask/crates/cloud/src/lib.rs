@@ -22,6 +22,7 @@ mod front;
 pub mod happenings;
 mod hooks;
 mod host;
+mod invocation;
 mod ledger;
 mod lower;
 mod metrics;
@@ -32,6 +33,7 @@ pub mod resident;
 mod resources;
 mod rollout;
 pub mod serve;
+mod shown;
 pub mod state;
 mod strain;
 #[cfg(test)]

@@ -1,7 +1,10 @@
-//! What AWS would have measured, recorded by the edge in scaled time; of each value also which version it is of and when
-//! it began, so that versions can be compared in the same seconds.
+//! The metrics of the local cloud's CloudWatch, in scaled time: what AWS would have measured, what functions say of
+//! themselves in their logs, what clients put. Alarms are evaluated from here and from nowhere else. Of each value it is
+//! known which version it is of and when it began, so that versions can be compared in the same seconds.
+//!
+//! Whatever is put here is shown to clients as well, in the wall's time ([`super::shown`]).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -48,10 +51,26 @@ pub struct Datum {
     pub by: Option<Arc<Version>>,
 }
 
+/// A value as clients see it.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    pub(super) metric: Metric,
+    pub(super) unit: String,
+    /// Milliseconds since 1970.
+    pub(super) timestamp: i64,
+    pub(super) value: f64,
+}
+
 /// Every value of every metric, oldest first, and the requests that are not answered yet.
 #[derive(Default)]
 pub struct Metrics {
     values: Mutex<HashMap<Metric, VecDeque<Datum>>>,
+    /// What no client could see yet.
+    unseen: Mutex<Vec<Shown>>,
+    /// Held while it is shown.
+    pub(super) showing: tokio::sync::Mutex<()>,
+    /// What was said of metrics that could not be taken, by account.
+    complaints: Mutex<BTreeSet<(String, String)>>,
     under_way: Arc<Mutex<HashMap<u64, UnderWay>>>,
     next: AtomicU64,
 }
@@ -105,6 +124,8 @@ pub struct Invocation<'a> {
     pub version: &'a str,
     /// Whether it ended in a function error.
     pub failed: bool,
+    /// Whether Lambda refused it, since too many ran already; then nothing else is known of it.
+    pub throttled: bool,
     /// Milliseconds the function took.
     pub millis: f64,
 }
@@ -114,14 +135,56 @@ impl Metrics {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, metric: Metric, datum: Datum) {
+    /// Puts a value: `began` and `at` are when its request came in and was answered, in seconds of AWS, `timestamp` is what
+    /// clients see, in milliseconds since 1970.
+    pub(super) fn put(
+        &self,
+        metric: &Metric,
+        unit: &str,
+        timestamp: i64,
+        (began, at): (f64, f64),
+        sample: Sample,
+        by: Option<&Arc<Version>>,
+    ) {
+        let shown = Shown { metric: metric.clone(), unit: unit.to_owned(), timestamp, value: sample.value };
+        self.unseen().push(shown);
+        self.keep(metric, (began, at), sample, by);
+    }
+
+    /// Puts a value that clients see already.
+    pub(super) fn keep(
+        &self,
+        metric: &Metric,
+        (began, at): (f64, f64),
+        sample: Sample,
+        by: Option<&Arc<Version>>,
+    ) {
         let mut all = self.all();
-        let values = all.entry(metric).or_default();
-        let oldest = datum.at - KEPT;
-        values.push_back(datum);
-        while values.front().is_some_and(|first| first.at < oldest) || values.len() > MOST {
+        let values = all.entry(metric.clone()).or_default();
+        values.push_back(Datum { began: began.min(at), at, sample, by: by.cloned() });
+        while values.front().is_some_and(|first| first.at < at - KEPT) || values.len() > MOST {
             values.pop_front();
         }
+    }
+
+    fn unseen(&self) -> MutexGuard<'_, Vec<Shown>> {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What no client could see yet; it is to be shown now.
+    pub(super) fn take_unseen(&self) -> Vec<Shown> {
+        std::mem::take(&mut *self.unseen())
+    }
+
+    /// How many values no client could see yet.
+    pub(super) fn count_unseen(&self) -> usize {
+        self.unseen().len()
+    }
+
+    /// Whether this is said for the first time of an account's metrics.
+    pub(super) fn is_new_complaint(&self, account: &str, message: &str) -> bool {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        complaints.insert((account.to_owned(), message.to_owned()))
     }
 
     /// Notes that a version was given a request, at a time in seconds of AWS.
@@ -152,41 +215,45 @@ impl Metrics {
         let by = call.map(|call| {
             Arc::new(Version { function: call.function.to_owned(), version: call.version.to_owned() })
         });
-        let datum = |value: f64, millis: f64, late: bool| Datum {
-            began: answered.began.min(at),
-            at,
-            sample: Sample { value, millis, late },
-            by: by.clone(),
+        let now = causeway_machine::clock::now().as_millisecond();
+        let put = |metric: &Metric, unit: &str, value: f64, millis: f64, late: bool| {
+            let sample = Sample { value, millis, late };
+            self.put(metric, unit, now, (answered.began, at), sample, by.as_ref());
         };
         if let Some(call) = call {
             let failed = f64::from(u8::from(call.failed));
-            let values = [
-                ("Invocations", datum(1.0, call.millis, false)),
-                ("Errors", datum(failed, call.millis, call.failed && answered.late)),
-                ("Duration", datum(call.millis, call.millis, false)),
+            let (millis, late) = (call.millis, call.failed && answered.late);
+            let ran = [
+                ("Invocations", "Count", 1.0, false),
+                ("Errors", "Count", failed, late),
+                ("Duration", "Milliseconds", millis, false),
             ];
-            for dimensions in sets(call) {
-                for (name, datum) in &values {
-                    let metric = metric(answered.account, "AWS/Lambda", name, dimensions.clone());
-                    self.put(metric, datum.clone());
+            let throttled = ("Throttles", "Count", f64::from(u8::from(call.throttled)), false);
+            let ran = ran.into_iter().filter(|_| !call.throttled).chain([throttled]);
+            for (name, unit, value, late) in ran {
+                for dimensions in sets(call) {
+                    let metric = metric(answered.account, "AWS/Lambda", name, dimensions);
+                    put(&metric, unit, value, millis, late);
                 }
             }
         }
         let api = pair("ApiId", answered.api);
         let is = |error: bool| f64::from(u8::from(error));
         let millis = answered.millis;
+        let fault = answered.status >= 500;
+        let integration = call.filter(|call| !call.throttled).map(|call| call.millis);
         let values = [
-            ("Count", Some(datum(1.0, millis, false))),
-            ("4xx", Some(datum(is((400..500).contains(&answered.status)), millis, false))),
-            ("5xx", Some(datum(is(answered.status >= 500), millis, answered.status >= 500 && answered.late))),
-            ("Latency", Some(datum(millis, millis, false))),
-            ("IntegrationLatency", call.map(|call| datum(call.millis, call.millis, false))),
+            ("Count", "Count", Some(1.0), millis, false),
+            ("4xx", "Count", Some(is((400..500).contains(&answered.status))), millis, false),
+            ("5xx", "Count", Some(is(fault)), millis, fault && answered.late),
+            ("Latency", "Milliseconds", Some(millis), millis, false),
+            ("IntegrationLatency", "Milliseconds", integration, integration.unwrap_or(millis), false),
         ];
         for dimensions in [vec![api.clone()], vec![api, pair("Stage", "$default")]] {
-            for (name, datum) in &values {
-                let Some(datum) = datum else { continue };
+            for (name, unit, value, millis, late) in values {
+                let Some(value) = value else { continue };
                 let metric = metric(answered.account, "AWS/ApiGateway", name, dimensions.clone());
-                self.put(metric, datum.clone());
+                put(&metric, unit, value, millis, late);
             }
         }
     }
@@ -272,7 +339,14 @@ mod tests {
     }
 
     fn call(failed: bool) -> Invocation<'static> {
-        Invocation { function: "f", alias: Some("live"), version: "4", failed, millis: 12.0 }
+        Invocation {
+            function: "f",
+            alias: Some("live"),
+            version: "4",
+            failed,
+            throttled: false,
+            millis: 12.0,
+        }
     }
 
     fn answered(status: u16) -> Answered<'static> {
@@ -325,6 +399,25 @@ mod tests {
         assert_eq!((api("Latency"), api("IntegrationLatency")), (vec![15.0; 4], vec![12.0]));
         let invocations = metric("1", "AWS/Lambda", "Invocations", vec![pair("FunctionName", "f")]);
         assert_eq!(metrics.values(&invocations, 60.0, 60.0, 1), [vec![1.0]]);
+    }
+
+    #[test]
+    fn an_invocation_that_is_refused_is_throttled_and_nothing_else() {
+        let metrics = Metrics::default();
+        metrics.record(1.0, &answered(500), Some(&Invocation { throttled: true, ..call(false) }));
+        metrics.record(2.0, &answered(200), Some(&call(false)));
+        let own = [pair("FunctionName", "f"), pair("Resource", "f:live")];
+        let of = |name: &str, dimensions: &[(String, String)]| {
+            metrics.values(&metric("1", "AWS/Lambda", name, dimensions.to_vec()), 60.0, 60.0, 1).concat()
+        };
+        for dimensions in [&own[..1], &own[..]] {
+            assert_eq!(of("Throttles", dimensions), [1.0, 0.0]);
+            assert_eq!((of("Invocations", dimensions), of("Errors", dimensions)), (vec![1.0], vec![0.0]));
+        }
+        assert_eq!(of("Duration", &own), [12.0]);
+        // A client sees every value, and each of them once.
+        assert_eq!(metrics.take_unseen().len(), 3 + 3 * 4 + 2 * 4 + 2 * 5);
+        assert_eq!(metrics.count_unseen(), 0);
     }
 
     #[test]

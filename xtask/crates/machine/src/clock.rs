@@ -10,6 +10,11 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// Milliseconds since 1970 of a time in RFC 3339; `None` for what is none.
+pub fn milliseconds_of(text: &str) -> Option<i64> {
+    text.parse().ok().map(|at: Timestamp| at.as_millisecond())
+}
+
 /// Now as RFC 3339 with milliseconds, as the JSON lines carry it.
 pub fn now_rfc3339() -> String {
     format!("{:.3}", now())

@@ -11,6 +11,7 @@ pub mod changeset;
 pub mod config;
 pub mod connection;
 pub mod deployment;
+pub mod embedded;
 pub mod fault;
 pub mod functions;
 pub mod isolated;

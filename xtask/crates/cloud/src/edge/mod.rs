@@ -18,7 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use super::alias::{self, Alias};
 use super::cloud::Cloud;
 use super::host;
+use super::invocation::{self, Outcome, Target};
 use super::ledger::{Record, StackKey};
 use super::metrics::{Answered, Invocation};
 use super::resources::Resources;
@@ -226,6 +227,7 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
+    let outcome = invoked.as_ref().and_then(|invoked| invoked.outcome.as_ref());
     let answered = Answered {
         began,
         account: &app.key.0,
@@ -235,17 +237,24 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
         // A server error of the edge itself is one of the emulator, which is no version's.
         late: invoked.as_ref().map_or(response.status().is_server_error(), |invoked| invoked.late),
     };
-    let invocation = invoked.as_ref().map(|invoked| Invocation {
+    let call = invoked.as_ref().map(|invoked| Invocation {
         function: &invoked.integration.function,
         alias: invoked.integration.alias.as_deref(),
         version: &invoked.version,
-        failed: invoked.failed,
-        millis: invoked.millis,
+        failed: outcome.is_some_and(|outcome| outcome.failed),
+        throttled: outcome.is_none(),
+        millis: outcome.map_or(0.0, |outcome| outcome.millis),
     });
     if answered.late {
         app.cloud.strains.timed_out(tokio::time::Instant::now());
     }
-    app.cloud.metrics.record(app.cloud.clock.seconds(), &answered, invocation.as_ref());
+    let now = app.cloud.clock.seconds();
+    app.cloud.metrics.record(now, &answered, call.as_ref());
+    if let (Some(call), Some(outcome)) = (call, outcome) {
+        let target =
+            Target { account: &app.key.0, function: call.function, version: call.version, alias: call.alias };
+        invocation::record(&app.cloud, now, began, target, outcome);
+    }
     response
 }
 
@@ -253,11 +262,10 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
 struct Invoked {
     integration: Integration,
     version: String,
-    failed: bool,
     /// Whether it ran into its timeout.
     late: bool,
-    /// Milliseconds it took.
-    millis: f64,
+    /// How it went; `None` where Lambda ran too many already.
+    outcome: Option<Outcome>,
 }
 
 /// What becomes of a request at its route's lock.
@@ -297,14 +305,19 @@ impl App {
             }
         };
         match self.invoke(id, &found, caller.as_ref(), &parts, &body).await {
-            Ok(((version, share), answer, millis)) => {
+            Ok(((version, share), Some(mut outcome))) => {
+                let payload = std::mem::take(&mut outcome.payload);
+                let answer = event::Answer { failed: outcome.failed, payload };
                 let mut response = event::response(&answer, &version);
                 if let Some(share) = share {
                     response.headers_mut().insert(NEW_WEIGHT_HEADER, HeaderValue::from(share));
                 }
+                let (integration, late) = (found.integration.clone(), answer.timed_out());
+                (response, Some(Invoked { integration, version, late, outcome: Some(outcome) }))
+            }
+            Ok(((version, _), None)) => {
                 let integration = found.integration.clone();
-                let (failed, late) = (answer.failed, answer.timed_out());
-                (response, Some(Invoked { integration, version, failed, late, millis }))
+                (broken(), Some(Invoked { integration, version, late: true, outcome: None }))
             }
             Err(error) => {
                 tracing::error!(stack = self.key.1, "invoke {}: {error:#}", found.integration.function);
@@ -331,7 +344,8 @@ impl App {
         }
     }
 
-    /// Invokes a version of the route's function; the version's number, the new version's share, and the raw answer.
+    /// Invokes a version of the route's function; the version's number, the new version's share, and how it went, unless
+    /// Lambda ran too many already.
     async fn invoke(
         &self,
         id: &str,
@@ -339,7 +353,7 @@ impl App {
         caller: Option<&Caller>,
         parts: &http::request::Parts,
         body: &[u8],
-    ) -> anyhow::Result<((String, Option<u32>), event::Answer, f64)> {
+    ) -> anyhow::Result<((String, Option<u32>), Option<Outcome>)> {
         let account = &self.key.0;
         let integration = &found.integration;
         let function = &integration.function;
@@ -354,14 +368,12 @@ impl App {
             None => ("$LATEST".to_owned(), None),
         };
         let event = event::request((account, &self.api, id), found, caller, parts, body);
-        let path = format!("/2015-03-31/functions/{function}/invocations?Qualifier={version}");
-        let bytes = event.to_string().into_bytes();
-        let watch = Stopwatch::start();
-        let _departed = self.cloud.metrics.depart(account, function, &version, self.cloud.clock.seconds());
-        let (headers, payload) =
-            self.cloud.emulator.rest(Method::POST, &path, account, "lambda", bytes).await?;
-        let failed = headers.contains_key("x-amz-function-error");
-        Ok(((version, share), event::Answer { failed, payload }, watch.seconds() * 1_000.0))
+        let target = Target { account, function, version: &version, alias: integration.alias.as_deref() };
+        match invocation::invoke(&self.cloud, target, event.to_string().into_bytes()).await {
+            Ok(outcome) => Ok(((version, share), Some(outcome))),
+            Err(error) if invocation::is_throttled(&error) => Ok(((version, share), None)),
+            Err(error) => Err(error),
+        }
     }
 }
 

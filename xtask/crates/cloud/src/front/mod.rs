@@ -14,6 +14,7 @@ mod executions;
 mod expansion;
 mod guard;
 mod identity;
+mod monitoring;
 mod services;
 mod template_url;
 
@@ -123,6 +124,8 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
         cfn::answer(&front, &call).await
     } else if call.service == "sts" {
         front.pass_and_learn(&call).await
+    } else if call.service == "monitoring" {
+        monitoring::answer(&front, &call).await
     } else if let Some(asked) = services::asked(&front, &call) {
         Ok(services::answer(&front, &asked))
     } else {

@@ -32,7 +32,14 @@ fn slow() -> Alarm {
 impl World {
     /// A version answers now.
     fn answers(&self, version: &str, millis: f64) {
-        let call = Invocation { function: FUNCTION, alias: Some("live"), version, failed: false, millis };
+        let call = Invocation {
+            function: FUNCTION,
+            alias: Some("live"),
+            version,
+            failed: false,
+            throttled: false,
+            millis,
+        };
         let at = self.cloud.clock.seconds();
         let answered = Answered { began: at, account: ACCOUNT, api: "a", status: 200, millis, late: false };
         self.cloud.metrics.record(at, &answered, Some(&call));
