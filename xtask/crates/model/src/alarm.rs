@@ -219,6 +219,15 @@ impl Missing {
     }
 }
 
+/// How many seconds CloudWatch may need besides an alarm's periods: a minute until a value is there, which Lambda and the
+/// extraction from logs send every minute, and one until the alarm is looked at.
+///
+/// Source: "Types of metrics for Lambda functions" and "Alarm evaluation" in their guides (read in 2026).
+pub const DELAY: u64 = 120;
+
+/// How many alarms CodeDeploy looks at for one deployment group ("CodeDeploy quotas").
+pub const MOST_OF_A_GROUP: usize = 10;
+
 /// A metric alarm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alarm {
@@ -250,6 +259,11 @@ impl Alarm {
     /// How many periods back datapoints are fetched: more than are evaluated, so that gaps can be bridged.
     pub fn range(&self) -> usize {
         self.evaluation_periods + 2
+    }
+
+    /// Seconds until it rings for a fault of the very first request of a shift, at the latest.
+    pub fn rings_within(&self) -> u64 {
+        self.period * self.evaluation_periods as u64 + DELAY
     }
 
     /// Whether a value is beyond the threshold.
@@ -286,6 +300,8 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -362,20 +378,72 @@ mod tests {
         assert_eq!(Stopping::of(&template, "app"), Stopping::These(BTreeSet::new()));
     }
 
-    #[test]
-    fn the_application_is_stopped_by_its_new_versions_alone() {
+    /// The application's alarms by logical id, and the ids that each deployment group lists.
+    fn of_the_application() -> (BTreeMap<String, Value>, Vec<Vec<String>>) {
         let source = include_str!("../../../../cfn/app.yaml");
         let template = crate::template::parse(source).unwrap().to_json();
-        let stopping = Stopping::of(&template, "app");
-        let resources = template["Resources"].as_object().unwrap().iter();
-        let alarms: Vec<_> =
-            resources.filter(|(_, found)| found["Type"] == "AWS::CloudWatch::Alarm").collect();
-        assert!(alarms.len() >= 9, "{}", alarms.len());
-        for (id, alarm) in alarms {
-            let dimensions = alarm["Properties"]["Dimensions"].as_array().unwrap();
+        let resources = template["Resources"].as_object().unwrap();
+        let is_alarm = |found: &Value| found["Type"] == "AWS::CloudWatch::Alarm";
+        let alarms = resources.iter().filter(|(_, found)| is_alarm(found));
+        let lists = resources.values().filter_map(|found| {
+            found.pointer("/Properties/DeploymentPreference/Alarms")?.as_array().cloned()
+        });
+        let ids = |list: Vec<Value>| list.iter().map(|one| one["Ref"].as_str().unwrap().to_owned()).collect();
+        (
+            alarms.map(|(id, found)| (id.clone(), found["Properties"].clone())).collect(),
+            lists.map(ids).collect(),
+        )
+    }
+
+    #[test]
+    fn the_application_is_stopped_by_its_new_versions_alone() {
+        let (alarms, groups) = of_the_application();
+        assert!(alarms.len() >= 15 && groups.len() == 2, "{} {}", alarms.len(), groups.len());
+        for (id, alarm) in &alarms {
+            let dimensions = alarm["Dimensions"].as_array().unwrap();
             let of_a_version = dimensions.iter().any(|dimension| dimension["Name"] == "ExecutedVersion");
-            assert_eq!(stopping.has(id, ""), of_a_version, "{id}");
+            let of = groups.iter().filter(|group| group.contains(id)).count();
+            assert_eq!(of, usize::from(of_a_version), "{id}");
+            assert!(alarm["MetricName"] != "Throttles" || of == 0, "{id}: nothing ran, so no version did it");
         }
+        for group in groups {
+            assert!((1..=MOST_OF_A_GROUP).contains(&group.len()), "{group:?}");
+        }
+    }
+
+    #[test]
+    fn what_stops_a_release_can_ring_before_the_shift_is_over() {
+        let (alarms, groups) = of_the_application();
+        let stacks: toml::Value = toml::from_str(include_str!("../../../../cfn/stacks.toml")).unwrap();
+        let of_app = |stack: &&toml::Value| stack.get("name").and_then(toml::Value::as_str) == Some("app");
+        let app = stacks["stacks"].as_array().unwrap().iter().find(of_app).unwrap();
+        let shifts: Vec<crate::rollout::Shifting> = app["overrides"]
+            .as_table()
+            .unwrap()
+            .values()
+            .filter_map(|of_env| of_env.get("DeploymentPreference")?.as_str())
+            .map(|name| crate::rollout::Shifting::parse(name).unwrap())
+            .collect();
+        assert!(!shifts.is_empty(), "an environment shifts its traffic step by step");
+        for shift in shifts.into_iter().filter(|shift| shift.minutes() > 0) {
+            for id in groups.iter().flatten() {
+                let number = |name: &str| alarms[id][name].as_u64().unwrap();
+                let own = Alarm {
+                    period: number("Period"),
+                    ..alarm(number("EvaluationPeriods") as usize, 1, Missing::NotBreaching)
+                };
+                assert!(own.rings_within() <= u64::from(shift.minutes()) * 60, "{id} {shift:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_alarm_rings_after_its_periods_and_the_delay() {
+        assert_eq!(alarm(1, 1, Missing::NotBreaching).rings_within(), 180);
+        assert_eq!(alarm(3, 2, Missing::NotBreaching).rings_within(), 300);
+        let shift = |name: &str| crate::rollout::Shifting::parse(name).unwrap().minutes();
+        let names = ["AllAtOnce", "Canary10Percent5Minutes", "Linear10PercentEvery1Minute"];
+        assert_eq!(names.map(shift), [0, 5, 9]);
     }
 
     fn alarm(n: usize, m: usize, missing: Missing) -> Alarm {

@@ -126,6 +126,12 @@ impl Shifting {
         }
     }
 
+    /// Minutes from the first step to the last one. Nobody watches a shift that takes none: all traffic has moved before any
+    /// alarm can ring.
+    pub fn minutes(self) -> u32 {
+        self.schedule().last().map_or(0, |last| last.minute)
+    }
+
     /// The minute at which the new version gets that share; `None` where it never does.
     pub fn minute_of(self, weight: u32) -> Option<u32> {
         self.schedule().iter().find(|shift| shift.weight == weight).map(|shift| shift.minute)
