@@ -23,7 +23,7 @@ use super::shown;
 use causeway_model::alarm::{Alarm, State};
 use causeway_model::latency::{self, Course, Point, Unjudged};
 
-pub(super) use definition::{definition, unwatched};
+pub(super) use definition::unwatched;
 
 /// How often alarms are looked at, in seconds of AWS.
 const PACE: f64 = 10.0;

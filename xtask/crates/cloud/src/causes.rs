@@ -19,13 +19,13 @@ use causeway_model::template::{Pseudo, Scope};
 /// The app stack.
 const STACK: &str = "app";
 /// The names of the alarms that stop each function's deployment.
-type Stopping = BTreeMap<String, Vec<String>>;
+pub(super) type Stopping = BTreeMap<String, Vec<String>>;
 
 const FUNCTIONS: [&str; 2] = ["checkin", "contacts"];
 
 /// The template's alarms as they are deployed, with what CloudWatch says of them, and the names of those that stop each
 /// function's deployment.
-fn deployed() -> (Vec<(Alarm, State)>, Stopping) {
+pub(super) fn deployed() -> (Vec<(Alarm, State)>, Stopping) {
     let template =
         causeway_model::template::parse(include_str!("../../../../cfn/app.yaml")).unwrap().to_json();
     let parameters = Scope::parameters_of(&template, &BTreeMap::new());

@@ -32,6 +32,8 @@ pub mod pipeline;
 pub mod resident;
 mod resources;
 mod rollout;
+#[cfg(test)]
+mod rung;
 pub mod serve;
 mod shown;
 pub mod state;
@@ -42,4 +44,8 @@ mod time;
 pub mod tls;
 #[cfg(test)]
 mod virtual_time;
+#[cfg(test)]
+#[path = "../../../../api/src/metrics.rs"]
+#[expect(dead_code, unreachable_pub, reason = "tests of this crate need a part of it")]
+mod workload_metrics;
 mod xml;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde_json::Value;
 
-use super::stub::ALIAS;
 use crate::resources::Resources;
 
 /// What a route leads to.
@@ -64,9 +63,9 @@ struct Route {
 pub(super) struct Routes(Vec<Route>);
 
 impl Routes {
-    /// One open route to a function's alias.
-    pub(super) fn one(method: &str, path: &str, function: &str) -> Self {
-        let integration = Integration { function: function.to_owned(), alias: Some(ALIAS.to_owned()) };
+    /// One open route to a function.
+    pub(super) fn one(method: &str, path: &str, function: &str, alias: Option<&str>) -> Self {
+        let integration = Integration { function: function.to_owned(), alias: alias.map(ToOwned::to_owned) };
         Self(vec![Route {
             method: method.to_owned(),
             path: path.to_owned(),

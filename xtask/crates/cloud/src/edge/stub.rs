@@ -65,7 +65,16 @@ pub fn cloud(dir: &Path, port: u16) -> anyhow::Result<Arc<Cloud>> {
 /// # Errors
 /// No port is free.
 pub async fn edge(cloud: &Arc<Cloud>) -> anyhow::Result<String> {
-    let routes = Arc::new(Routes::one("GET", &format!("/{ROUTE}"), FUNCTION));
+    edge_of(cloud, FUNCTION, Some(ALIAS)).await
+}
+
+/// The same for a function of the caller's, through an alias.
+pub(crate) async fn edge_of(
+    cloud: &Arc<Cloud>,
+    function: &str,
+    alias: Option<&str>,
+) -> anyhow::Result<String> {
+    let routes = Arc::new(Routes::one("GET", &format!("/{ROUTE}"), function, alias));
     let key = (ACCOUNT.to_owned(), STACK.to_owned());
     open(cloud, &key, "stub", routes, "bench".to_owned()).await
 }
