@@ -23,6 +23,8 @@ use super::shown;
 use causeway_model::alarm::{Alarm, State};
 use causeway_model::latency::{self, Course, Point, Unjudged};
 
+#[cfg(test)]
+pub(super) use definition::definition;
 pub(super) use definition::unwatched;
 
 /// How often alarms are looked at, in seconds of AWS.

@@ -30,10 +30,12 @@ pub(super) async fn answer(front: &Front, call: &Call) -> anyhow::Result<Respons
     }
     let response = front.pass(call).await?;
     // The emulator has looked at the caller's rights by now.
-    if response.status().is_success() && ["PutMetricData", "SetAlarmState"].contains(&operation.as_str()) {
-        if let Err(why) = heard(front, call, &operation) {
-            tracing::warn!(operation, why, "the alarms do not hear of a call of CloudWatch");
-        }
+    let concerns_alarms = ["PutMetricData", "SetAlarmState"].contains(&operation.as_str());
+    if response.status().is_success()
+        && concerns_alarms
+        && let Err(why) = heard(front, call, &operation)
+    {
+        tracing::warn!(operation, why, "the alarms do not hear of a call of CloudWatch");
     }
     Ok(response)
 }
