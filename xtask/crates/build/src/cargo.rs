@@ -129,6 +129,6 @@ pub(super) fn asking(
     make: impl for<'a> FnOnce(&'a Shell) -> Cmd<'a>,
 ) -> anyhow::Result<tokio::process::Command> {
     let mut command = command(root, make)?;
-    super::way::without_wrappers(&mut command, root);
+    super::reproducible::without_wrappers(&mut command, root);
     Ok(command)
 }

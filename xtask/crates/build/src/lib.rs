@@ -16,6 +16,7 @@ pub mod graph;
 mod inputs;
 pub mod linker;
 pub mod rehearsal;
+pub mod reproducible;
 pub mod test_report;
 pub mod tests;
 pub mod trial;

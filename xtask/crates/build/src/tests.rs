@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::compile::{self, Shown};
-use super::way::{Way, target_dir};
+use super::reproducible::target_dir;
+use super::way::Way;
 use crate::test_report::Suite;
 use causeway_machine::clock::Stopwatch;
 use causeway_machine::cmd::{Cmd, Shell, cmd, command};

@@ -12,8 +12,8 @@ use causeway_args::bench::Coldstart as Args;
 use serde_json::{Value, json};
 
 use super::hundredths;
+use causeway_build::reproducible::target_dir;
 use causeway_build::trial::{self, Trial};
-use causeway_build::way::target_dir;
 use causeway_cloud::tls;
 use causeway_command::Context;
 use causeway_machine::cmd::{cmd, command};
