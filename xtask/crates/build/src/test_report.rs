@@ -150,12 +150,14 @@ pub fn junit(suites: &[Suite]) -> String {
     text
 }
 
-/// Text as XML may have it: no control characters but tabs and line ends, as in the colors of a terminal.
+/// Text as XML may have it: escaped, and without the control characters that XML 1.0 has no way to write, such as those that
+/// color a terminal.
 fn escaped(text: &str) -> String {
+    let plain = causeway_progress::plain(text);
     let allowed = |c: &char| {
         matches!(c, '\t' | '\n' | '\r') || (!c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}'))
     };
-    escape(text.chars().filter(allowed).collect::<String>()).into_owned()
+    escape(plain.chars().filter(allowed).collect::<String>()).into_owned()
 }
 
 #[cfg(test)]
@@ -234,5 +236,39 @@ mod tests {
             }
         }
         assert_eq!(cases, 6);
+    }
+
+    /// Whoever reads XML reads it to its end, and finds the counts that stand in its head.
+    #[test]
+    fn junit_is_xml_whatever_a_test_prints() {
+        assert_eq!(escaped("\u{1b}[31mleft\u{1b}[0m <1>"), "left &lt;1&gt;", "no remains of colors");
+        // The reader below is more lenient than "Characters" of XML 1.0.
+        let all = escaped(&(0..0x2_0000_u32).filter_map(char::from_u32).collect::<String>());
+        let barred =
+            |c: char| c < ' ' && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}');
+        assert_eq!(all.chars().find(|c| barred(*c)), None);
+        let all: String = (0..=0x2_ffff_u32).filter_map(char::from_u32).collect();
+        let mut suite = Suite::parse(&all, "test a ... ok\n", 1, false);
+        suite.tests.push((all.clone(), Ended::Failed(all.clone())));
+        let text = junit(&[suite, Suite::not_run(&all, &all)]);
+        let mut reader = quick_xml::Reader::from_str(&text);
+        let (mut cases, mut stated) = (0, None);
+        loop {
+            match reader.read_event().unwrap() {
+                quick_xml::events::Event::Eof => break,
+                quick_xml::events::Event::Start(start) => {
+                    for attribute in start.attributes() {
+                        let attribute = attribute.unwrap();
+                        attribute.unescape_value().unwrap();
+                        if attribute.key.as_ref() == "tests" {
+                            stated.get_or_insert_with(|| attribute.value.to_string());
+                        }
+                    }
+                    cases += usize::from(start.name().as_ref() == "testcase");
+                }
+                _ => {}
+            }
+        }
+        assert_eq!((cases, stated.as_deref()), (3, Some("3")));
     }
 }
