@@ -212,10 +212,10 @@ impl Keys {
         }
         if let Some((_, why)) = self.told.iter().find(|(pattern, _)| hit(pattern)) {
             found.told.push((shown.clone(), why.clone()));
-        } else if !self.done.iter().any(hit)
-            && !self.inert.keys().any(hit)
-            && !self.below.values().flatten().any(hit)
-            && !(self.has_free_key(&keys) && self.has_below(&keys))
+        } else if !(self.done.iter().any(hit)
+            || self.inert.keys().any(hit)
+            || self.below.values().flatten().any(hit)
+            || self.has_free_key(&keys) && self.has_below(&keys))
         {
             let near = self.beside(&keys);
             let next = if near.is_empty() {
@@ -281,10 +281,10 @@ fn fits_parts(pattern: &[&str], keys: &[&str]) -> bool {
 
 /// A path for a person: items by their name.
 pub fn shown(path: &[Step]) -> String {
-    let words = path.iter().filter_map(|step| match step {
-        Step::Key(key) => Some(key.clone()),
-        Step::Item(_, Some(name)) => Some(name.clone()),
-        Step::Item(index, None) => Some(index.to_string()),
+    let words = path.iter().map(|step| match step {
+        Step::Key(key) => key.clone(),
+        Step::Item(_, Some(name)) => name.clone(),
+        Step::Item(index, None) => index.to_string(),
     });
     words.collect::<Vec<_>>().join(".")
 }

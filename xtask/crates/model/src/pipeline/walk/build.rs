@@ -39,6 +39,9 @@ pub enum VariableKind {
 const ENVIRONMENTS: [&str; 5] =
     ["LINUX_CONTAINER", "ARM_CONTAINER", "LINUX_GPU_CONTAINER", "LINUX_EC2", "ARM_EC2"];
 
+/// A setting of a project: its path, its value, what it may be, and why no other.
+type Wanted<'a> = (&'a [&'a str], Option<&'a str>, &'a [&'a str], &'a str);
+
 impl Walker<'_> {
     pub(super) fn build(&mut self, at: &At<'_>) {
         let (action, on) = (at.action, at.name());
@@ -109,7 +112,7 @@ impl Walker<'_> {
     fn build_project(&mut self, project: &Project) {
         self.keys(&project.properties, &project.id, &known::known().project);
         let text = |path: &str| project.properties.pointer(path).and_then(Value::as_str);
-        let table: [(&[&str], Option<&str>, &[&str], &str); 3] = [
+        let table: [Wanted<'_>; 3] = [
             (
                 &["Source", "Type"],
                 text("/Source/Type"),
