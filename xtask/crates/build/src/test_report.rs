@@ -259,7 +259,7 @@ mod tests {
                 quick_xml::events::Event::Start(start) => {
                     for attribute in start.attributes() {
                         let attribute = attribute.unwrap();
-                        attribute.unescape_value().unwrap();
+                        attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).unwrap();
                         if attribute.key.as_ref() == "tests" {
                             stated.get_or_insert_with(|| attribute.value.to_string());
                         }
