@@ -41,6 +41,8 @@ pub struct Hook {
     pub suites: &'static [Suite],
     /// Whom it talks to.
     pub clients: Clients,
+    /// The pause after the first report that did not arrive.
+    pub pause: Duration,
 }
 
 /// The hook's account of itself: its answer, and what the log says line by line.
@@ -77,7 +79,7 @@ impl Hook {
                 "check"
             );
         }
-        report(&self.clients.codedeploy, event, passed, report_end).await?;
+        report(&self.clients.codedeploy, event, passed, (report_end, self.pause)).await?;
         tracing::info!(
             deployment_id = event.deployment_id,
             phase = self.phase.name(),

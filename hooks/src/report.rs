@@ -9,9 +9,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::invoke::code;
 
-/// So often the report is sent at most; the pauses between double from this one on.
+/// So often the report is sent at most.
 const ATTEMPTS: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The pause after the first report that did not arrive; those after it double.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// One attempt may take so long: a second one must fit into what the checks leave.
 const ATTEMPT: Duration = Duration::from_secs(1);
@@ -48,7 +50,7 @@ pub async fn report(
     client: &Client,
     event: &LifecycleEvent,
     passed: bool,
-    until: Instant,
+    (until, first_pause): (Instant, Duration),
 ) -> Result<(), ReportError> {
     let status = if passed { LifecycleEventStatus::Succeeded } else { LifecycleEventStatus::Failed };
     let mut last = "NoTimeLeft".to_owned();
@@ -76,7 +78,7 @@ pub async fn report(
             return Ok(());
         }
         if attempts < ATTEMPTS {
-            let pause = Instant::now() + FIRST_PAUSE * 2_u32.pow(attempts - 1);
+            let pause = Instant::now() + first_pause * 2_u32.pow(attempts - 1);
             sleep(pause.min(until).saturating_duration_since(Instant::now())).await;
         }
     }

@@ -8,7 +8,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 
 use crate::clients::{Clients, sdk_config};
 use crate::hook::Hook;
-use crate::report::LifecycleEvent;
+use crate::report::{FIRST_PAUSE, LifecycleEvent};
 use crate::settings::{Phase, Settings};
 use crate::suites::Suite;
 
@@ -17,7 +17,8 @@ use crate::suites::Suite;
 pub async fn run(phase: Phase, version: &'static str, suites: &'static [Suite]) -> ExitCode {
     crate::log::init();
     let clients = Clients::new(&sdk_config());
-    let hook = Arc::new(Hook { phase, settings: Settings::from_env(), suites, clients });
+    let settings = Settings::from_env();
+    let hook = Arc::new(Hook { phase, settings, suites, clients, pause: FIRST_PAUSE });
     tracing::info!(phase = phase.name(), version, "started");
     let served = lambda_runtime::run(service_fn(move |event: LambdaEvent<LifecycleEvent>| {
         let hook = hook.clone();

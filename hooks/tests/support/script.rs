@@ -132,7 +132,8 @@ impl Script {
         let settings = Settings::read(|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         });
-        Hook { phase, settings, suites, clients: Clients::new(&config) }
+        // How long the pauses are is nothing that any test is about.
+        Hook { phase, settings, suites, clients: Clients::new(&config), pause: Duration::from_millis(10) }
     }
 
     /// Runs a hook that has all it needs.

@@ -13,6 +13,7 @@ mod rehearsal;
 mod release;
 mod reports;
 mod settings;
+mod stub_aws;
 mod swapped;
 mod terminal;
 mod way_back;

@@ -5,6 +5,8 @@
 use causeway_testing::{Ended, Project, script};
 use serde_json::Value;
 
+use crate::stub_aws::Aws;
+
 fn function(ended: &Ended) -> Value {
     assert_eq!(ended.code, 0, "{} {}", ended.error(), ended.stderr);
     let functions = ended.result()["data"]["functions"].as_array().unwrap();
@@ -12,11 +14,19 @@ fn function(ended: &Ended) -> Value {
     functions[0].clone()
 }
 
+const WORDS: [&str; 4] = ["package", "--no-upload", "--bin", "pre-traffic"];
+
+/// What was packaged, by its record.
+fn record(project: &Project) -> Value {
+    let path = project.path().join("target/causeway/package/package.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
 #[test]
+#[ignore = "it takes minutes: check --full runs it"]
 fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
-    let words = ["package", "--no-upload", "--bin", "pre-traffic"];
     let (one, mut other) = (Project::that_packages(), Project::that_packages());
-    let first = function(&one.run(&words));
+    let first = function(&one.run(&WORDS));
     // Another cargo home, with the same registry in it.
     let home = tempfile::tempdir().unwrap();
     let cargo_home = std::env::var_os("CARGO_HOME")
@@ -40,7 +50,7 @@ fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
     ] {
         other.set(name, value);
     }
-    let ended = other.run_command(&mut other.through("umask 0077; exec \"$0\" \"$@\"", &words));
+    let ended = other.run_command(&mut other.through("umask 0077; exec \"$0\" \"$@\"", &WORDS));
     let warned: Vec<&str> = ended.of_type("warning").map(|line| line["message"].as_str().unwrap()).collect();
     for word in
         ["RUSTFLAGS", "CARGO_PROFILE_REHEARSE_OPT_LEVEL", "CFLAGS", "RUSTC_WRAPPER", "build.rustflags of"]
@@ -63,10 +73,6 @@ fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
     }
 
     // The record names the linker by its own word and not by its place; and this function, as it was packaged.
-    let record = |project: &Project| -> Value {
-        let path = project.path().join("target/causeway/package/package.json");
-        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-    };
     let (own, others) = (record(&one), record(&other));
     assert_eq!((&own["linker"], &own["functions"]), (&others["linker"], &others["functions"]));
     let linker = own["linker"].as_str().unwrap();
@@ -75,13 +81,13 @@ fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
 
     // A damaged record is said and written anew.
     std::fs::write(one.path().join("target/causeway/package/package.json"), "{").unwrap();
-    let again = one.run(&words);
+    let again = one.run(&WORDS);
     let damaged = "package.json cannot be read";
     assert!(again.of_type("warning").any(|line| line["message"].as_str().unwrap().contains(damaged)));
     assert_eq!((again.code, record(&one)), (0, own));
 
     // Nothing changed: the same package. A document changed: still the same. A source changed: it is named.
-    assert_eq!(function(&one.run(&words))["sha256"], first["sha256"]);
+    assert_eq!(function(&one.run(&WORDS))["sha256"], first["sha256"]);
     one.edit("README.md", "# ", "# The ");
     let explained = one.run(&["package", "--explain"]);
     assert_eq!(explained.result()["data"]["functions"]["pre-traffic"]["unchanged"], true);
@@ -89,24 +95,24 @@ fn two_directories_give_the_same_bytes_and_a_second_run_moves_nothing() {
     let explained = one.run(&["package", "--explain"]);
     let rows = explained.result()["data"]["functions"]["pre-traffic"]["differences"].to_string();
     assert_eq!(rows, "[\"source changed: hooks/src/lib.rs\"]");
-    assert_ne!(function(&one.run(&words))["version"], first["version"]);
+    assert_ne!(function(&one.run(&WORDS))["version"], first["version"]);
 
     // What does not compile, and what cannot be written, leaves the last packages as they are.
     let zip = one.path().join("target/causeway/package/pre-traffic.zip");
     let before = std::fs::read(&zip).unwrap();
     one.edit("hooks/src/lib.rs", "//! ", "does not compile\n//! ");
-    let broken = one.run(&words);
+    let broken = one.run(&WORDS);
     assert_eq!(broken.code, 1);
     assert!(broken.error().contains("cargo ended with an error"), "{}", broken.error());
     assert_eq!(std::fs::read(&zip).unwrap(), before);
     one.edit("hooks/src/lib.rs", "does not compile\n", "");
     std::fs::remove_file(&zip).unwrap();
     std::fs::create_dir_all(zip.join("in-the-way")).unwrap();
-    let blocked = one.run(&words);
+    let blocked = one.run(&WORDS);
     assert_eq!(blocked.code, 1);
     assert!(blocked.error().contains("pre-traffic.zip"), "{}", blocked.error());
     std::fs::remove_dir_all(&zip).unwrap();
-    assert_eq!(one.run(&words).code, 0, "a retry works");
+    assert_eq!(one.run(&WORDS).code, 0, "a retry works");
     let left = std::fs::read_dir(zip.parent().unwrap()).unwrap().flatten();
     assert!(left.map(|entry| entry.file_name()).all(|name| !name.to_string_lossy().starts_with(".tmp")));
 }
@@ -159,13 +165,29 @@ fn a_machine_without_arm64_is_told_the_exact_lines() {
 
 #[test]
 fn without_a_bucket_nothing_is_built() {
+    let gone = ("400 Bad Request", "ValidationError", "Stack with id causeway-build-base does not exist");
+    let (aws, url) = Aws::start("111111111111", gone);
     let mut project = Project::that_packages();
-    project.set("AWS_ENDPOINT_URL", "https://127.0.0.1:9");
-    project.set("AWS_ACCESS_KEY_ID", "111111111111");
-    project.set("AWS_SECRET_ACCESS_KEY", "local");
-    project.set("AWS_MAX_ATTEMPTS", "1");
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", url.as_str()),
+        ("AWS_ACCESS_KEY_ID", "111111111111"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ] {
+        project.set(name, value);
+    }
     let ended = project.run(&["package"]);
-    assert_ne!(ended.code, 0);
+    assert_eq!(ended.code, 1, "{}", ended.error());
+    let error = &ended.result()["error"];
+    assert_eq!(
+        (&error["what"], &error["on"]),
+        (&"find the artifact bucket".into(), &"causeway-build-base".into())
+    );
+    assert!(error["next"].as_str().unwrap().contains("cargo xtask bootstrap"), "{error}");
+    assert_eq!(
+        aws.asked(),
+        ["GetCallerIdentity", "DescribeStacks"],
+        "nothing else is asked, and nothing uploaded"
+    );
     // Beside the local cloud it would be built with its tests, elsewhere apart.
     for dir in ["target/packaged", "target/rehearse"] {
         assert!(!project.path().join(dir).exists(), "the place is looked for before the build");

@@ -3,90 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-
 use causeway_testing::Project;
+
+use crate::stub_aws::{Aws, DENIED};
 
 /// The account that every profile leads to; it is none of the project's.
 const FOREIGN: &str = "999988887777";
 
-/// AWS as a stranger sees it: it says whose credentials these are, and refuses everything else.
-#[derive(Clone, Default)]
-struct Aws(Arc<Mutex<Vec<String>>>);
-
-impl Aws {
-    /// Starts it, and gives its URL.
-    fn start() -> (Self, String) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let aws = Self::default();
-        let serving = aws.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let serving = serving.clone();
-                std::thread::spawn(move || serving.answer(&stream.unwrap()));
-            }
-        });
-        (aws, url)
-    }
-
-    /// Answers one call, and closes the connection.
-    fn answer(&self, mut stream: &TcpStream) {
-        let mut reader = BufReader::new(stream);
-        let mut head = String::new();
-        while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
-        // The first refusal ends a command; a connection of another check may be opened by then and say nothing.
-        if head.is_empty() {
-            return;
-        }
-        let header = |name: &str| {
-            head.lines().find_map(|line| {
-                let (found, value) = line.split_once(':')?;
-                found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-            })
-        };
-        let length = header("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        let body = String::from_utf8_lossy(&body).into_owned();
-        let named = body.split('&').find_map(|pair| pair.strip_prefix("Action=")).map(str::to_owned);
-        let asked = named.or_else(|| header("x-amz-target"));
-        let asked = asked.unwrap_or_else(|| head.lines().next().unwrap_or_default().to_owned());
-        let (status, text) = if asked == "GetCallerIdentity" {
-            let account = format!("<Account>{FOREIGN}</Account>");
-            (
-                "200 OK",
-                format!(
-                    "<GetCallerIdentityResponse><GetCallerIdentityResult>{account}</GetCallerIdentityResult></GetCallerIdentityResponse>"
-                ),
-            )
-        } else {
-            (
-                "403 Forbidden",
-                "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>".to_owned(),
-            )
-        };
-        self.0.lock().unwrap().push(asked);
-        let _ = write!(
-            stream,
-            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
-            text.len()
-        );
-    }
-
-    /// What was asked since the last time.
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
-
 #[test]
 fn no_command_asks_another_account_for_anything_but_its_id() {
-    let (aws, url) = Aws::start();
+    let (aws, url) = Aws::start(FOREIGN, DENIED);
     let mut project = Project::that_packages();
     let credentials = project.path().join("credentials");
     let keys = |account: &str| {
