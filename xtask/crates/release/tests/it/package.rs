@@ -5,7 +5,7 @@
 use causeway_testing::{Ended, Project, script};
 use serde_json::Value;
 
-use crate::stub_aws::Aws;
+use crate::stub_aws::{Aws, lead_to};
 
 fn function(ended: &Ended) -> Value {
     assert_eq!(ended.code, 0, "{} {}", ended.error(), ended.stderr);
@@ -168,13 +168,7 @@ fn without_a_bucket_nothing_is_built() {
     let gone = ("400 Bad Request", "ValidationError", "Stack with id causeway-build-base does not exist");
     let (aws, url) = Aws::start("111111111111", gone);
     let mut project = Project::that_packages();
-    for (name, value) in [
-        ("AWS_ENDPOINT_URL", url.as_str()),
-        ("AWS_ACCESS_KEY_ID", "111111111111"),
-        ("AWS_SECRET_ACCESS_KEY", "local"),
-    ] {
-        project.set(name, value);
-    }
+    lead_to(&mut project, &url);
     let ended = project.run(&["package"]);
     assert_eq!(ended.code, 1, "{}", ended.error());
     let error = &ended.result()["error"];

@@ -6,6 +6,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use causeway_testing::Project;
+
 /// A status, a code and a message.
 pub(crate) type Refusal = (&'static str, &'static str, &'static str);
 
@@ -85,4 +87,16 @@ impl Aws {
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
+}
+
+/// Gives a project profiles of all accounts, and leads every call there.
+pub(crate) fn lead_to(project: &mut Project, url: &str) {
+    let credentials = project.path().join("credentials");
+    let keys = |account: &str| {
+        format!("[causeway-{account}]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = example\n")
+    };
+    std::fs::write(&credentials, ["build", "dev", "prod"].map(keys).concat()).unwrap();
+    project.set("AWS_SHARED_CREDENTIALS_FILE", credentials.display().to_string());
+    project.set("AWS_CONFIG_FILE", "/dev/null");
+    project.set("AWS_ENDPOINT_URL", url);
 }

@@ -5,7 +5,7 @@
 
 use causeway_testing::Project;
 
-use crate::stub_aws::{Aws, DENIED};
+use crate::stub_aws::{Aws, DENIED, lead_to};
 
 /// The account that every profile leads to; it is none of the project's.
 const FOREIGN: &str = "999988887777";
@@ -14,14 +14,7 @@ const FOREIGN: &str = "999988887777";
 fn no_command_asks_another_account_for_anything_but_its_id() {
     let (aws, url) = Aws::start(FOREIGN, DENIED);
     let mut project = Project::that_packages();
-    let credentials = project.path().join("credentials");
-    let keys = |account: &str| {
-        format!("[causeway-{account}]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = example\n")
-    };
-    std::fs::write(&credentials, ["build", "dev", "prod"].map(keys).concat()).unwrap();
-    project.set("AWS_SHARED_CREDENTIALS_FILE", credentials.display().to_string());
-    project.set("AWS_CONFIG_FILE", "/dev/null");
-    project.set("AWS_ENDPOINT_URL", url);
+    lead_to(&mut project, &url);
     let table: [&[&str]; 9] = [
         &["bootstrap", "--yes"],
         &["bootstrap", "--dry-run"],
