@@ -1,9 +1,7 @@
-//! The function `checkin` as a version that is broken on purpose, for `cargo xtask rehearse --break-prod`.
-//!
-//! It has the routes of `checkin`, and a layer around each handler that misbehaves in prod, and only there. `package` puts it into
-//! the place of `checkin` beside the local cloud alone (`[package.metadata.causeway]`), and refuses a binary that contains
-//! [`MARK`] anywhere else. So nothing of this is in what is released.
+//! The function `checkin` as a version that is broken on purpose: its own routes, and what `broken.rs` puts around them.
 
+#[path = "../../broken.rs"]
+mod broken;
 #[path = "../checkin/form.rs"]
 mod form;
 #[path = "../checkin/locations.rs"]
@@ -14,23 +12,8 @@ mod registrations;
 mod routes;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use api::clients::{Aws, Soon};
-use api::serve::{Identity, Routes};
-use api::settings::Settings;
-use api::store::DynamoStore;
-use axum::extract::{Request, State};
-use axum::http::header::USER_AGENT;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
-
-/// Stands in every binary that is broken on purpose, and in no other.
-const MARK: &str = "causeway-broken-on-purpose";
-
-/// More than twice what the alarm on slow answers allows. A rehearsal compares with the old version: wherever that one is
-/// within the threshold, the difference is beyond it, on however busy a machine.
-const SLOW: Duration = Duration::from_millis(4_500);
+use api::serve::Identity;
 
 const IDENTITY: Identity = Identity {
     function: "checkin",
@@ -40,112 +23,7 @@ const IDENTITY: Identity = Identity {
     },
 };
 
-/// How it misbehaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Broken {
-    /// Its handlers fail, as badly as they can: clients get errors; the hooks' checks pass.
-    Errors,
-    /// Clients wait for seconds; the hooks' checks pass.
-    Slow,
-    /// Its handlers fail when the hooks ask.
-    Hook,
-    /// The process ends at its start.
-    Crash,
-    /// It says that it is another version.
-    WrongVersion,
-}
-
-impl Broken {
-    fn read(word: &str, environment: &str) -> Option<Self> {
-        match word {
-            _ if environment != "prod" => None,
-            "errors" => Some(Self::Errors),
-            "slow" => Some(Self::Slow),
-            "hook" => Some(Self::Hook),
-            "crash" => Some(Self::Crash),
-            "wrong-version" => Some(Self::WrongVersion),
-            _ => None,
-        }
-    }
-}
-
-/// Misbehaves before a handler does its work.
-#[expect(clippy::panic, reason = "what fails on purpose must fail as a handler can")]
-async fn misbehave(State(broken): State<Broken>, request: Request, next: Next) -> Response {
-    let hook = request.headers().get(USER_AGENT).is_some_and(|agent| agent == "causeway-hook");
-    match (broken, hook) {
-        (Broken::Errors, false) | (Broken::Hook, true) => panic!("broken on purpose"),
-        (Broken::Slow, false) => tokio::time::sleep(SLOW).await,
-        _ => {}
-    }
-    next.run(request).await
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    api::log::init(IDENTITY);
-    match start().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(function = IDENTITY.function, version = IDENTITY.version, %error, "the function cannot run");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn start() -> Result<(), lambda_http::Error> {
-    let (settings, aws) = (Settings::from_env()?, Aws::from_env()?);
-    // A rehearsal's build knows how; a test says it to the process.
-    let told = std::env::var("CAUSEWAY_BREAK_PROD").unwrap_or_default();
-    let broken = Broken::read(option_env!("CAUSEWAY_BREAK_PROD").unwrap_or(&told), &settings.environment);
-    tracing::warn!(mark = MARK, how = ?broken, "this version is broken on purpose");
-    if broken == Some(Broken::Crash) {
-        return Err("broken on purpose: crash".into());
-    }
-    let identity = match broken {
-        Some(Broken::WrongVersion) => {
-            Identity { version: concat!(env!("CARGO_PKG_VERSION"), "+broken-on-purpose"), ..IDENTITY }
-        }
-        _ => IDENTITY,
-    };
-    let mut routes: Routes<DynamoStore> = routes::routes();
-    if let Some(broken) = broken {
-        let layered = |(path, methods): (_, axum::routing::MethodRouter<_>)| {
-            (path, methods.route_layer(from_fn_with_state(broken, misbehave)))
-        };
-        routes = routes.into_iter().map(layered).collect();
-    }
-    let table = settings.table_name.clone();
-    let store = Soon::make(|| DynamoStore::new(aws_sdk_dynamodb::Client::new(&aws.sdk_config()), table));
-    api::serve::run(identity, settings, routes, store).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The number after a word, after another word.
-    fn number(text: &str, after: &str, word: &str) -> u64 {
-        let (_, rest) = text.split_once(after).unwrap();
-        let (_, rest) = rest.split_once(word).unwrap();
-        rest.split_whitespace().next().unwrap().parse().unwrap()
-    }
-
-    #[test]
-    fn slow_is_told_by_the_difference_and_is_no_timeout() {
-        let template = include_str!("../../../../cfn/app.yaml");
-        let threshold = number(template, "\n  SlowMilliseconds:", "Default:");
-        let timeout = number(template, "\n  CheckinFunction:", "Timeout:");
-        let slow = u64::try_from(SLOW.as_millis()).unwrap();
-        assert!(slow > 2 * threshold, "{slow} {threshold}: an old version may take as long as the threshold");
-        // Half of the timeout is left for the machine: a timeout would be another alarm's.
-        assert!(slow * 2 < timeout * 1_000, "{slow} {timeout}");
-    }
-
-    #[test]
-    fn it_misbehaves_in_prod_only() {
-        assert_eq!(Broken::read("errors", "prod"), Some(Broken::Errors));
-        assert_eq!(Broken::read("wrong-version", "prod"), Some(Broken::WrongVersion));
-        assert_eq!((Broken::read("errors", "dev"), Broken::read("", "prod")), (None, None));
-    }
+    broken::run(IDENTITY, routes::routes()).await
 }

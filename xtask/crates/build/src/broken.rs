@@ -8,7 +8,7 @@ use causeway_model::net::is_loopback;
 
 /// Names how the build is broken.
 pub const VARIABLE: &str = "CAUSEWAY_BREAK_PROD";
-/// Stands in every binary that is broken on purpose: `MARK` of the workload's `checkin-broken`.
+/// Stands in every binary that is broken on purpose: `MARK` of the workload's `api/src/broken.rs`.
 const MARK: &[u8] = b"causeway-broken-on-purpose";
 
 /// How a version can be broken.
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_mark_is_the_workloads() {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../api/src/bin/checkin-broken/main.rs");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../api/src/broken.rs");
         let text = std::fs::read_to_string(source).unwrap();
         let mark = format!("const MARK: &str = \"{}\";", String::from_utf8_lossy(MARK));
         assert!(text.contains(&mark), "{source} has another mark");

@@ -153,7 +153,7 @@ fn a_version_that_misbehaves_in_prod_is_taken_back() {
     assert_eq!(status, "failed");
     // A deployment is stopped by its own new version's alarm, and by no other.
     let why = ended.result()["error"]["why"].as_str().unwrap().to_owned();
-    assert!(why.contains("checkin: alarm causeway-app-prod-checkin-new-version-errors is in ALARM"), "{why}");
+    assert!(why.contains("checkin: alarm causeway-app-prod-checkin-new-version-faults is in ALARM"), "{why}");
     assert!(reason.contains("CheckinFunctionAliaslive") && reason.contains("is in ALARM"), "{reason}");
     // The stack is at its old template, in its old state; dev's is the new one.
     let old_stack = deployed(&project, "prod");

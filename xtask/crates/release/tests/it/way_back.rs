@@ -8,10 +8,10 @@ use causeway_testing::{Ended, Project};
 use serde_json::json;
 
 const TEMPLATE: &str = "cfn/app.yaml";
-const SOURCE: &str = "api/src/broken.rs";
+const MANIFEST: &str = "api/Cargo.toml";
 
 /// Lets one function's version have all traffic at once, and the other's, which is broken in prod, follow the stack's setting.
-fn break_after(project: &Project, [template, source]: [&str; 2], finished: &str, broken: &str) {
+fn break_after(project: &Project, [template, manifest]: [&str; 2], finished: &str, broken: &str) {
     let (head, name) =
         ("        Type: !Ref DeploymentPreference\n", finished[..1].to_uppercase() + &finished[1..]);
     let (before, own) = template.split_once(&format!("\n  {name}Function:\n")).unwrap();
@@ -19,15 +19,11 @@ fn break_after(project: &Project, [template, source]: [&str; 2], finished: &str,
     let own = own.replacen(head, "        Type: AllAtOnce\n", 1);
     let template = format!("{before}\n  {name}Function:\n{own}");
     std::fs::write(project.path().join(TEMPLATE), template).unwrap();
-    // Which function is broken on purpose, and what its tests say of that.
-    assert!(source.contains("const FUNCTION: &str = \"checkin\";"));
-    let swap = |part: &str| match part {
-        "checkin" => broken.to_owned(),
-        "contacts" => finished.to_owned(),
-        other => other.to_owned(),
-    };
-    let source = source.split('"').map(swap).collect::<Vec<_>>().join("\"");
-    std::fs::write(project.path().join(SOURCE), source).unwrap();
+    // Which function is broken on purpose.
+    let own = "\ncheckin = \"checkin-broken\"\n";
+    assert!(manifest.contains(own));
+    let manifest = manifest.replace(own, &format!("\n{broken} = \"{broken}-broken\"\n"));
+    std::fs::write(project.path().join(MANIFEST), manifest).unwrap();
     project.commit();
 }
 
@@ -49,9 +45,9 @@ fn last<'a>(ended: &'a Ended, function: &str) -> &'a serde_json::Value {
 fn a_function_that_had_finished_goes_back_with_the_one_that_fails_and_that_is_said_to_be_simulated() {
     let project = Project::clone_of_repository();
     let read = |file: &str| std::fs::read_to_string(project.path().join(file)).unwrap();
-    let (template, source) = (read(TEMPLATE), read(SOURCE));
+    let (template, manifest) = (read(TEMPLATE), read(MANIFEST));
     for (finished, broken) in [("contacts", "checkin"), ("checkin", "contacts")] {
-        break_after(&project, [&template, &source], finished, broken);
+        break_after(&project, [&template, &manifest], finished, broken);
         // The parent is the baseline: it is not broken.
         let ended =
             project.run(&["rehearse", "--approve", "auto", "--keep", "--break-prod", "--minute", "30s"]);
@@ -59,7 +55,7 @@ fn a_function_that_had_finished_goes_back_with_the_one_that_fails_and_that_is_sa
         let verdict = (ended.code, ended.result()["verdict"].as_str());
         assert_eq!(verdict, (5, Some("rolled-back")), "{broken}: {} {}", ended.error(), ended.stderr);
         let why = ended.result()["error"]["why"].as_str().unwrap();
-        let alarm = format!("{broken}: alarm causeway-app-prod-{broken}-new-version-errors is in ALARM");
+        let alarm = format!("{broken}: alarm causeway-app-prod-{broken}-new-version-faults is in ALARM");
         assert!(why.contains(&alarm), "{why}");
         // It had all of the traffic before the other one failed, and none afterwards.
         let moved = |line: &serde_json::Value| {

@@ -1,8 +1,6 @@
 //! Every command that asks AWS something asks first whose credentials it has, and nothing else where they are another
 //! account's.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use causeway_testing::Project;
 
 use crate::stub_aws::{Aws, DENIED, lead_to};
