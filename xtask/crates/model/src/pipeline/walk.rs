@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Action, Conditions, Pipeline, Stage, named};
+use super::{Action, Conditions, Pipeline, Stage, account_of, named};
 use crate::buildspec::Buildspec;
 use crate::known::{self, Complaint, Provider, Step, shown};
 
@@ -492,11 +492,6 @@ fn path_of(stage_path: &[Step], stage: &Stage, action: &Action) -> Vec<Step> {
     let mut path = stage_path.to_vec();
     path.extend([key("Actions"), Step::Item(index, Some(action.name.clone()))]);
     path
-}
-
-/// The account of an ARN.
-fn account_of(arn: &str) -> Option<&str> {
-    arn.split(':').nth(4).filter(|account| !account.is_empty())
 }
 
 #[cfg(test)]

@@ -74,3 +74,47 @@ pub(super) async fn found_out(routes: &BTreeMap<String, String>, paths: &Paths) 
     }
     json!({"urls": urls, "versions": versions, "profile": PROFILE})
 }
+
+/// What is released, in one line for a person. What is not committed is said before the subject, which may be long.
+pub(super) fn about(commit: Option<String>, uncommitted: usize) -> String {
+    match (commit, uncommitted) {
+        (Some(commit), 0) => commit,
+        (Some(commit), n) => commit.replacen(": ", &format!(" + {n} uncommitted files: "), 1),
+        (None, _) => "the working tree".to_owned(),
+    }
+}
+
+/// A step of the setup as it stands, printed.
+pub(super) fn setup(
+    context: &Context,
+    action: &str,
+    status: Status,
+    seconds: Option<f64>,
+    reason: Option<String>,
+) {
+    context.out.line(&step(action, status, Mode::Executed, seconds.map(tenths), reason));
+}
+
+/// A step of the setup.
+pub(super) fn step(
+    action: &str,
+    status: Status,
+    mode: Mode,
+    seconds: Option<f64>,
+    reason: Option<String>,
+) -> Line {
+    Line::Step(Step::whole("setup", action, status, mode, seconds, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headline_says_what_is_not_committed_before_the_subject() {
+        let commit = || Some("commit 1a2b3c4: Keep: this (A. Person)".to_owned());
+        assert_eq!(about(commit(), 0), "commit 1a2b3c4: Keep: this (A. Person)");
+        assert_eq!(about(commit(), 2), "commit 1a2b3c4 + 2 uncommitted files: Keep: this (A. Person)");
+        assert_eq!(about(None, 7), "the working tree");
+    }
+}
