@@ -4,6 +4,7 @@
 //! Everything is tested on data, beside the code.
 
 pub mod alarm;
+pub mod arn;
 pub mod artifact;
 pub mod buildspec;
 pub mod calls;

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use super::Call;
 use crate::xml::Element;
 use causeway_aws::sign::{self, Authorization};
+use causeway_model::arn::account_of;
 use causeway_model::fault::Fault;
 use causeway_model::keys::Keys;
 
@@ -120,7 +121,7 @@ impl Identities {
         let text = |path: &[&str]| result.text_at(path).to_owned();
         let id = text(&["Credentials", "AccessKeyId"]);
         let arn = text(&["AssumedRoleUser", "Arn"]);
-        let Some(account) = arn.split(':').nth(4).filter(|account| !account.is_empty()) else { return };
+        let Some(account) = account_of(&arn) else { return };
         if id.is_empty() {
             return;
         }

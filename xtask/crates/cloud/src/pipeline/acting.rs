@@ -6,6 +6,7 @@ use std::sync::{MutexGuard, PoisonError};
 use anyhow::Context as _;
 use causeway_aws::artifacts::Bucket;
 use causeway_aws::{Account, assume_role};
+use causeway_model::arn::account_of;
 use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::judgement::too_busy;
 use causeway_model::line::{Line, Mode, Status, Step};
@@ -145,7 +146,7 @@ impl Run {
     pub(super) async fn session_of(&self, action: &Action) -> anyhow::Result<Account> {
         let Some(role) = &action.role_arn else { return Ok(self.session.clone()) };
         let keys = assume_role(&self.session, role, &self.execution).await?;
-        let id = role.split(':').nth(4).unwrap_or_default().to_owned();
+        let id = account_of(role).unwrap_or_default().to_owned();
         let name = self.world.config.account_named_by_id(&id).unwrap_or("other").to_owned();
         Ok(self.session.with_keys(&name, &id, &keys))
     }

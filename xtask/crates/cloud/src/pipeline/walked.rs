@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read as _};
 
 use causeway_aws::Account;
+use causeway_model::arn::account_of;
 use causeway_model::buildspec::{self, OnFailure};
 use causeway_model::config::Config;
 use causeway_model::fault::Fault;
@@ -226,7 +227,7 @@ pub(super) async fn roles(
 }
 
 async fn role_fault(role: &str, config: &Config, control: &Control) -> Option<(String, &'static str)> {
-    let account = role.split(':').nth(4).unwrap_or_default();
+    let account = account_of(role).unwrap_or_default();
     let Some((_, name)) = role.split_once(":role/") else {
         return Some((format!("{role} is no role's ARN"), "name a role by its ARN"));
     };

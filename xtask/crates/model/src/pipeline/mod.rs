@@ -346,10 +346,5 @@ fn text_of(
     }
 }
 
-/// The account of an ARN.
-fn account_of(arn: &str) -> Option<&str> {
-    arn.split(':').nth(4).filter(|account| !account.is_empty())
-}
-
 #[cfg(test)]
 mod tests;

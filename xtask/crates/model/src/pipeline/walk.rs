@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Action, Conditions, Pipeline, Stage, account_of, named};
+use super::{Action, Conditions, Pipeline, Stage, named};
+use crate::arn::account_of;
 use crate::buildspec::Buildspec;
 use crate::known::{self, Complaint, Provider, Step, shown};
 

@@ -1,6 +1,7 @@
 //! Deployments: CloudFormation's modes, files of artifacts, roles and overrides; uploads to S3.
 
-use super::{At, Walker, account_of};
+use super::{At, Walker};
+use crate::arn::account_of;
 use crate::pipeline::overrides;
 
 /// CloudFormation's modes, and what each must have. Source: "AWS CloudFormation deploy action reference".
