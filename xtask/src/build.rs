@@ -1,6 +1,5 @@
 //! Has cargo build the tool, and says how far it is.
 
-use std::fs;
 use std::io::IsTerminal as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -97,7 +96,7 @@ fn cargo(root: &Path, cargos: &Cargos, part: Part, no_color: bool) -> Result<(),
     })?;
     interruptions.pass_to(&child);
     let record = cargos.target.join("causeway/progress").join(format!("{}-{}", part.bin, cargos.profile));
-    let last = Record::read(&fs::read_to_string(&record).unwrap_or_default());
+    let last = Record::load(&record);
     let mut progress = Watch::new(part.bin, last);
     let mut screen = Screen::new(std::io::stderr());
     let passed = match child.stderr.take() {
@@ -119,20 +118,11 @@ fn cargo(root: &Path, cargos: &Cargos, part: Part, no_color: bool) -> Result<(),
     if status.success() {
         if let Some(summary) = progress.summary(watch.elapsed()) {
             note(&summary);
-            keep(&record, &progress.record(watch.elapsed()));
+            progress.record(watch.elapsed()).keep(&record);
         }
         return Ok(());
     }
     Err(failed(part, status, &String::from_utf8_lossy(&passed)))
-}
-
-/// What is kept is only an estimate for the next time: where it cannot be, there is none.
-fn keep(path: &Path, record: &Record) {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let part = path.with_extension("part");
-    let _ = fs::create_dir_all(dir)
-        .and_then(|()| fs::write(&part, record.text()))
-        .and_then(|()| fs::rename(&part, path));
 }
 
 /// What is built is kept by cargo.

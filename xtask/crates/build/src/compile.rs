@@ -125,7 +125,7 @@ struct Far {
 impl Far {
     fn new(root: &Path, every: Duration) -> Self {
         let memory = root.join("target/causeway/progress/functions");
-        let last = Record::read(&std::fs::read_to_string(&memory).unwrap_or_default());
+        let last = Record::load(&memory);
         let cargo = Watch::new("functions", last);
         Self { watch: Stopwatch::start(), told: None, every, is_told: true, cargo, memory }
     }
@@ -143,9 +143,7 @@ impl Far {
     /// Keeps how it went, for the next build. That it cannot be kept stops nothing.
     fn remember(&self) {
         if self.cargo.has_built() {
-            let record = self.cargo.record(self.watch.elapsed()).text();
-            let _ = std::fs::create_dir_all(self.memory.parent().unwrap_or(Path::new(".")));
-            let _ = causeway_machine::files::write_whole(&self.memory, record.as_bytes());
+            self.cargo.record(self.watch.elapsed()).keep(&self.memory);
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long it took from each number of units left to the end.
@@ -21,6 +23,21 @@ const PACES: (f64, f64) = (0.25, 4.0);
 const COMPARED: f64 = 5.0;
 
 impl Record {
+    /// The record that the last run left in a file; an empty one where there is none: it is only an estimate.
+    #[must_use]
+    pub fn load(path: &Path) -> Self {
+        Self::read(&fs::read_to_string(path).unwrap_or_default())
+    }
+
+    /// Leaves the record for the next run, whole or not at all. Where it cannot be kept, there is no estimate the next time.
+    pub fn keep(&self, path: &Path) {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let part = path.with_extension("part");
+        let _ = fs::create_dir_all(dir)
+            .and_then(|()| fs::write(&part, self.text()))
+            .and_then(|()| fs::rename(&part, path));
+    }
+
     /// Reads a record. What is not understood is left out: it is only an estimate.
     #[must_use]
     pub fn read(text: &str) -> Self {

@@ -5,7 +5,7 @@
 //! passed, and about how long it will take, by the last run's record or else by the units' own pace. What is no bar
 //! (warnings, the compiler's errors) is passed on as it is.
 //!
-//! Time comes in from outside. Only [`follow`] starts anything, a thread that reads.
+//! Time comes in from outside. Only [`follow`] starts anything, a thread that reads, and only [`Record`] has a file.
 
 mod bar;
 mod estimate;
