@@ -8,9 +8,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use api::clients::{Aws, Soon};
 use api::serve::{Identity, Routes};
 use api::settings::Settings;
+use api::start::start_as;
 use api::store::DynamoStore;
 use axum::extract::{Request, State};
 use axum::http::header::USER_AGENT;
@@ -67,40 +67,30 @@ async fn misbehave(State(broken): State<Broken>, request: Request, next: Next) -
 
 /// Runs a function with its own routes, broken as a rehearsal's build or a test says.
 pub(crate) async fn run(identity: Identity, routes: Routes<DynamoStore>) -> ExitCode {
-    api::log::init(identity);
-    match start(identity, routes).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(function = identity.function, version = identity.version, %error, "the function cannot run");
-            ExitCode::FAILURE
-        }
-    }
+    start_as(identity, |settings| broken(identity, routes, settings)).await
 }
 
-async fn start(identity: Identity, mut routes: Routes<DynamoStore>) -> Result<(), lambda_http::Error> {
-    let (settings, aws) = (Settings::from_env()?, Aws::from_env()?);
+fn broken(
+    identity: Identity,
+    routes: Routes<DynamoStore>,
+    settings: &Settings,
+) -> Result<(Identity, Routes<DynamoStore>), lambda_http::Error> {
     // A rehearsal's build knows how; a test says it to the process.
     let told = std::env::var("CAUSEWAY_BREAK_PROD").unwrap_or_default();
     let broken = Broken::read(option_env!("CAUSEWAY_BREAK_PROD").unwrap_or(&told), &settings.environment);
     tracing::warn!(mark = MARK, how = ?broken, "this version is broken on purpose");
-    if broken == Some(Broken::Crash) {
-        return Err("broken on purpose: crash".into());
-    }
+    let Some(broken) = broken else { return Ok((identity, routes)) };
     let identity = match broken {
-        Some(Broken::WrongVersion) => {
+        Broken::Crash => return Err("broken on purpose: crash".into()),
+        Broken::WrongVersion => {
             Identity { version: concat!(env!("CARGO_PKG_VERSION"), "+broken-on-purpose"), ..identity }
         }
-        _ => identity,
+        Broken::Errors | Broken::Slow | Broken::Hook => identity,
     };
-    if let Some(broken) = broken {
-        let layered = |(path, methods): (_, axum::routing::MethodRouter<_>)| {
-            (path, methods.route_layer(from_fn_with_state(broken, misbehave)))
-        };
-        routes = routes.into_iter().map(layered).collect();
-    }
-    let table = settings.table_name.clone();
-    let store = Soon::make(|| DynamoStore::new(aws_sdk_dynamodb::Client::new(&aws.sdk_config()), table));
-    api::serve::run(identity, settings, routes, store).await
+    let layered = |(path, methods): (_, axum::routing::MethodRouter<_>)| {
+        (path, methods.route_layer(from_fn_with_state(broken, misbehave)))
+    };
+    Ok((identity, routes.into_iter().map(layered).collect()))
 }
 
 #[cfg(test)]

@@ -26,4 +26,5 @@ pub mod problem;
 pub mod query;
 pub mod serve;
 pub mod settings;
+pub mod start;
 pub mod store;

@@ -4,6 +4,8 @@
 mod broken;
 #[path = "../checkin/form.rs"]
 mod form;
+#[path = "../checkin/identity.rs"]
+mod identity;
 #[path = "../checkin/locations.rs"]
 mod locations;
 #[path = "../checkin/registrations.rs"]
@@ -13,15 +15,7 @@ mod routes;
 
 use std::process::ExitCode;
 
-use api::serve::Identity;
-
-const IDENTITY: Identity = Identity {
-    function: "checkin",
-    version: match option_env!("CAUSEWAY_VERSION_CHECKIN") {
-        Some(stamped) => stamped,
-        None => concat!(env!("CARGO_PKG_VERSION"), "+unstamped"),
-    },
-};
+use identity::IDENTITY;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

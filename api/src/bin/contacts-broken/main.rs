@@ -4,6 +4,8 @@
 mod broken;
 #[path = "../contacts/cursor.rs"]
 mod cursor;
+#[path = "../contacts/identity.rs"]
+mod identity;
 #[path = "../contacts/question.rs"]
 mod question;
 #[path = "../contacts/routes.rs"]
@@ -15,15 +17,7 @@ mod visits;
 
 use std::process::ExitCode;
 
-use api::serve::Identity;
-
-const IDENTITY: Identity = Identity {
-    function: "contacts",
-    version: match option_env!("CAUSEWAY_VERSION_CONTACTS") {
-        Some(stamped) => stamped,
-        None => concat!(env!("CARGO_PKG_VERSION"), "+unstamped"),
-    },
-};
+use identity::IDENTITY;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
