@@ -2,6 +2,8 @@
 
 #[path = "../../../tests/support/client.rs"]
 pub(crate) mod client;
+#[path = "../../../tests/support/routes.rs"]
+mod contract;
 #[path = "../../../tests/support/document.rs"]
 pub(crate) mod document;
 #[path = "../../../tests/support/memory.rs"]
@@ -10,7 +12,6 @@ mod memory;
 mod yaml;
 
 use client::{Request, Response};
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::serve::Context;
@@ -69,26 +70,10 @@ pub(crate) async fn new_location(store: &MemoryStore, name: &str) -> String {
 
 #[tokio::test]
 async fn the_routes_are_those_of_the_contract() {
-    let operations = document::operations(&document::document());
-    let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for operation in operations.iter().filter(|operation| operation.function == "checkin") {
-        expected.entry(operation.path.clone()).or_default().insert(operation.method.clone());
-    }
     let store = MemoryStore::default();
-    let mut found = BTreeMap::new();
-    for (path, _) in routes::<MemoryStore>() {
-        let refused = send(&store, &Request::new("NONE", path, "")).await;
-        let allowed = refused.header("allow").unwrap().split(", ").map(str::to_owned);
-        assert_eq!((refused.status, found.insert(path.to_owned(), allowed.collect())), (405, None), "{path}");
-    }
-    assert_eq!(found, expected);
-    // An operation says which parameters it knows; one that has none reads no query.
-    for operation in operations.iter().filter(|operation| operation.function == "checkin") {
-        let answer = send(&store, &Request::new(&operation.method, &operation.path, "unknown=1")).await;
-        let detail = body(&answer)["detail"].as_str().unwrap_or_default().to_owned();
-        let known = detail.strip_prefix("unknown query parameter; known are ").unwrap_or_default();
-        assert_eq!(known, operation.query.join(", "), "{operation:?}");
-    }
+    let paths = routes::<MemoryStore>().into_iter().map(|(path, _)| path);
+    contract::assert_those_of_the_contract("checkin", paths, async |request| send(&store, &request).await)
+        .await;
 }
 
 #[tokio::test]

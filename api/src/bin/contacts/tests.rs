@@ -2,6 +2,8 @@
 
 #[path = "../../../tests/support/client.rs"]
 mod client;
+#[path = "../../../tests/support/routes.rs"]
+mod contract;
 #[path = "../../../tests/support/document.rs"]
 mod document;
 #[path = "../../../tests/support/memory.rs"]
@@ -9,7 +11,7 @@ mod memory;
 #[path = "../../../tests/support/yaml.rs"]
 mod yaml;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -103,26 +105,10 @@ async fn pages(store: &MemoryStore, first: &str) -> (Vec<Value>, usize) {
 
 #[tokio::test]
 async fn the_routes_are_those_of_the_contract() {
-    let operations = document::operations(&document::document());
-    let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for operation in operations.iter().filter(|operation| operation.function == "contacts") {
-        expected.entry(operation.path.clone()).or_default().insert(operation.method.clone());
-    }
     let store = MemoryStore::default();
-    let mut found = BTreeMap::new();
-    for (path, _) in routes::<MemoryStore>() {
-        let refused = send(&store, &Request::new("NONE", path, "")).await;
-        let allowed = refused.header("allow").unwrap().split(", ").map(str::to_owned);
-        assert_eq!((refused.status, found.insert(path.to_owned(), allowed.collect())), (405, None), "{path}");
-    }
-    assert_eq!(found, expected);
-    // An operation says which parameters it knows; one that has none reads no query.
-    for operation in operations.iter().filter(|operation| operation.function == "contacts") {
-        let answer = send(&store, &Request::new(&operation.method, &operation.path, "unknown=1")).await;
-        let detail = body(&answer)["detail"].as_str().unwrap_or_default().to_owned();
-        let known = detail.strip_prefix("unknown query parameter; known are ").unwrap_or_default();
-        assert_eq!(known, operation.query.join(", "), "{operation:?}");
-    }
+    let paths = routes::<MemoryStore>().into_iter().map(|(path, _)| path);
+    contract::assert_those_of_the_contract("contacts", paths, async |request| send(&store, &request).await)
+        .await;
 }
 
 #[test]
