@@ -44,7 +44,7 @@ pub fn in_place_of(package: &Path, function: &str) -> anyhow::Result<Option<Stri
 /// # Errors
 /// It carries the mark without having been asked for.
 pub fn check(function: &str, binary: &[u8], mode: Option<&str>) -> Result<(), Fault> {
-    let marked = binary.windows(MARK.len()).any(|window| window == MARK);
+    let marked = memchr::memmem::find(binary, MARK).is_some();
     if !marked || mode.is_some() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use causeway_aws::{Unverified, assume_role};
-use causeway_command::{Context, Outcome};
+use causeway_command::{Baseline, Context, Outcome};
 use causeway_machine::clock::Stopwatch;
 use causeway_model::config::BUILD;
 use causeway_model::fault::Fault;
@@ -30,6 +30,13 @@ const FIRST_ANSWER: Duration = Duration::from_secs(60);
 /// `API_URL` is missing or `API_AUTH` is no such word (usage), the role cannot be assumed, or a check fails; the fault
 /// names it.
 pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
+    if Baseline::from_environment().is_some() {
+        let why = "a baseline stands for a release whose tests were run already";
+        context.out.say(format!("skipped: {why}"));
+        let record = json!({"skipped": why});
+        write(&context.root.join("target/causeway/integration-test"), &record)?;
+        return Ok(Outcome::of(Verdict::NothingToDo).with_data(record));
+    }
     let url = args.api_url.filter(|url| !url.trim().is_empty()).ok_or_else(|| {
         Fault::usage("run the integration tests", "API_URL")
             .why("it is not set")

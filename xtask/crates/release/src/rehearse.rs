@@ -371,7 +371,9 @@ impl Rehearsal {
         let mut fault = Fault::failed("release the baseline", "");
         for (way, commit, source, note) in ways {
             let mut order = order.clone();
-            order.build_environment.insert(Baseline::VARIABLE.to_owned(), way.word().to_owned());
+            for environment in [&mut order.build_environment, &mut order.test_environment] {
+                environment.insert(Baseline::VARIABLE.to_owned(), way.word().to_owned());
+            }
             if way == Baseline::Parent {
                 order.uncommitted = 0;
                 // Its tool may be another, and compiling that takes minutes: this one builds it as well.
@@ -470,8 +472,9 @@ impl Rehearsal {
             let setting = cargo::setting(&root, "host", PROFILE).await?;
             super::package::versions_of(&root, &setting).await
         };
-        let (before, after) = (versions(before).await.ok()?, versions(after).await.ok()?);
-        (before != after).then(|| (parent, Arc::new(source)))
+        // Most of it is cargo's reading of two trees.
+        let (before, after) = tokio::join!(versions(before), versions(after));
+        (before.ok()? != after.ok()?).then(|| (parent, Arc::new(source)))
     }
 }
 
