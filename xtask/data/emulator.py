@@ -7,7 +7,8 @@ So, before it starts:
   streams, topics, rules, schedules, notifications. The share is counted, not drawn;
 * an alias that is held (`UpdateAlias` with `CausewayHold`, which AWS does not know) stays where it is, whatever a template
   says: who holds it moves it with `UpdateAlias`, as CodeDeploy does;
-* it leaves out what the local cloud has itself: its evaluation of alarms and its own metrics.
+* it leaves out what the local cloud has itself: its evaluation of alarms and its own metrics;
+* it refuses of a template's resources what AWS refuses (`refusals.py`).
 
 What is proposed to the emulator's project stands in `docs/upstream/alias-weights.md`. This works with one version of it.
 """
@@ -15,6 +16,8 @@ What is proposed to the emulator's project stands in `docs/upstream/alias-weight
 import contextvars
 import importlib.metadata
 import inspect
+import json
+import os
 import sys
 import threading
 
@@ -244,6 +247,20 @@ def leave_to_the_cloud(cloudwatch, lambda_svc):
     replaced(lambda_svc, "_execute_function_with_config_scope", execute)
 
 
+def hold_to_aws(stacks, provisioners):
+    """Lets the emulator refuse what AWS would; module and tables lie where `CAUSEWAY_DATA` says."""
+    folder = os.environ["CAUSEWAY_DATA"]
+    sys.path.insert(0, folder)
+    import refusals
+
+    def table(name):
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            return json.load(file)
+
+    rules = refusals.Rules(table("resource-limits.json"), table("refusals.json"))
+    refusals.install(stacks, provisioners, rules)
+
+
 def prepare(found=None):
     """Prepares the emulator that is installed here; only the version that this was written for is.
 
@@ -253,11 +270,12 @@ def prepare(found=None):
     if found != VERSION:
         raise Changed(f"ministack {found} is installed, and xtask/data/emulator.py is written for {VERSION}")
     from ministack.services import cloudwatch, lambda_svc
-    from ministack.services.cloudformation import provisioners
+    from ministack.services.cloudformation import provisioners, stacks
 
     # First: the source of what it rewrites is the emulator's own.
     install(lambda_svc, provisioners)
     leave_to_the_cloud(cloudwatch, lambda_svc)
+    hold_to_aws(stacks, provisioners)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,15 @@ use causeway_model::fault::Fault;
 /// What its Python runs: the emulator, its aliases true for every client, less what the local cloud has itself.
 const SCRIPT: &str = include_str!("../../../data/emulator.py");
 
+/// What that script loads beside itself: what AWS refuses and the emulator takes.
+const REFUSALS: [(&str, &str); 2] = [
+    ("refusals.py", include_str!("../../../data/refusals.py")),
+    ("resource-limits.json", include_str!("../../../data/resource-limits.json")),
+];
+
+/// The same of services, as people write it: Python reads TOML only from 3.11 on.
+const SERVICES: &str = include_str!("../../../data/refusals.toml");
+
 /// How long the emulator may take to answer for the first time. Whoever waits for the cloud gives up before: that it has no time
 /// is told from that it does not start.
 const START_LIMIT: Duration = Duration::from_secs(240);
@@ -68,6 +77,8 @@ async fn start_at(
     let scratch = paths.scratch();
     let _ = std::fs::remove_dir_all(&scratch);
     files::private_dir(&scratch)?;
+    let data = scratch.join("data");
+    write_data(&data)?;
     let (mut last, mut taken, mut failed) = (String::new(), 0, 0);
     while taken < PORTS && failed < STARTS {
         let port = port()?;
@@ -88,6 +99,7 @@ async fn start_at(
             .env("IOT_MTLS_ENABLED", "0")
             .env("DOCKER_HOST", "unix:///nonexistent")
             .env("PYTHONUNBUFFERED", "1")
+            .env("CAUSEWAY_DATA", &data)
             .env("TMPDIR", &scratch);
         let mut group = process::spawn(command, "emulator", &paths.processes(), Ending::Kill)?;
         let client = Client::new(port, region)?;
@@ -112,6 +124,16 @@ async fn start_at(
         .why(last)
         .next("read the log; `cargo xtask local down` and removing target/causeway/venv give a clean start")
         .into())
+}
+
+/// Writes what the script loads.
+fn write_data(dir: &Path) -> anyhow::Result<()> {
+    files::private_dir(dir)?;
+    for (name, text) in REFUSALS {
+        files::write_private(&dir.join(name), text.as_bytes())?;
+    }
+    let services: Value = toml::from_str(SERVICES).context("read xtask/data/refusals.toml")?;
+    files::write_private(&dir.join("refusals.json"), services.to_string().as_bytes())
 }
 
 /// Whether that very process listens on a port of 127.0.0.1. Source: proc_pid_net(5). Where there is no such table, a
@@ -417,8 +439,11 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
         let venv =
             causeway_machine::install::venv(&paths, causeway_machine::install::Set::Local, &|_| {}).await;
         let python = venv.unwrap().program("python");
+        let data = tempfile::tempdir().unwrap();
+        write_data(data.path()).unwrap();
         command(&root.join("xtask/data"), |sh| cmd!(sh, "{python} -I -c {code}"))
             .unwrap()
+            .env("CAUSEWAY_DATA", data.path())
             .output()
             .await
             .unwrap()
@@ -431,6 +456,14 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
     #[tokio::test]
     async fn the_emulators_aliases_are_held_to_their_tests() {
         let run = "import runpy; runpy.run_path('emulator_test.py', run_name='__main__')";
+        let ran = python(run).await;
+        assert!(ran.status.success() && said(&ran).contains("\nOK\n"), "{}", said(&ran));
+    }
+
+    /// What AWS refuses and the emulator takes, kind by kind.
+    #[tokio::test]
+    async fn what_aws_refuses_is_refused() {
+        let run = "import runpy; runpy.run_path('refusals_test.py', run_name='__main__')";
         let ran = python(run).await;
         assert!(ran.status.success() && said(&ran).contains("\nOK\n"), "{}", said(&ran));
     }

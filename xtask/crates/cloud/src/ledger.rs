@@ -32,6 +32,7 @@ pub(crate) type StackKey = (String, String);
 #[derive(Default)]
 struct Inner {
     current: HashMap<StackKey, Arc<Record>>,
+    attempted: HashMap<StackKey, Arc<Record>>,
     change_sets: HashMap<String, Arc<Record>>,
     busy: HashMap<StackKey, watch::Receiver<bool>>,
 }
@@ -64,6 +65,16 @@ impl Ledger {
             Some(record) => inner.current.insert(key.clone(), record),
             None => inner.current.remove(key),
         };
+    }
+
+    /// What the last operation on a stack was to make of it, whatever came of that: its events are told by it.
+    pub fn attempted(&self, key: &StackKey) -> Option<Arc<Record>> {
+        self.inner().attempted.get(key).cloned()
+    }
+
+    /// An operation begins to make this of a stack.
+    pub fn attempt(&self, key: &StackKey, record: &Arc<Record>) {
+        self.inner().attempted.insert(key.clone(), Arc::clone(record));
     }
 
     /// Whether any deployed stack of an account has a function.

@@ -104,6 +104,9 @@ const LAST_PATIENCE: Duration = Duration::from_secs(600);
 /// Follows an operation in a task of its own until the stack is settled. `record` is `None` for a deletion.
 pub(crate) fn follow(cloud: Arc<Cloud>, key: StackKey, record: Option<Arc<Record>>, prepared: Prepared) {
     let busy = cloud.ledger.begin(&key);
+    if let Some(record) = &record {
+        cloud.ledger.attempt(&key, record);
+    }
     tokio::spawn(async move {
         carry(&cloud, &key, record, &Arc::new(prepared)).await;
         busy.send_replace(false);

@@ -22,6 +22,7 @@ pub mod known;
 pub mod latency;
 pub mod line;
 pub mod net;
+pub mod omitted;
 pub mod package;
 pub mod pipeline;
 pub mod plan;

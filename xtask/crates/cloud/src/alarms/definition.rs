@@ -1,6 +1,6 @@
 //! Which alarms are evaluated here: what CloudWatch's description of one says, and why some are not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ pub(super) async fn definitions(cloud: &Cloud, account: &str) -> anyhow::Result<
 }
 
 /// Why each of these alarms is watched by nobody here, though a deployment asks for it: for a warning, since such an
-/// alarm never stops anything. `composites` are the names of the stack's composite alarms.
+/// alarm never stops anything. `unevaluated` are those of the stack that the emulator does not have.
 ///
 /// # Errors
 /// The emulator does not answer.
@@ -43,7 +43,7 @@ pub(crate) async fn unwatched(
     cloud: &Cloud,
     account: &str,
     names: &BTreeSet<String>,
-    composites: &BTreeSet<String>,
+    unevaluated: &BTreeMap<String, &'static str>,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let mut all = Vec::new();
     for name in names {
@@ -54,7 +54,9 @@ pub(crate) async fn unwatched(
             .await?;
         let found = answer.get("MetricAlarms").and_then(Value::as_array);
         let why = match found.and_then(|found| found.first()) {
-            _ if composites.contains(name) => "it is a composite alarm".to_owned(),
+            _ if unevaluated.contains_key(name) => {
+                unevaluated.get(name).copied().unwrap_or_default().to_owned()
+            }
             None => "there is no such alarm in the account".to_owned(),
             Some(described) => match definition(described) {
                 Ok(_) => continue,

@@ -43,6 +43,7 @@ pub(super) fn edit(
         let record = front.cloud.ledger.current(key);
         let pending = root.text_at(&["DescribeChangeSetResult", "ChangeSetName"]).to_owned();
         let pending = front.cloud.ledger.change_set(key, &pending);
+        let pending = pending.or_else(|| front.cloud.ledger.attempted(key));
         let real = |logical_id: &str| {
             let mut records = [&pending, &record].into_iter().flatten();
             records.find_map(|record| {

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::answers;
 use super::expansion;
-use super::{Call, Front, template_url, whole};
+use super::{Call, Front, refusals, template_url, whole};
 use crate::emulator::Refusal;
 use crate::ledger::{Record, StackKey, stack_name};
 use crate::lower::lower;
@@ -27,14 +27,14 @@ use causeway_model::template::{self, has_transform};
 const AUTO_EXPAND: &str = "CAPABILITY_AUTO_EXPAND";
 
 /// A call's form, in order.
-struct Form(Vec<(String, String)>);
+pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    fn parse(body: &Bytes) -> Self {
+    pub(super) fn parse(body: &Bytes) -> Self {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    fn get(&self, name: &str) -> &str {
+    pub(super) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
     }
 
@@ -67,10 +67,17 @@ pub(super) async fn answer(front: &Front, call: &Call) -> anyhow::Result<Respons
         return front.pass(call).await;
     };
     let key: StackKey = (account, stack);
+    if let Some(refused) = refusals::passed(form.get("RoleARN"), &key.0) {
+        return Ok(refused);
+    }
     match action.as_str() {
-        "CreateChangeSet" | "CreateStack" | "UpdateStack" | "ValidateTemplate" | "GetTemplateSummary" => {
+        "CreateChangeSet" | "CreateStack" | "UpdateStack" => {
+            if let Some(refused) = refusals::state(front, &form, &action, &key).await? {
+                return Ok(refused);
+            }
             with_template(front, call, form, &action, &key).await
         }
+        "ValidateTemplate" | "GetTemplateSummary" => with_template(front, call, form, &action, &key).await,
         "ExecuteChangeSet" => execute(front, call, &form, key).await,
         "DeleteStack" => delete(front, call, &key).await,
         "GetTemplate" => get_template(front, call, &form, &key).await,
@@ -357,7 +364,7 @@ fn has_capability(form: &Form, name: &str) -> bool {
 }
 
 /// A refusal in CloudFormation's form.
-fn refuse(code: &str, message: &str) -> Response {
+pub(super) fn refuse(code: &str, message: &str) -> Response {
     let body = format!(
         "<ErrorResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><Error><Type>Sender</Type><Code>{code}</Code><Message>{}</Message></Error><RequestId>{}</RequestId></ErrorResponse>",
         quick_xml::escape::escape(message),

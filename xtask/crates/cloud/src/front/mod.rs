@@ -15,6 +15,7 @@ mod expansion;
 mod guard;
 mod identity;
 mod monitoring;
+mod refusals;
 mod services;
 mod template_url;
 

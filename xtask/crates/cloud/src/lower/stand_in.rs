@@ -21,7 +21,9 @@ struct Refused {
     ref_is_arn: bool,
 }
 
-const REFUSED: [Refused; 11] = [
+const METRIC_ALARM: &str = "AWS::CloudWatch::Alarm";
+
+const REFUSED: [Refused; 12] = [
     Refused {
         resource_type: "AWS::CodePipeline::Pipeline",
         name: "Name",
@@ -76,6 +78,13 @@ const REFUSED: [Refused; 11] = [
         arn: "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:{name}",
         ref_is_arn: false,
     },
+    // Only one of metric math: see `refused`.
+    Refused {
+        resource_type: METRIC_ALARM,
+        name: "AlarmName",
+        arn: "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:{name}",
+        ref_is_arn: false,
+    },
     // Both stand for the state machine itself, so what starts one by its alias runs what was deployed last.
     Refused {
         resource_type: "AWS::StepFunctions::StateMachineVersion",
@@ -91,6 +100,23 @@ const REFUSED: [Refused; 11] = [
     },
 ];
 
+/// What the emulator refuses of this definition, where it does. Of alarms it has those of one metric.
+fn refused(definition: &Value) -> Option<&'static Refused> {
+    let kind = definition.get("Type").and_then(Value::as_str)?;
+    let has_math = || definition.pointer("/Properties/Metrics").is_some_and(|metrics| !metrics.is_null());
+    let refused = REFUSED.iter().find(|refused| refused.resource_type == kind)?;
+    (kind != METRIC_ALARM || has_math()).then_some(refused)
+}
+
+/// Whether a definition is one of an alarm that nobody evaluates here: a composite one, or one of metric math; and why.
+pub(crate) fn unevaluated(definition: &Value) -> Option<&'static str> {
+    match refused(definition)?.resource_type {
+        METRIC_ALARM => Some("it rests on metric math"),
+        "AWS::CloudWatch::CompositeAlarm" => Some("it is a composite alarm"),
+        _ => None,
+    }
+}
+
 /// Where a resource is named in its properties. An alias of a state machine without a preference names versions with weights.
 fn named<'a>(refused: &Refused, properties: &'a Value) -> Option<&'a Value> {
     properties
@@ -105,8 +131,7 @@ pub(crate) fn physical_id(
     pseudo: &Pseudo,
     eval: impl Fn(&Value) -> Option<Value>,
 ) -> Option<String> {
-    let kind = definition.get("Type").and_then(Value::as_str)?;
-    let refused = REFUSED.iter().find(|refused| refused.resource_type == kind)?;
+    let refused = refused(definition)?;
     let given = definition.get("Properties").and_then(|properties| eval(named(refused, properties)?));
     let given = given.and_then(|name| name.as_str().map(ToOwned::to_owned));
     let name = given.unwrap_or_else(|| format!("{}-{logical_id}", pseudo.stack_name));
@@ -136,7 +161,7 @@ pub(super) fn replace(template: &mut Value) -> BTreeMap<String, String> {
     let mut named = BTreeMap::new();
     for (logical_id, resource) in resources(template) {
         let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let Some(refused) = REFUSED.iter().find(|refused| refused.resource_type == kind) else { continue };
+        let Some(refused) = refused(resource) else { continue };
         let properties = resource.get("Properties").cloned().unwrap_or_else(|| json!({}));
         let name = self::named(refused, &properties)
             .cloned()

@@ -24,6 +24,7 @@ mod invoke;
 mod jobs;
 pub mod journal;
 mod notices;
+mod omitted;
 mod order;
 mod pendings;
 mod source;
@@ -287,8 +288,11 @@ async fn run(cloud: Arc<Cloud>, world: World, order: Order, active: Arc<Active>)
         (Ended::Released, Some(fault)) => Ended::Unjudged(fault),
         (ended, _) => ended,
     };
+    let mut told = run.told.clone();
+    let seen = run.left_out().await;
+    told.extend(seen.into_iter().map(|one| (one.what, one.why)));
     let strained = *run.strained.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Ran { ended, watched, judged, strained, told: run.told.clone() })
+    Ok(Ran { ended, watched, judged, strained, told })
 }
 
 impl Run {

@@ -10,7 +10,7 @@ mod plan;
 mod tests;
 mod way_back;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -79,14 +79,14 @@ pub(crate) async fn run(
 /// Says of every alarm that a deployment asks for and nobody here evaluates that it stops nothing.
 async fn warn_of_unwatched(cloud: &Cloud, key: &StackKey, record: &Record, rollouts: &[Rollout]) {
     let names: BTreeSet<String> = rollouts.iter().flat_map(|rollout| rollout.alarms.clone()).collect();
-    let composites = match plan::composites(cloud, key, record).await {
+    let unevaluated = match plan::unevaluated(cloud, key, record).await {
         Ok(names) => names,
         Err(error) => {
-            tracing::warn!(stack = key.1, "read the composite alarms: {error:#}");
-            BTreeSet::new()
+            tracing::warn!(stack = key.1, "read which alarms nobody evaluates: {error:#}");
+            BTreeMap::new()
         }
     };
-    let said = match alarms::unwatched(cloud, &key.0, &names, &composites).await {
+    let said = match alarms::unwatched(cloud, &key.0, &names, &unevaluated).await {
         Ok(unwatched) => unwatched
             .into_iter()
             .map(|(name, why)| {

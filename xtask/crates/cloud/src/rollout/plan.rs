@@ -1,6 +1,6 @@
 //! What a stack's update shifts, read from its template: functions, versions, configurations, hooks, alarms.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use super::Rollout;
 use crate::alias::{self, Held};
 use crate::cloud::Cloud;
 use crate::ledger::{Record, StackKey};
+use crate::lower::stand_in;
 use crate::resources::Resources;
 use causeway_model::rollout::Shifting;
 
@@ -159,30 +160,29 @@ fn shifting(
     Ok(known?)
 }
 
-/// What a stack's composite alarms are called.
+/// The alarms of a stack that nobody evaluates here, by name, and why: composite ones and those of metric math, which the emulator
+/// does not have.
 ///
 /// # Errors
 /// The emulator does not answer, or a name cannot be evaluated.
-pub(super) async fn composites(
+pub(super) async fn unevaluated(
     cloud: &Cloud,
     key: &StackKey,
     record: &Record,
-) -> anyhow::Result<BTreeSet<String>> {
+) -> anyhow::Result<BTreeMap<String, &'static str>> {
     let definitions = record.plain.get("Resources").and_then(Value::as_object).into_iter().flatten();
-    let composites: Vec<&String> = definitions
-        .filter(|(_, definition)| {
-            definition.get("Type").is_some_and(|kind| kind == "AWS::CloudWatch::CompositeAlarm")
-        })
-        .map(|(id, _)| id)
-        .collect();
-    if composites.is_empty() {
-        return Ok(BTreeSet::new());
+    let alarms: Vec<(&String, &'static str)> =
+        definitions.filter_map(|(id, definition)| Some((id, stand_in::unevaluated(definition)?))).collect();
+    if alarms.is_empty() {
+        return Ok(BTreeMap::new());
     }
     let resources = Resources::of(&cloud.emulator, key).await?.unwrap_or_default();
-    let mut names = BTreeSet::new();
-    for id in composites {
+    let mut names = BTreeMap::new();
+    for (id, why) in alarms {
         let name = resources.eval(&cloud.emulator, key, record, &json!({"Ref": id}))?;
-        names.extend(name.as_str().map(ToOwned::to_owned));
+        if let Some(name) = name.as_str() {
+            names.insert(name.to_owned(), why);
+        }
     }
     Ok(names)
 }

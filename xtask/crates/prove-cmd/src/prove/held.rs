@@ -140,3 +140,38 @@ fn what_replaces_a_resource_is_what_its_schema_says() {
         assert!(types.contains_key(&format!("AWS::{kind}")), "AWS::{kind}");
     }
 }
+
+/// What the local cloud holds properties to is what AWS's schemas say; a script writes it out of them.
+#[test]
+fn the_limits_of_properties_are_those_of_the_schemas() {
+    let Some(python) = python("cfnlint") else { return };
+    let script = std::fs::read_to_string(root().join("xtask/data/resource-limits.py")).unwrap();
+    let found = run(&python, &script, &[]);
+    let kept = std::fs::read_to_string(root().join("xtask/data/resource-limits.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert!(kept.as_object().unwrap().len() > 150);
+    for (kind, limits) in kept.as_object().unwrap() {
+        assert_eq!(Some(limits), found.get(kind), "{kind}: write xtask/data/resource-limits.json anew");
+    }
+    assert_eq!(kept.as_object().unwrap().len(), found.as_object().unwrap().len());
+}
+
+const RESERVED: &str = r#"
+import json, os
+import cfnlint
+folder = os.path.join(os.path.dirname(cfnlint.__file__), "data", "schemas", "extensions", "aws_lambda_function")
+with open(os.path.join(folder, "environment_variable_keys.json")) as file:
+    print(json.dumps(sorted(json.load(file)["propertyNames"]["not"]["enum"])))
+"#;
+
+#[test]
+fn the_variables_that_lambda_reserves_are_all_known() {
+    let data = std::fs::read_to_string(root().join("xtask/data/refusals.toml")).unwrap();
+    let table: toml::Value = toml::from_str(&data).unwrap();
+    let texts = |name: &str| -> BTreeSet<String> {
+        table[name].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    };
+    let Some(python) = python("cfnlint") else { return };
+    let found: BTreeSet<String> = serde_json::from_value(run(&python, RESERVED, &[])).unwrap();
+    assert_eq!(texts("lambda-reserved"), found);
+}

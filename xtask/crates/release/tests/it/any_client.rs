@@ -8,7 +8,7 @@ use causeway_testing::aws::Client;
 use serde_json::{Value, json};
 
 /// Stacks in dev: what a call is refused with, templates, states.
-const CALLS: &str = r#"
+pub(super) const CALLS: &str = r#"
 import time
 cfn = client('cloudformation', 'dev')
 CAPABILITIES = ['CAPABILITY_NAMED_IAM', 'CAPABILITY_AUTO_EXPAND']
@@ -42,7 +42,7 @@ def settled(name):
     return wait_for(lambda: (lambda now: not now.endswith('_IN_PROGRESS') and now)(status(name)))
 "#;
 
-fn ask(aws: &Client, script: &str) -> Value {
+pub(super) fn ask(aws: &Client, script: &str) -> Value {
     aws.ask(&format!("{CALLS}\n{script}"))
 }
 

@@ -2,6 +2,8 @@
 
 mod alias;
 mod any_client;
+mod aws_refuses;
+
 mod cli;
 mod cloud;
 mod isolated;
