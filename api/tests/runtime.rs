@@ -15,6 +15,8 @@ mod events;
 mod runtime;
 #[path = "support/server.rs"]
 mod server;
+#[path = "runtime/upstream.rs"]
+mod upstream;
 #[path = "support/yaml.rs"]
 mod yaml;
 
