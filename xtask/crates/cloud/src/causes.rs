@@ -21,7 +21,8 @@ const STACK: &str = "app";
 /// The names of the alarms that stop each function's deployment.
 pub(super) type Stopping = BTreeMap<String, Vec<String>>;
 
-const FUNCTIONS: [&str; 2] = ["checkin", "contacts"];
+/// Its functions.
+pub(super) const FUNCTIONS: [&str; 2] = ["checkin", "contacts"];
 
 /// The template's alarms as they are deployed, with what CloudWatch says of them, and the names of those that stop each
 /// function's deployment.
@@ -67,6 +68,29 @@ pub(super) fn deployed() -> (Vec<(Alarm, State)>, Stopping) {
     (all, stopping)
 }
 
+/// A deployment that moves a function from version 1 to another one.
+pub(super) fn shifted(n: usize, function: &str, new: &str) -> Described {
+    Described {
+        id: format!("d-{n}"),
+        account: ACCOUNT.into(),
+        stack: STACK.into(),
+        application: "app".into(),
+        group: "g".into(),
+        config: "c".into(),
+        shifting: Shifting::Linear { percent: 10, minutes: 1 },
+        function: function.into(),
+        alias: "live".into(),
+        old: "1".into(),
+        new: new.into(),
+        weight: 10,
+        status: "InProgress",
+        error: None,
+        events: ["Succeeded", "InProgress", "Pending"],
+        started: 0.0,
+        ended: None,
+    }
+}
+
 /// Parameters are texts in a template; CloudFormation makes numbers of them where numbers are wanted.
 fn numbers(mut described: Value) -> Value {
     for name in ["Threshold", "Period", "EvaluationPeriods", "DatapointsToAlarm"] {
@@ -94,25 +118,7 @@ impl Shifted {
         assert_eq!(stopping.len(), FUNCTIONS.len());
         let mut stops = Vec::new();
         for (n, (function, names)) in stopping.iter().enumerate() {
-            stops.push(cloud.deployments.begin(Described {
-                id: format!("d-{n}"),
-                account: ACCOUNT.into(),
-                stack: STACK.into(),
-                application: "app".into(),
-                group: "g".into(),
-                config: "c".into(),
-                shifting: Shifting::Linear { percent: 10, minutes: 1 },
-                function: function.clone(),
-                alias: "live".into(),
-                old: "1".into(),
-                new: "2".into(),
-                weight: 10,
-                status: "InProgress",
-                error: None,
-                events: ["Succeeded", "InProgress", "Pending"],
-                started: 0.0,
-                ended: None,
-            }));
+            stops.push(cloud.deployments.begin(shifted(n, function, "2")));
             cloud.alarms.begin(ACCOUNT, names);
         }
         Self { _emulator: emulator, cloud, alarms, stopping, _stops: stops }

@@ -10,12 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::cloud::Cloud;
 use super::emulator;
 use super::happenings::What;
 use super::metrics::{Metric, Version};
-use causeway_machine::clock::{self, Stopwatch};
+use causeway_machine::clock;
 use causeway_model::embedded::{self, Series};
 use causeway_model::latency::Sample;
 
@@ -52,11 +53,11 @@ pub(crate) struct Outcome {
 pub(crate) async fn invoke(cloud: &Cloud, target: Target<'_>, event: Vec<u8>) -> anyhow::Result<Outcome> {
     let Target { account, function, version, alias } = target;
     let began = clock::now().as_millisecond();
-    let watch = Stopwatch::start();
+    let watch = Instant::now();
     let _departed = cloud.metrics.depart(account, function, version, cloud.clock.seconds());
     let (headers, payload) = cloud.emulator.invoke(account, function, Some(version), alias, event).await?;
     let failed = headers.contains_key("x-amz-function-error");
-    let millis = watch.seconds() * 1_000.0;
+    let millis = watch.elapsed().as_secs_f64() * 1_000.0;
     let series = match log(cloud, account, function, &headers, began).await {
         Ok(log) => taken(cloud, account, function, &log),
         Err(error) => {

@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use causeway_machine::clock::Stopwatch;
+use tokio::time::Instant;
+
 use causeway_model::latency::Sample;
 
 /// A metric: account, namespace, name, and its dimensions sorted by name.
@@ -81,7 +82,7 @@ struct UnderWay {
     version: Version,
     /// In seconds of AWS.
     began: f64,
-    watch: Stopwatch,
+    since: Instant,
 }
 
 /// Dropped, its request is under way no more.
@@ -194,7 +195,7 @@ impl Metrics {
             account: account.to_owned(),
             version: Version { function: function.to_owned(), version: version.to_owned() },
             began,
-            watch: Stopwatch::start(),
+            since: Instant::now(),
         };
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id, entry);
         Departed { id, under_way: Arc::clone(&self.under_way) }
@@ -204,7 +205,7 @@ impl Metrics {
     pub fn under_way(&self, account: &str, before: f64, of: impl Fn(&Version) -> bool) -> Vec<f64> {
         let all = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let own = all.values().filter(|one| one.account == account && one.began < before && of(&one.version));
-        own.map(|one| one.watch.seconds() * 1_000.0).collect()
+        own.map(|one| one.since.elapsed().as_secs_f64() * 1_000.0).collect()
     }
 
     /// Records an answer at a time, in seconds of AWS, under every set of dimensions that AWS keeps; Lambda's metrics

@@ -22,6 +22,7 @@ use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::alias::{self, Alias};
 use super::cloud::Cloud;
@@ -31,7 +32,6 @@ use super::ledger::{Record, StackKey};
 use super::metrics::{Answered, Invocation};
 use super::resources::Resources;
 use access::Caller;
-use causeway_machine::clock::Stopwatch;
 use routes::{Found, Integration, Lock, Routes};
 use split::Split;
 
@@ -221,7 +221,7 @@ struct App {
 }
 
 async fn answer(State(app): State<App>, request: Request) -> Response {
-    let (watch, began) = (Stopwatch::start(), app.cloud.clock.seconds());
+    let (watch, began) = (Instant::now(), app.cloud.clock.seconds());
     let id = uuid::Uuid::new_v4().simple().to_string();
     let (mut response, invoked) = app.respond(&id, request).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -233,7 +233,7 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
         account: &app.key.0,
         api: &app.api,
         status: response.status().as_u16(),
-        millis: watch.seconds() * 1_000.0,
+        millis: watch.elapsed().as_secs_f64() * 1_000.0,
         // A server error of the edge itself is one of the emulator, which is no version's.
         late: invoked.as_ref().map_or(response.status().is_server_error(), |invoked| invoked.late),
     };
@@ -246,7 +246,7 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
         millis: outcome.map_or(0.0, |outcome| outcome.millis),
     });
     if answered.late {
-        app.cloud.strains.timed_out(tokio::time::Instant::now());
+        app.cloud.strains.timed_out(Instant::now());
     }
     let now = app.cloud.clock.seconds();
     app.cloud.metrics.record(now, &answered, call.as_ref());

@@ -68,6 +68,25 @@ pub async fn edge(cloud: &Arc<Cloud>) -> anyhow::Result<String> {
     edge_of(cloud, FUNCTION, Some(ALIAS)).await
 }
 
+/// A request to the edge of an API of the caller's, whose one route leads to an alias of a function: its answer. No socket
+/// carries it, so a test's own time can pass meanwhile.
+#[cfg(test)]
+pub(crate) async fn ask(cloud: &Arc<Cloud>, api: &str, function: &str) -> axum::response::Response {
+    const PORT: u16 = 1;
+    let routes = Routes::one("GET", &format!("/{ROUTE}"), function, Some(ALIAS));
+    let app = super::App {
+        cloud: Arc::clone(cloud),
+        key: (ACCOUNT.to_owned(), STACK.to_owned()),
+        api: api.to_owned(),
+        port: PORT,
+        routes: Arc::new(std::sync::Mutex::new(Arc::new(routes))),
+    };
+    let request =
+        http::Request::builder().uri(format!("/{ROUTE}")).header("host", format!("127.0.0.1:{PORT}"));
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    super::answer(axum::extract::State(app), request).await
+}
+
 /// The same for a function of the caller's, through an alias.
 pub(crate) async fn edge_of(
     cloud: &Arc<Cloud>,
