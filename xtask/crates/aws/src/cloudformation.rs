@@ -25,6 +25,9 @@ use causeway_model::line::{Emit, Event, Line};
 use causeway_model::stack::StackStatus;
 use causeway_model::template::{MAX_BODY, MAX_OBJECT, MAX_URL};
 
+/// What the names of change sets begin with that a run of ours thought up.
+pub const OWN_PREFIX: &str = "causeway-";
+
 /// A stack as it stands.
 #[derive(Debug, Clone)]
 pub struct StackInfo {
@@ -38,6 +41,12 @@ pub struct StackInfo {
     pub parameters: BTreeMap<String, String>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// Whether termination protection is on.
+    pub protected: bool,
+    /// The role that CloudFormation acts as, where it has one.
+    pub role_arn: Option<String>,
+    /// The change set that made it what it is, by its id.
+    pub change_set: Option<String>,
     /// When it was made, in seconds since 1970.
     pub created: Option<i64>,
     /// The operation it went through last, by its id; unknown to an older endpoint.
@@ -64,15 +73,24 @@ pub struct Wanted<'a> {
     pub url: Option<&'a str>,
     /// Every parameter.
     pub parameters: &'a BTreeMap<String, String>,
-    /// The stack's tags.
+    /// Every tag of the stack. Where there is none, the stack keeps what it has: an empty list would take all of them away
+    /// ("UpdateStack" in the CloudFormation API reference).
     pub tags: &'a BTreeMap<String, String>,
     /// The role CloudFormation acts as; its caller's rights where there is none.
     pub role_arn: Option<&'a str>,
     /// The change set's name.
     pub name: &'a str,
+    /// Whether nobody else can have made one of that name: it was thought up for this one call.
+    pub is_own: bool,
 }
 
 impl Wanted<'_> {
+    /// The tags as a request has them; nothing where there are none.
+    fn tag_list(&self) -> Option<Vec<Tag>> {
+        let tags = self.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+        (!self.tags.is_empty()).then(|| tags.collect())
+    }
+
     /// How the template is submitted: as body or by URL.
     ///
     /// # Errors
@@ -117,6 +135,8 @@ pub struct Settled {
     pub status: StackStatus,
     /// The first failure, in CloudFormation's words, with the resource it happened to.
     pub first_failure: Option<String>,
+    /// The stack as it was seen then; nothing where it is gone.
+    pub info: Option<StackInfo>,
 }
 
 /// Calls on the stacks of one account.
@@ -162,6 +182,9 @@ impl Stacks {
                 .filter_map(|p| pair(p.parameter_key(), p.parameter_value()))
                 .collect(),
             tags: found.tags().iter().filter_map(|tag| pair(tag.key(), tag.value())).collect(),
+            protected: found.enable_termination_protection().unwrap_or_default(),
+            role_arn: found.role_arn().map(ToOwned::to_owned),
+            change_set: found.change_set_id().map(ToOwned::to_owned),
             created: found.creation_time().map(|time| time.secs()),
             operation: failures::last_operation(found),
         }))
@@ -225,6 +248,21 @@ impl Stacks {
         let answer = call.send().await;
         let answer = answer.map_err(|error| explain(error, "read the template of the stack", stack))?;
         Ok(answer.template_body().unwrap_or_default().to_owned())
+    }
+
+    /// The logical ids of resources that could not be brought back, in their order. Who continues the rollback of a stack may
+    /// leave these out ("ContinueUpdateRollback" in the CloudFormation API reference).
+    pub async fn unfinished(&self, stack: &str) -> anyhow::Result<Vec<String>> {
+        let mut pages = self.client.list_stack_resources().stack_name(stack).into_paginator().send();
+        let mut ids = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(error, "list the resources of the stack", stack))?;
+            let failed = page.stack_resource_summaries().iter().filter(|found| {
+                found.resource_status().is_some_and(|status| status.as_str() == "UPDATE_FAILED")
+            });
+            ids.extend(failed.filter_map(|found| found.logical_resource_id().map(ToOwned::to_owned)));
+        }
+        Ok(ids)
     }
 
     /// The stack's resources that are there: physical ids and types by logical id, all pages. A create that was taken back

@@ -15,7 +15,8 @@ use anyhow::Context as _;
 use causeway_args::{Cli, Common, Format};
 use serde_json::{Value, json};
 
-use self::cut_off::{Changes, Interrupts, guarded};
+pub use self::cut_off::Changes;
+use self::cut_off::{Interrupts, guarded};
 use self::planned::Planned;
 use crate::term::{Options, Out};
 use causeway_machine::clock::Stopwatch;

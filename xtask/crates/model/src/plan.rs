@@ -27,6 +27,71 @@ pub struct StackPlan {
     /// Outputs of other stacks that are not there yet, so that the change set can only be made when they are.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub waits_for: Vec<String>,
+    /// What changes of the stack itself, beside its resources.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub settings: Vec<Setting>,
+}
+
+impl StackPlan {
+    /// A stack in a state, what is done with it, and nothing that is known to change in it.
+    pub fn new(
+        account: impl Into<String>,
+        stack: impl Into<String>,
+        state: impl ToString,
+        action: Action,
+    ) -> Self {
+        Self {
+            account: account.into(),
+            stack: stack.into(),
+            state: state.to_string(),
+            action,
+            changes: Vec::new(),
+            waits_for: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+}
+
+/// Something of a stack itself that a deployment sets: termination protection, or a tag of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// What it is: `termination-protection`, or `tag` and its key.
+    pub name: String,
+    /// What it is now; nothing where a tag is not there.
+    pub before: Option<String>,
+    /// What it becomes.
+    pub after: String,
+}
+
+/// Termination protection, where it is to be on and is not. One that is on stays on, whoever wanted it.
+pub fn protection(wanted: bool, is_on: bool) -> Option<Setting> {
+    (wanted && !is_on).then(|| Setting {
+        name: "termination-protection".to_owned(),
+        before: Some("off".to_owned()),
+        after: "on".to_owned(),
+    })
+}
+
+/// Our tags that are not there, or have another value.
+pub fn retagged(ours: &BTreeMap<String, String>, there: &BTreeMap<String, String>) -> Vec<Setting> {
+    let differ = ours.iter().filter(|(key, value)| there.get(*key) != Some(value));
+    let setting = |(key, value): (&String, &String)| Setting {
+        name: format!("tag {key}"),
+        before: there.get(key).cloned(),
+        after: value.clone(),
+    };
+    differ.map(setting).collect()
+}
+
+/// Every tag that a stack has afterwards: ours, and those that somebody else gave it. What a request lists is all there is
+/// ("CreateChangeSet" in the CloudFormation API reference).
+pub fn all_tags(
+    ours: &BTreeMap<String, String>,
+    there: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    // AWS's own tags cannot be given.
+    let kept = there.iter().filter(|(key, _)| !key.starts_with("aws:"));
+    kept.chain(ours).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// Outputs that lead in a circle.
@@ -106,6 +171,32 @@ mod tests {
             shown(&config),
             [vec!["side@dev", "base@build"], vec!["roles@dev", "roles@prod"], vec!["pipeline@build"]]
         );
+    }
+
+    #[test]
+    fn an_administrators_tags_stay_and_ours_are_set() {
+        let tags = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let there = tags(&[("cost-center", "4711"), ("owner", "ann"), ("aws:cloudformation:x", "y")]);
+        let ours = tags(&[("owner", "bob"), ("expires", "2026-12-01")]);
+        let all = tags(&[("cost-center", "4711"), ("owner", "bob"), ("expires", "2026-12-01")]);
+        assert_eq!(all_tags(&ours, &there), all);
+        let shown: Vec<(String, Option<String>, String)> =
+            retagged(&ours, &there).into_iter().map(|s| (s.name, s.before, s.after)).collect();
+        let owned = |text: &str| text.to_owned();
+        assert_eq!(
+            shown,
+            [
+                (owned("tag expires"), None, owned("2026-12-01")),
+                (owned("tag owner"), Some(owned("ann")), owned("bob"))
+            ]
+        );
+        assert_eq!(retagged(&ours, &all), []);
+        // What somebody else protected stays protected.
+        for (wanted, is_on, changes) in [(true, false, true), (true, true, false), (false, true, false)] {
+            assert_eq!(protection(wanted, is_on).is_some(), changes, "{wanted} {is_on}");
+        }
     }
 
     #[test]

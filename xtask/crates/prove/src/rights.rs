@@ -84,6 +84,10 @@ pub(crate) fn bootstrap_calls(
 ) -> BTreeSet<Wanted> {
     let mut all = doctor_calls(ground, world, account);
     let lends = account == BUILD && by_url(ground);
+    if ground.config.accounts.get(account).is_some_and(|account| account.protected) {
+        let guarded = stacks(ground, world, account, DeployedBy::Pipeline);
+        all.extend(guarded.map(|stack| plain(GUARDING_CALL, stack.pseudo.stack_id.clone())));
+    }
     for stack in stacks(ground, world, account, DeployedBy::Bootstrap) {
         all.extend(STACK_CALLS.map(|action| plain(action, stack.pseudo.stack_id.clone())));
         for transform in transforms(stack.template.json.get("Transform")).iter().filter_map(Value::as_str) {
@@ -114,6 +118,9 @@ pub(crate) fn bootstrap_calls(
     }
     all
 }
+
+/// What `bootstrap` sets of a stack that the pipeline deploys, in a protected account (`release/bootstrap/guarded.rs`).
+const GUARDING_CALL: &str = "cloudformation:UpdateTerminationProtection";
 
 /// Whether `bootstrap` submits a template by URL: one that is too large for a request, even without its comments.
 fn by_url(ground: &Ground<'_>) -> bool {

@@ -235,12 +235,8 @@ async fn orphans(
 
 pub(super) fn show(context: &Context, order: &[Vec<Found>], orphans: &[Leftover]) {
     let plan = |found: &Found| StackPlan {
-        account: found.account.name.clone(),
-        stack: found.name.clone(),
-        state: found.status.to_string(),
-        action: Action::Delete,
         changes: found.changes.clone(),
-        waits_for: Vec::new(),
+        ..StackPlan::new(&found.account.name, &found.name, &found.status, Action::Delete)
     };
     let waves =
         order.iter().filter(|wave| !wave.is_empty()).map(|wave| wave.iter().map(plan).collect()).collect();

@@ -1,5 +1,8 @@
 //! Change sets of a stack: made, waited for, read page by page, removed where they are not executed.
 
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
+use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
+
 use super::failures::About;
 use super::*;
 
@@ -15,11 +18,12 @@ impl Stacks {
     ) -> anyhow::Result<Option<ChangeSet>> {
         let (body, url) = wanted.submitted()?;
         let kind = if is_new { ChangeSetType::Create } else { ChangeSetType::Update };
-        let created = self
+        let made = self
             .client
             .create_change_set()
             .stack_name(wanted.stack)
             .change_set_name(wanted.name)
+            .set_client_token(wanted.is_own.then(|| wanted.name.to_owned()))
             .change_set_type(kind)
             .set_template_body(body)
             .set_template_url(url)
@@ -30,21 +34,28 @@ impl Stacks {
                     .map(|(k, v)| Parameter::builder().parameter_key(k).parameter_value(v).build())
                     .collect(),
             ))
-            .set_tags(Some(wanted.tags.iter().map(|(k, v)| Tag::builder().key(k).value(v).build()).collect()))
+            .set_tags(wanted.tag_list())
             .set_role_arn(wanted.role_arn.map(ToOwned::to_owned))
             .capabilities(Capability::CapabilityNamedIam)
             .capabilities(Capability::CapabilityAutoExpand)
             .send()
-            .await
-            .map_err(|error| explain(error, "make a change set for the stack", wanted.stack))?;
-        let id = created.id().unwrap_or(wanted.name).to_owned();
-        let (status, reason) = self.await_change_set(&id, wanted.stack).await?;
-        match status {
-            ChangeSetStatus::CreateComplete => {
-                let changes = self.changes(&id, wanted.stack).await?;
+            .await;
+        let id = match made {
+            Ok(created) => created.id().unwrap_or(wanted.name).to_owned(),
+            // The answer to an earlier attempt was lost.
+            Err(error) if wanted.is_own && says_it_exists(&error, wanted.name) => wanted.name.to_owned(),
+            Err(error) => return Err(explain(error, "make a change set for the stack", wanted.stack)),
+        };
+        let described = self.await_change_set(&id, wanted.stack).await?;
+        let id = described.change_set_id().unwrap_or(&id).to_owned();
+        let reason = described.status_reason().unwrap_or_default().to_owned();
+        match described.status() {
+            Some(ChangeSetStatus::CreateComplete) => {
+                let changes = self.changes(&id, wanted.stack, described).await?;
                 Ok(Some(ChangeSet { id, name: wanted.name.to_owned(), changes }))
             }
-            _ => {
+            status => {
+                let status = status.map_or("no state", ChangeSetStatus::as_str).to_owned();
                 let empty = says_no_changes(&reason);
                 // Its events are asked for while it is there.
                 let why = match empty {
@@ -59,22 +70,23 @@ impl Stacks {
                     return Ok(None);
                 }
                 Err(Fault::failed("make a change set for the stack", wanted.stack)
-                    .why(why.unwrap_or_else(|| format!("it ended in {}", status.as_str())))
+                    .why(why.unwrap_or_else(|| format!("it ended in {status}")))
                     .next("fix the template or its parameters; nothing was changed")
                     .into())
             }
         }
     }
 
-    async fn await_change_set(&self, id: &str, stack: &str) -> anyhow::Result<(ChangeSetStatus, String)> {
+    /// Waits until a change set is made, and gives what was said of it then: its first page.
+    async fn await_change_set(&self, id: &str, stack: &str) -> anyhow::Result<DescribeChangeSetOutput> {
         let watch = Stopwatch::start();
         loop {
             let answer = self.client.describe_change_set().change_set_name(id).stack_name(stack).send().await;
             let answer =
                 answer.map_err(|error| explain(error, "describe the change set of the stack", stack))?;
-            let status = answer.status().cloned().unwrap_or(ChangeSetStatus::from("UNKNOWN"));
-            if !status.as_str().ends_with("PENDING") && !status.as_str().ends_with("IN_PROGRESS") {
-                return Ok((status, answer.status_reason().unwrap_or_default().to_owned()));
+            let status = answer.status().map_or("UNKNOWN", ChangeSetStatus::as_str);
+            if !status.ends_with("PENDING") && !status.ends_with("IN_PROGRESS") {
+                return Ok(answer);
             }
             if watch.elapsed() > Duration::from_secs(600) {
                 return Err(Fault::new(Kind::TimedOut, "wait for the change set of the stack", stack)
@@ -86,16 +98,35 @@ impl Stacks {
         }
     }
 
-    /// Every change of a change set, all pages.
-    async fn changes(&self, id: &str, stack: &str) -> anyhow::Result<Vec<Change>> {
-        let mut pages =
-            self.client.describe_change_set().change_set_name(id).stack_name(stack).into_paginator().send();
+    /// Every change of a change set: of its first page, and of all that follow.
+    async fn changes(
+        &self,
+        id: &str,
+        stack: &str,
+        mut page: DescribeChangeSetOutput,
+    ) -> anyhow::Result<Vec<Change>> {
         let mut changes = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| explain(error, "describe the change set of the stack", stack))?;
+        loop {
             changes.extend(page.changes().iter().filter_map(|change| change.resource_change()).map(caused));
+            let Some(next) = page.next_token().filter(|token| !token.is_empty()) else { break };
+            let call = self.client.describe_change_set().change_set_name(id).stack_name(stack);
+            let answer = call.next_token(next).send().await;
+            page = answer.map_err(|error| explain(error, "describe the change set of the stack", stack))?;
         }
         Ok(sorted(settle(changes)))
+    }
+
+    /// Whether a change set was executed, or is being executed, whatever the answer to the call was. One that is gone was,
+    /// where the stack says that it is made of it.
+    pub(super) async fn was_executed(&self, id: &str, stack: &str) -> bool {
+        let answer = self.client.describe_change_set().change_set_name(id).stack_name(stack).send().await;
+        if let Ok(answer) = answer {
+            return answer.execution_status().is_some_and(|status| status.as_str().starts_with("EXECUTE_"));
+        }
+        let info = self.describe(stack).await.ok().flatten();
+        info.is_some_and(|info| {
+            info.status != StackStatus::Review && info.change_set.as_deref().is_some_and(|own| own == id)
+        })
     }
 
     /// Takes back what was only planned: a change set by its name or id, and with `is_new` the stack that it would have
@@ -110,7 +141,12 @@ impl Stacks {
                 Ok(_) => break,
                 Err(error) if error.code() == Some("ChangeSetNotFound") => break,
                 Err(error) if error.message().is_some_and(says_no_such_stack) => return Ok(()),
-                Err(error) if error.code() == Some("InvalidChangeSetStatus") => sleep(self.pace).await,
+                Err(error) if error.code() == Some("InvalidChangeSetStatus") => {
+                    if self.was_executed(id, stack).await {
+                        return Ok(());
+                    }
+                    sleep(self.pace).await;
+                }
                 Err(error) => return Err(explain(error, "remove the change set of the stack", stack)),
             }
         }
@@ -128,8 +164,19 @@ impl Stacks {
     /// Removes a change set.
     pub async fn delete_change_set(&self, id: &str, stack: &str) -> anyhow::Result<()> {
         let answer = self.client.delete_change_set().change_set_name(id).stack_name(stack).send().await;
-        answer.map(|_| ()).map_err(|error| explain(error, "remove the change set of the stack", stack))
+        match answer {
+            Ok(_) => Ok(()),
+            // The answer to an earlier attempt was lost.
+            Err(error) if error.code() == Some("ChangeSetNotFound") => Ok(()),
+            Err(error) => Err(explain(error, "remove the change set of the stack", stack)),
+        }
     }
+}
+
+/// Whether the service says that it has a change set of that very name.
+fn says_it_exists(error: &impl ProvideErrorMetadata, name: &str) -> bool {
+    error.code() == Some("AlreadyExistsException")
+        && error.message().is_some_and(|message| message.contains(name))
 }
 
 /// A change in our words, with what may make a replacement of it.

@@ -2,6 +2,7 @@
 
 use super::failures::About;
 use super::*;
+use causeway_model::stack::{Outcome, Phase};
 
 impl Stacks {
     /// Creates or updates a stack directly and follows it, as a pipeline's CREATE_UPDATE action does; `None` where
@@ -48,46 +49,68 @@ impl Stacks {
         self.follow(wanted.stack, seen, operation, limit, emit).await.map(Some)
     }
 
-    /// Executes a change set and follows the stack until it is settled.
+    /// Executes a change set and follows the stack until it is settled. `begun` is called once CloudFormation has it: from
+    /// then on the change set is nobody's to remove. The events of a stack that is made by it are all new.
     pub async fn execute(
         &self,
         stack: &str,
         change_set: &str,
+        is_new: bool,
+        begun: impl FnOnce(),
         limit: Duration,
         emit: &Emit,
     ) -> anyhow::Result<Settled> {
-        let seen = self.event_ids(stack).await?;
-        self.client
-            .execute_change_set()
-            .stack_name(stack)
-            .change_set_name(change_set)
-            .send()
-            .await
-            .map_err(|error| explain(error, "execute the change set of the stack", stack))?;
+        let seen = if is_new { BTreeSet::new() } else { self.event_ids(stack).await? };
+        let token = own_token(change_set);
+        let call = self.client.execute_change_set().stack_name(stack).change_set_name(change_set);
+        let sent = call.set_client_request_token(token.map(ToOwned::to_owned)).send().await;
+        if let Err(error) = sent {
+            let gone = error.code() == Some("ChangeSetNotFound");
+            // An answer may be lost on its way: CloudFormation knows whether it was executed.
+            if token.is_none() || !self.was_executed(change_set, stack).await {
+                let error = explain(error, "execute the change set of the stack", stack);
+                return Err(if gone { elsewhere(error) } else { error });
+            }
+        }
+        begun();
         self.follow(stack, seen, None, limit, emit).await
     }
 
     /// Deletes a stack and follows it until it is gone.
     pub async fn delete(&self, stack: &str, limit: Duration, emit: &Emit) -> anyhow::Result<Settled> {
         let Some(info) = self.describe(stack).await? else {
-            return Ok(Settled { status: StackStatus::Absent, first_failure: None });
+            return Ok(Settled { status: StackStatus::Absent, first_failure: None, info: None });
         };
         let seen = self.event_ids(stack).await?;
-        let answer = self.client.delete_stack().stack_name(stack).send().await;
-        answer.map_err(|error| explain(error, "delete the stack", stack))?;
+        // One token for the stack: a repeated call is the same deletion. By its id, so that a stack that somebody makes
+        // meanwhile under the same name stays.
+        let token = info.id.rsplit('/').next().map(|id| format!("delete-{id}"));
+        let call = self.client.delete_stack().stack_name(&info.id).set_client_request_token(token);
+        call.send().await.map_err(|error| explain(error, "delete the stack", stack))?;
         self.follow(&info.id, seen, None, limit, emit).await
     }
 
-    /// Finishes a rollback that got stuck.
+    /// Finishes a rollback that got stuck; the resources of `skipping` are left as they are.
     pub async fn continue_rollback(
         &self,
         stack: &str,
+        skipping: &[String],
         limit: Duration,
         emit: &Emit,
     ) -> anyhow::Result<Settled> {
         let seen = self.event_ids(stack).await?;
-        let answer = self.client.continue_update_rollback().stack_name(stack).send().await;
-        answer.map_err(|error| explain(error, "continue the rollback of the stack", stack))?;
+        let call = self.client.continue_update_rollback().stack_name(stack);
+        let skipped = (!skipping.is_empty()).then(|| skipping.to_vec());
+        if let Err(error) = call.set_resources_to_skip(skipped).send().await {
+            // The answer to an earlier attempt may have been lost: then it goes on already.
+            let info = self.describe(stack).await?;
+            let goes_on = info.is_some_and(|info| {
+                matches!(info.status, StackStatus::Known(Phase::UpdateRollback, how) if how != Outcome::Failed)
+            });
+            if !goes_on {
+                return Err(explain(error, "continue the rollback of the stack", stack));
+            }
+        }
         self.follow(stack, seen, None, limit, emit).await
     }
 
@@ -161,7 +184,7 @@ impl Stacks {
             if operation.is_none() {
                 operation = info.as_ref().and_then(|info| info.operation.clone());
             }
-            let status = info.map_or(StackStatus::Absent, |info| info.status);
+            let status = info.as_ref().map_or(StackStatus::Absent, |info| info.status.clone());
             let events = self.new_events(stack, &seen).await.context("follow the stack")?;
             for (id, event) in events {
                 seen.insert(id);
@@ -176,7 +199,7 @@ impl Stacks {
                 if let Some(id) = operation.filter(|_| failed) {
                     first_failure = self.in_detail(stack, About::Operation(&id), first_failure).await;
                 }
-                return Ok(Settled { status, first_failure });
+                return Ok(Settled { status, first_failure, info });
             }
             if watch.elapsed() > limit {
                 return Err(Fault::new(Kind::TimedOut, "wait for the stack", stack)
@@ -186,6 +209,24 @@ impl Stacks {
             }
             sleep(self.pace).await;
         }
+    }
+}
+
+/// The token of an execution: the id of a change set whose name was thought up for one run. A name that may come again has
+/// none, since a second execution is another one then.
+fn own_token(change_set: &str) -> Option<&str> {
+    let name = change_set.split(":changeSet/").nth(1).unwrap_or(change_set);
+    let own = name.starts_with(OWN_PREFIX);
+    own.then(|| name.split('/').next_back().unwrap_or(name))
+}
+
+/// The change set that was shown is gone: on AWS, since another one of the same stack was executed.
+fn elsewhere(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Fault>() {
+        Ok(fault) => fault
+            .next("another run changed the stack meanwhile, which removes what was planned; run the same command again: it plans anew")
+            .into(),
+        Err(error) => error,
     }
 }
 

@@ -153,6 +153,7 @@ impl Run {
             tags: &configuration.tags,
             role_arn: role.as_deref(),
             name: "",
+            is_own: false,
         };
         match stacks.create_or_update(&wanted, LIMIT, &self.emit).await? {
             None => Ok(Some("nothing to change".to_owned())),
@@ -185,6 +186,7 @@ impl Run {
             tags: &configuration.tags,
             role_arn: role.as_deref(),
             name: &name,
+            is_own: false,
         };
         let made = stacks.create_change_set(&wanted, is_new).await?;
         let said = match &made {
@@ -209,12 +211,8 @@ impl Run {
         let account = self.world.config.account_named_by_id(&session.id).unwrap_or_default().to_owned();
         (self.emit)(Line::Plan {
             waves: vec![vec![StackPlan {
-                account: account.clone(),
-                stack: stack.to_owned(),
-                state,
-                action,
                 changes: changes.clone(),
-                waits_for: Vec::new(),
+                ..StackPlan::new(&account, stack, state, action)
             }]],
         });
         self.pending().put(Pending { name, changes, account, key, record });
@@ -241,7 +239,7 @@ impl Run {
             // One that no action of this run made: CloudFormation knows whether it is there.
             None => self.cloud.ledger.change_set(&key, &name),
         };
-        let settled = stacks.execute(stack, &name, LIMIT, &self.emit).await?;
+        let settled = stacks.execute(stack, &name, false, || {}, LIMIT, &self.emit).await?;
         good(stack, &settled)?;
         self.deployed(key, record);
         Ok(None)

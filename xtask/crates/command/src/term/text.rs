@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::style::Paint;
 use causeway_model::changeset::{Change, Op};
 use causeway_model::line::{CheckOutcome, Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
-use causeway_model::plan::{StackPlan, Wave};
+use causeway_model::plan::{Setting, StackPlan, Wave};
 use causeway_model::stack::Action;
 use causeway_model::watch::Watched;
 
@@ -172,7 +172,16 @@ fn stack_plan(stack: &StackPlan, paint: Paint) -> String {
     if !stack.changes.is_empty() {
         let _ = write!(text, "\n{}", changes(&stack.changes, paint));
     }
+    for setting in &stack.settings {
+        let _ = write!(text, "\n{}", paint.warn(self::setting(setting)));
+    }
     text
+}
+
+/// What changes of the stack itself, in one row.
+fn setting(setting: &Setting) -> String {
+    let before = setting.before.as_deref().unwrap_or("none");
+    format!("           {} {:<32} {before} → {}", Op::Modify.sign(), setting.name, setting.after)
 }
 
 /// The changes of a change set, one in a row; the danger comes first, where no narrow terminal cuts it.
@@ -221,6 +230,7 @@ mod tests {
     use super::*;
     use causeway_model::changeset::Change;
     use causeway_model::fault::Fault;
+    use causeway_model::plan;
 
     fn shown(line: &Line) -> String {
         render(line, Paint::plain()).unwrap_or_default()
@@ -263,15 +273,13 @@ mod tests {
     fn a_plan_names_what_endangers_data() {
         let plan = Line::Plan {
             waves: vec![vec![StackPlan {
-                account: "prod".into(),
-                stack: "causeway-app-prod".into(),
-                state: "UPDATE_COMPLETE".into(),
-                action: Action::Update,
                 changes: vec![
                     Change::new("Modify", Some("True"), "Table", "AWS::DynamoDB::Table"),
                     Change::new("Add", None, "Topic", "AWS::SNS::Topic"),
                 ],
                 waits_for: vec!["build-base@build.KeyArn".into(), "build-base@build.BucketName".into()],
+                settings: plan::protection(true, false).into_iter().collect(),
+                ..StackPlan::new("prod", "causeway-app-prod", "UPDATE_COMPLETE", Action::Update)
             }]],
         };
         assert_snapshot!(shown(&plan), @r"
@@ -280,6 +288,7 @@ mod tests {
               DATA ! Table                            AWS::DynamoDB::Table
                    + Topic                            AWS::SNS::Topic
                    DATA MAY BE LOST in 1
+                   > termination-protection           off → on
         ");
     }
 

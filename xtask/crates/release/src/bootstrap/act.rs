@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::plan::{Filled, Standing as Before, bucket, change_set, fill};
 use super::{Job, Known};
 use causeway_aws::Accounts;
-use causeway_aws::cloudformation::{Settled, Stacks};
+use causeway_aws::cloudformation::{Settled, StackInfo, Stacks};
 use causeway_aws::connections::{self, Standing};
 use causeway_command::Context;
 use causeway_machine::clock::Stopwatch;
@@ -101,8 +101,8 @@ async fn side_by_side(
     let mut changed = BTreeMap::new();
     while let Some(joined) = tasks.join_next().await {
         match joined {
-            Ok((index, instance, Ok((name, outputs)))) => {
-                known.0.insert(instance, outputs);
+            Ok((index, instance, Ok((name, info)))) => {
+                known.0.extend(info.map(|info| (instance, info)));
                 changed.extend(name.map(|name| (index, name)));
             }
             Ok((_, _, Err(error))) => {
@@ -193,7 +193,7 @@ pub async fn ready(
             }
         }
         Action::Repair => {
-            let repaired = stacks.continue_rollback(stack, STACK_LIMIT, emit).await?;
+            let repaired = stacks.continue_rollback(stack, &[], STACK_LIMIT, emit).await?;
             if matches!(repaired.status.action(), Err(_) | Ok(Action::Repair)) {
                 return Err(failed("finish the rollback of the stack", (account, stack), &repaired));
             }
@@ -204,7 +204,8 @@ pub async fn ready(
     Ok(())
 }
 
-type Acted = (Option<String>, BTreeMap<String, String>);
+/// The stack that was changed, and how it stands.
+type Acted = (Option<String>, Option<StackInfo>);
 
 async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
     let stack = job.plan.stack.as_str();
@@ -214,8 +215,15 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
             .next("see that the templates declare them")
     })?;
     let name = format!("{}/{stack}", job.plan.account);
-    if job.plan.action == Action::None {
-        return Ok((None, outputs(&job).await?));
+    // What an earlier wave of this run gave may differ from what the plan was made with: then there is more to do than it
+    // showed, and what endangers data is refused below.
+    let as_planned = job.compared.as_ref() == Some(&values);
+    if as_planned && job.plan.action == Action::None {
+        return Ok((None, job.info));
+    }
+    if as_planned && job.only_settings {
+        let info = protected(&job, job.info.clone()).await?;
+        return Ok((Some(name), info));
     }
     ready(&job.stacks, (&job.plan.account, stack), job.plan.action, emit).await?;
     let before = match job.stacks.describe(stack).await? {
@@ -227,7 +235,12 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
         Some((shown, with)) if *with == values => Some(shown.clone()),
         _ => change_set(&job, &values, before).await?,
     };
-    let Some(ready) = ready else { return Ok((None, outputs(&job).await?)) };
+    let Some(ready) = ready else {
+        // Whatever made it need none: the settings that were shown are set all the same.
+        let info = job.stacks.describe(stack).await?;
+        let lacks = job.protected && info.as_ref().is_some_and(|info| !info.protected);
+        return Ok((lacks.then_some(name), protected(&job, info).await?));
+    };
     if let Some(danger) =
         ready.changes.iter().find(|change| change.endangers_data() && !job.plan.changes.contains(change))
     {
@@ -239,19 +252,24 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
             .next("run it again: the plan shows it now")
             .into());
     }
-    job.planned.settled(&ready.name);
-    let settled = job.stacks.execute(stack, &ready.id, STACK_LIMIT, emit).await?;
+    // Only what CloudFormation has begun is not ours to remove any more.
+    let begun = || job.planned.settled(&ready.name);
+    let is_new = before != Before::There;
+    let settled = job.stacks.execute(stack, &ready.id, is_new, begun, STACK_LIMIT, emit).await?;
     if !settled.status.is_good() {
         return Err(failed("deploy the stack", (&job.plan.account, stack), &settled));
     }
-    if job.protected {
-        job.stacks.protect(stack, true).await?;
-    }
-    Ok((Some(name), outputs(&job).await?))
+    Ok((Some(name), protected(&job, settled.info).await?))
 }
 
-async fn outputs(job: &Job) -> anyhow::Result<BTreeMap<String, String>> {
-    Ok(job.stacks.describe(&job.plan.stack).await?.map(|info| info.outputs).unwrap_or_default())
+/// Switches termination protection on where the account wants it and the stack lacks it. Whatever ends the run before this
+/// is seen by the next plan, which compares it.
+async fn protected(job: &Job, mut info: Option<StackInfo>) -> anyhow::Result<Option<StackInfo>> {
+    if let Some(info) = info.as_mut().filter(|info| job.protected && !info.protected) {
+        job.stacks.protect(&job.plan.stack, true).await?;
+        info.protected = true;
+    }
+    Ok(info)
 }
 
 /// The fault of a stack, given by account and name, that settled in a state that is not good.

@@ -4,6 +4,7 @@
 //! with the resources of its template.
 
 mod act;
+mod guarded;
 mod plan;
 
 pub use act::{STACK_LIMIT, failed, ready};
@@ -11,10 +12,10 @@ pub use act::{STACK_LIMIT, failed, ready};
 use std::collections::BTreeMap;
 
 pub use causeway_args::bootstrap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use causeway_aws::artifacts::Bucket;
-use causeway_aws::cloudformation::{ChangeSet, Stacks};
+use causeway_aws::cloudformation::{ChangeSet, StackInfo, Stacks};
 use causeway_aws::{Accounts, Unverified};
 use causeway_command::planned::Planned;
 use causeway_command::{AfterChanges, Context, Outcome};
@@ -65,13 +66,17 @@ pub async fn deploy(
     for wave in &waves {
         planned.push(plan::wave(context, config, accounts, wave, &mut known).await?);
     }
+    let guarded = guarded::look(config, accounts).await?;
     out.rest();
-    let shown: Vec<Vec<StackPlan>> =
+    let mut shown: Vec<Vec<StackPlan>> =
         planned.iter().map(|wave| wave.iter().map(|job| job.plan.clone()).collect()).collect();
+    if !guarded.is_empty() {
+        shown.push(guarded.iter().map(|guarded| guarded.plan.clone()).collect());
+    }
+    let nothing = shown.iter().flatten().all(|plan| plan.action == Action::None);
     out.line(&Line::Plan { waves: shown });
-    let nothing = planned.iter().flatten().all(|job| job.plan.action == Action::None);
     if nothing {
-        return Ok(Outcome::of(Verdict::NothingToDo));
+        return Ok(Outcome::of(Verdict::NothingToDo).with_data(known.data(config)));
     }
     if args.dry_run {
         let mut outcome = Outcome::of(Verdict::Changes);
@@ -90,19 +95,45 @@ pub async fn deploy(
             return Err(AfterChanges { changed, data: json!({}), source }.into());
         }
     }
+    if let Err(source) = guarded::protect(&context.changes, &guarded, &mut changed).await {
+        return Err(AfterChanges { changed, data: json!({}), source }.into());
+    }
     let mut outcome = Outcome::of(if changed.is_empty() { Verdict::NothingToDo } else { Verdict::Done });
-    outcome.data = json!({"outputs": known.shown()});
+    outcome.data = known.data(config);
     outcome.changed = changed;
     Ok(outcome)
 }
 
-/// Outputs of stacks as far as they are known.
+/// Stacks as far as they are known.
 #[derive(Default)]
-struct Known(BTreeMap<Instance, BTreeMap<String, String>>);
+struct Known(BTreeMap<Instance, StackInfo>);
 
 impl Known {
-    fn shown(&self) -> BTreeMap<String, &BTreeMap<String, String>> {
-        self.0.iter().map(|(i, outputs)| (format!("{}@{}", i.stack, i.account), outputs)).collect()
+    fn outputs(&self, of: &Instance) -> Option<&BTreeMap<String, String>> {
+        self.0.get(of).map(|info| &info.outputs)
+    }
+
+    /// As the result has them. Parameters are left out: their values are nobody's to read.
+    fn data(&self, config: &Config) -> Value {
+        let outputs: BTreeMap<String, &BTreeMap<String, String>> = self
+            .0
+            .iter()
+            .map(|(instance, info)| (format!("{}@{}", instance.stack, instance.account), &info.outputs))
+            .collect();
+        let stacks: Vec<Value> = self
+            .0
+            .iter()
+            .map(|(instance, info)| {
+                json!({
+                    "account": instance.account,
+                    "stack": config.stack_name(instance),
+                    "state": info.status.to_string(),
+                    "protected": info.protected,
+                    "tags": info.tags,
+                })
+            })
+            .collect();
+        json!({"outputs": outputs, "stacks": stacks})
     }
 }
 
@@ -118,6 +149,12 @@ struct Job {
     /// Where a template is put that is too large for a request; only the stack that makes the bucket has none.
     bucket: Option<Bucket>,
     parameters: BTreeMap<String, Parameter>,
+    /// The stack as it was when the plan was made.
+    info: Option<StackInfo>,
+    /// Whether nothing but settings of the stack itself change.
+    only_settings: bool,
+    /// The parameters that the stack was compared with, where it was.
+    compared: Option<BTreeMap<String, String>>,
     /// The change set that was shown, and the parameters it was made with.
     shown: Option<(ChangeSet, BTreeMap<String, String>)>,
     plan: StackPlan,

@@ -13,7 +13,7 @@ use causeway_command::Context;
 use causeway_model::changeset::{Change, sorted};
 use causeway_model::config::{BUILD, Config, Instance, Parameter};
 use causeway_model::fault::{Fault, Kind};
-use causeway_model::plan::StackPlan;
+use causeway_model::plan::{StackPlan, all_tags, protection};
 use causeway_model::stack::{Action, StackStatus};
 use causeway_model::template;
 
@@ -26,6 +26,25 @@ const BASE: &str = "build-base";
 /// A stack's parameters, or the outputs that are not there yet.
 pub(super) type Filled = Result<BTreeMap<String, String>, Vec<String>>;
 
+/// Does all of it side by side; the results in the order of what was given.
+///
+/// # Errors
+/// The first error; what is still under way is dropped.
+pub(super) async fn tasks<T: Send + 'static>(
+    all: Vec<impl Future<Output = anyhow::Result<T>> + Send + 'static>,
+) -> anyhow::Result<Vec<T>> {
+    let mut running = JoinSet::new();
+    for (index, task) in all.into_iter().enumerate() {
+        running.spawn(async move { (index, task.await) });
+    }
+    let mut done = BTreeMap::new();
+    while let Some(joined) = running.join_next().await {
+        let (index, result) = joined?;
+        done.insert(index, result?);
+    }
+    Ok(done.into_values().collect())
+}
+
 /// Plans the stacks of a wave side by side.
 pub(super) async fn wave(
     context: &Context,
@@ -34,24 +53,22 @@ pub(super) async fn wave(
     wave: &[Instance],
     known: &mut Known,
 ) -> anyhow::Result<Vec<Job>> {
-    let mut tasks = JoinSet::new();
-    for (index, instance) in wave.iter().enumerate() {
+    let mut plans = Vec::new();
+    for instance in wave {
         let account = accounts.get(&instance.account)?.clone();
         let mut job = job(context, config, &account, instance)?;
         job.bucket = bucket(config, accounts, known)?;
         let filled = fill(config, &job, known);
-        tasks.spawn(async move { (index, plan_stack(job, filled).await) });
+        plans.push(plan_stack(job, filled));
     }
-    let mut jobs = BTreeMap::new();
-    while let Some(joined) = tasks.join_next().await {
-        let (index, result) = joined?;
-        let (job, outputs) = result?;
-        if let Some(outputs) = outputs {
-            known.0.insert(job.instance.clone(), outputs);
+    let mut jobs = Vec::new();
+    for job in tasks(plans).await? {
+        if let Some(info) = &job.info {
+            known.0.insert(job.instance.clone(), info.clone());
         }
-        jobs.insert(index, job);
+        jobs.push(job);
     }
-    Ok(jobs.into_values().collect())
+    Ok(jobs)
 }
 
 fn job(context: &Context, config: &Config, account: &Account, instance: &Instance) -> anyhow::Result<Job> {
@@ -76,13 +93,10 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
                 .into());
         }
     }
+    let name = config.stack_name(instance);
     let plan = StackPlan {
-        account: instance.account.clone(),
-        stack: config.stack_name(instance),
-        state: StackStatus::Absent.to_string(),
-        action: Action::None,
         changes: all_of(&parsed),
-        waits_for: Vec::new(),
+        ..StackPlan::new(&instance.account, name, StackStatus::Absent, Action::None)
     };
     let protected = config.accounts.get(&instance.account).is_some_and(|account| account.protected);
     Ok(Job {
@@ -94,6 +108,9 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
         bucket: None,
         parameters,
         shown: None,
+        only_settings: false,
+        compared: None,
+        info: None,
         plan,
     })
 }
@@ -104,7 +121,7 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
 /// The configuration has no build account.
 pub(super) fn bucket(config: &Config, accounts: &Accounts, known: &Known) -> anyhow::Result<Option<Bucket>> {
     let Some(base) = config.output_source(BASE, Some(BUILD)) else { return Ok(None) };
-    let Some(outputs) = known.0.get(&base) else { return Ok(None) };
+    let Some(outputs) = known.outputs(&base) else { return Ok(None) };
     let (Some(name), Some(key)) = (outputs.get("BucketName"), outputs.get("KeyArn")) else { return Ok(None) };
     Ok(Some(Bucket::new(accounts.get(BUILD)?, name, key)))
 }
@@ -136,7 +153,7 @@ pub(super) fn fill(config: &Config, job: &Job, known: &Known) -> Filled {
                 let source = config.output_source(stack, account.as_deref());
                 let value = source
                     .as_ref()
-                    .and_then(|source| known.0.get(source))
+                    .and_then(|source| known.outputs(source))
                     .and_then(|outputs| outputs.get(output));
                 match (value, source) {
                     (Some(value), _) => {
@@ -155,14 +172,15 @@ pub(super) fn fill(config: &Config, job: &Job, known: &Known) -> Filled {
 }
 
 /// What would happen to one stack. Makes a change set for one that exists and would differ.
-async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<(Job, Option<BTreeMap<String, String>>)> {
-    let info = job.stacks.describe(&job.plan.stack).await?;
-    let Some(info) = info else {
+async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<Job> {
+    job.info = job.stacks.describe(&job.plan.stack).await?;
+    let Some(info) = job.info.clone() else {
         job.plan.action = Action::Create;
         job.plan.waits_for = filled.err().unwrap_or_default();
-        return Ok((job, None));
+        return Ok(job);
     };
     job.plan.state = info.status.to_string();
+    job.plan.settings.extend(protection(job.protected, info.protected));
     job.plan.action = info.status.action().map_err(|advice| {
         Fault::new(Kind::Stuck, "deploy the stack", job.plan.stack.as_str())
             .why(format!("it is in {}", info.status))
@@ -172,27 +190,30 @@ async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<(Job, Option
         Ok(values) => values,
         Err(missing) => {
             job.plan.waits_for = missing;
-            return Ok((job, Some(info.outputs)));
+            return Ok(job);
         }
     };
     if job.plan.action == Action::Update {
-        if is_same(&job, &info, &values).await? {
-            job.plan.action = Action::None;
-            job.plan.changes.clear();
-        } else {
-            match change_set(&job, &values, Standing::There).await? {
-                Some(change_set) => {
-                    job.plan.changes.clone_from(&change_set.changes);
-                    job.shown = Some((change_set, values));
-                }
-                None => {
+        job.compared = Some(values.clone());
+        let made = match is_same(&job, &info, &values).await? {
+            true => None,
+            false => change_set(&job, &values, Standing::There).await?,
+        };
+        match made {
+            Some(change_set) => {
+                job.plan.changes.clone_from(&change_set.changes);
+                job.shown = Some((change_set, values));
+            }
+            None => {
+                job.plan.changes.clear();
+                job.only_settings = true;
+                if job.plan.settings.is_empty() {
                     job.plan.action = Action::None;
-                    job.plan.changes.clear();
                 }
             }
         }
     }
-    Ok((job, Some(info.outputs)))
+    Ok(job)
 }
 
 /// Whether template and parameters are those of the stack: then nothing is asked of CloudFormation at all.
@@ -225,14 +246,17 @@ pub(super) async fn change_set(
         }
         _ => None,
     };
+    // What an administrator gave it stays: a change set that lists other tags takes the rest away.
+    let tags = job.info.as_ref().map(|info| all_tags(&BTreeMap::new(), &info.tags)).unwrap_or_default();
     let wanted = Wanted {
         stack: &job.plan.stack,
         template: &job.template,
         url: url.as_deref(),
         parameters: values,
-        tags: &BTreeMap::new(),
+        tags: &tags,
         role_arn: None,
         name: &name,
+        is_own: true,
     };
     crate::planned::begin(&job.planned, &job.stacks, &job.plan.stack, &name, standing == Standing::Absent);
     let made = job.stacks.create_change_set(&wanted, standing != Standing::There).await;

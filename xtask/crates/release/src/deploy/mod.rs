@@ -25,7 +25,7 @@ use causeway_model::config::{Config, Instance};
 use causeway_model::fault::{Fault, Kind};
 use causeway_model::isolated::{self, EXPIRES, Filled, OWNER, PARAMETERS};
 use causeway_model::line::Line;
-use causeway_model::plan::StackPlan;
+use causeway_model::plan::{StackPlan, all_tags, retagged};
 use causeway_model::stack::{Action, StackStatus};
 use causeway_model::template;
 use causeway_model::verdict::{ExitCode, Verdict};
@@ -249,7 +249,8 @@ async fn plan(
             let given =
                 parameters.keys().filter_map(|name| Some((name.clone(), info.parameters.get(name)?.clone())));
             let given: BTreeMap<String, String> = given.collect();
-            let same = text == isolated.template && given == parameters && info.tags == tags;
+            let tagged = retagged(&tags, &info.tags).is_empty();
+            let same = text == isolated.template && given == parameters && tagged;
             if same && action == Action::Update && info.status.is_good() {
                 action = Action::None;
             }
@@ -279,6 +280,8 @@ async fn act(
     ready(stacks, (&account.name, stack), deployment.action, &emit).await?;
     let before = stacks.describe(stack).await?;
     let is_new = before.as_ref().is_none_or(|info| info.status == StackStatus::Review);
+    let tags = before.as_ref().map(|info| all_tags(&deployment.tags, &info.tags));
+    let tags = tags.unwrap_or_else(|| deployment.tags.clone());
     let name = format!("causeway-{}", uuid::Uuid::new_v4().simple());
     let template = deployment.isolated.template.as_str();
     let url = match template.len() > template::MAX_BODY {
@@ -290,9 +293,10 @@ async fn act(
         template,
         url: url.as_deref(),
         parameters: &deployment.parameters,
-        tags: &deployment.tags,
+        tags: &tags,
         role_arn: Some(&home.role_arn),
         name: &name,
+        is_own: true,
     };
     // What is not executed is removed when the command ends.
     crate::planned::begin(&context.planned, stacks, stack, &name, before.is_none());
@@ -315,8 +319,8 @@ async fn act(
             return Ok(Verdict::NothingToDo);
         }
     }
-    context.planned.settled(&name);
-    let settled = stacks.execute(stack, &set.id, STACK_LIMIT, &emit).await?;
+    let begun = || context.planned.settled(&name);
+    let settled = stacks.execute(stack, &set.id, is_new, begun, STACK_LIMIT, &emit).await?;
     if !settled.status.is_good() {
         return Err(failed("deploy the stack", (&account.name, stack), &settled));
     }
@@ -327,13 +331,13 @@ async fn act(
 
 impl Deployment {
     fn shown(&self, account: &Account, info: Option<&StackInfo>) -> StackPlan {
+        let state = info.map_or(StackStatus::Absent, |info| info.status.clone());
+        // A stack that is created gets them with everything else.
+        let there = info.filter(|_| self.action != Action::None).map(|info| &info.tags);
         StackPlan {
-            account: account.name.clone(),
-            stack: self.stack.clone(),
-            state: info.map_or(StackStatus::Absent, |info| info.status.clone()).to_string(),
-            action: self.action,
             changes: self.changes.clone(),
-            waits_for: Vec::new(),
+            settings: there.map(|there| retagged(&self.tags, there)).unwrap_or_default(),
+            ..StackPlan::new(&account.name, &self.stack, state, self.action)
         }
     }
 

@@ -16,6 +16,9 @@ fn info(status: &str, url: Option<&str>) -> StackInfo {
         outputs: url.map(|url| ("ApiURL".to_owned(), url.to_owned())).into_iter().collect(),
         parameters: BTreeMap::new(),
         tags: BTreeMap::new(),
+        protected: false,
+        role_arn: None,
+        change_set: None,
         created: None,
         operation: None,
     }

@@ -6,6 +6,7 @@ mod aws_refuses;
 
 mod cli;
 mod cloud;
+mod deployer;
 mod isolated;
 mod package;
 mod package_bad_input;

@@ -98,8 +98,16 @@ async fn create(
     emit: &Emit,
 ) -> anyhow::Result<()> {
     let none = BTreeMap::new();
-    let wanted =
-        Wanted { stack, template, url: None, parameters, tags: &none, role_arn: Some(role), name: "" };
+    let wanted = Wanted {
+        stack,
+        template,
+        url: None,
+        parameters,
+        tags: &none,
+        role_arn: Some(role),
+        name: "",
+        is_own: false,
+    };
     let settled = Stacks::new(account).create_or_update(&wanted, LIMIT, emit).await?;
     match settled {
         Some(settled) if settled.status.is_good() => Ok(()),
