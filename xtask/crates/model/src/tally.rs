@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 
-use super::watch::{AlarmChange, Deploying, Sample, Second, Seen, Watched};
+use super::watch::{AlarmChange, Deploying, Sample, Second, Seen, Watched, judged};
 
 /// The longest latency that is told apart, in microseconds: longer than a request may take.
 const LONGEST: u64 = 120_000_000;
@@ -75,6 +75,21 @@ impl Tally {
         }
     }
 
+    /// Notes where the requests go, and when the watch began.
+    pub fn began(&mut self, address: &str, at: String) {
+        (self.watched.address, self.watched.began) = (address.to_owned(), at);
+    }
+
+    /// Notes when the watch ended.
+    pub fn ended(&mut self, at: String) {
+        self.watched.ended = at;
+    }
+
+    /// Requests and errors so far that nobody but the watch judges.
+    pub fn judged(&self) -> (u64, u64) {
+        judged(self.seconds.values(), self.watched.over)
+    }
+
     /// Notes that nothing could be found out about deployments; `None` where something could.
     pub fn blind(&mut self, why: Option<String>) {
         self.watched.blind = why;
@@ -91,6 +106,8 @@ impl Tally {
                 self.intended.insert(deploying.function.clone(), deploying.weight);
             }
         }
+        let over = !now.is_empty() && now.iter().all(Deploying::is_over);
+        self.watched.over = if over { self.watched.over.or(Some(at)) } else { None };
         self.watched.deployments = now;
         self.second(at as u32);
     }
@@ -251,6 +268,26 @@ mod tests {
         deploying.weight = 50.0;
         tally.deployments(140.0, vec![deploying.clone()]);
         assert_eq!(tally.minutes_to_go(&deploying, 201.0, Some(60.0)), Some(19));
+    }
+
+    #[test]
+    fn requests_after_the_last_deployment_are_counted_by_themselves() {
+        let mut tally = Tally::new("prod", "s", 1.0);
+        let of = |status: &str| vec![Deploying { status: status.to_owned(), ..Deploying::default() }];
+        let ask = |tally: &mut Tally, at: f64| tally.add("f", &sample(at, 1.0, Some("1"), Some("bad")));
+        ask(&mut tally, 0.0);
+        assert_eq!(tally.judged(), (1, 1), "there is no deployment");
+        tally.deployments(1.0, of("InProgress"));
+        ask(&mut tally, 1.5);
+        tally.deployments(2.5, of("Succeeded"));
+        ask(&mut tally, 2.9);
+        assert_eq!(tally.judged(), (0, 0), "the second in which it ended is its own");
+        ask(&mut tally, 3.0);
+        tally.deployments(4.0, of("Succeeded"));
+        ask(&mut tally, 4.5);
+        assert_eq!(tally.judged(), (2, 2), "it was over at 2.5");
+        tally.deployments(5.0, vec![of("Succeeded"), of("InProgress")].concat());
+        assert_eq!(tally.judged(), (5, 5), "another one began, and nobody has judged");
     }
 
     #[test]

@@ -160,8 +160,17 @@ pub struct Watched {
     pub env: String,
     /// The stack.
     pub stack: String,
+    /// The API's address.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub address: String,
     /// Requests a second that were meant to be sent.
     pub rate: f64,
+    /// When the watch began (UTC, RFC 3339).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub began: String,
+    /// When it ended.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ended: String,
     /// Second by second.
     pub seconds: Vec<Second>,
     /// By version.
@@ -176,7 +185,10 @@ pub struct Watched {
     pub alarms: BTreeMap<String, String>,
     /// Every alarm that was in ALARM while deployments were followed, in order.
     pub raised: Vec<String>,
-    /// Why CodeDeploy could not be asked even once, where that is so: then nothing is known about a deployment.
+    /// Seconds since the watch began when every deployment that was seen was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over: Option<f64>,
+    /// Why nothing is known about a deployment, where that is so: CodeDeploy or CloudWatch never answered, or not for long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blind: Option<String>,
     /// Every change of an alarm's state, in order; the first state of each is one.
@@ -194,8 +206,53 @@ pub struct AlarmChange {
     pub state: String,
 }
 
+/// Fewer requests than this say nothing about a share of errors.
+pub const ENOUGH: u64 = 50;
+
+/// What a watch is held to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Terms {
+    /// Percent of the requests that may fail.
+    pub max_errors: f64,
+    /// Whether a deployment was waited for, so that none is no good end.
+    pub awaited: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { max_errors: 1.0, awaited: false }
+    }
+}
+
+/// Requests and errors that nobody but the watch judges: all of them, or those after the last deployment, which CodeDeploy
+/// had judged by then. One that still runs at the end was judged by nobody yet.
+pub fn judged<'a>(seconds: impl IntoIterator<Item = &'a Second>, over: Option<f64>) -> (u64, u64) {
+    let from = over.map_or(0, |over| over.ceil() as u32);
+    let after = seconds.into_iter().filter(|second| second.at >= from);
+    after.fold((0, 0), |(sent, errors), s| (sent + u64::from(s.sent), errors + u64::from(s.errors)))
+}
+
+/// Why the share of errors is too large, where it is.
+fn failing(watched: &Watched, terms: Terms) -> Option<String> {
+    let (sent, errors) = judged(&watched.seconds, watched.over);
+    let share = errors as f64 * 100.0 / sent as f64;
+    if sent < ENOUGH || share <= terms.max_errors {
+        return None;
+    }
+    let when = match (watched.over, watched.deployments.is_empty()) {
+        (Some(_), _) => " after the deployment",
+        (None, false) => ", and the deployment goes on",
+        (None, true) => "",
+    };
+    let first = watched.first_error.as_deref().unwrap_or("unknown");
+    let most = terms.max_errors;
+    Some(format!(
+        "{errors} of {sent} requests failed{when}: {share:.1} %, and {most} % may; the first error: {first}"
+    ))
+}
+
 /// The verdict over what was seen when the watch ended by itself, and its cause.
-pub fn verdict(watched: &Watched, in_time: bool) -> (Verdict, Option<String>) {
+pub fn verdict(watched: &Watched, in_time: bool, terms: Terms) -> (Verdict, Option<String>) {
     let answered: u64 = watched.versions.values().map(|seen| seen.requests).sum();
     let failed: u64 = watched.failures.values().sum();
     // One that failed by itself comes before those that were stopped with it.
@@ -212,7 +269,7 @@ pub fn verdict(watched: &Watched, in_time: bool) -> (Verdict, Option<String>) {
         return (Verdict::Unreachable, Some(why));
     }
     if let (Some(why), true) = (&watched.blind, watched.deployments.is_empty()) {
-        return (Verdict::Unreachable, Some(format!("CodeDeploy could not be asked: {why}")));
+        return (Verdict::Unreachable, Some(why.clone()));
     }
     if watched.deployments.iter().any(|d| !d.is_over()) && !in_time {
         let why = watched.deployments.iter().find(|d| !d.is_over());
@@ -220,6 +277,12 @@ pub fn verdict(watched: &Watched, in_time: bool) -> (Verdict, Option<String>) {
             Verdict::TimedOut,
             why.map(|d| format!("the deployment of {} is still in progress", d.function)),
         );
+    }
+    if let Some(why) = failing(watched, terms) {
+        return (Verdict::Failed, Some(why));
+    }
+    if watched.deployments.is_empty() && terms.awaited {
+        return (Verdict::TimedOut, Some("no deployment began while it was waited for".to_owned()));
     }
     if watched.deployments.is_empty() {
         return (Verdict::NothingToWatch, None);
@@ -300,9 +363,65 @@ mod tests {
             ),
         ];
         for (watched, in_time, verdict, cause) in table {
-            let found = super::verdict(&watched, in_time);
+            let found = super::verdict(&watched, in_time, Terms::default());
             assert_eq!((found.0, found.1.as_deref()), (verdict, cause), "{watched:?}");
         }
+    }
+
+    /// Seconds with so many requests and errors each.
+    fn seconds(all: &[(u32, u32)]) -> Vec<Second> {
+        let second = |(at, (sent, errors)): (u32, &(u32, u32))| Second {
+            at,
+            sent: *sent,
+            errors: *errors,
+            ..Second::default()
+        };
+        (0..).zip(all).map(second).collect()
+    }
+
+    #[test]
+    fn a_share_of_errors_counts_where_codedeploy_does_not_decide() {
+        use Verdict::{Failed, Healthy, NothingToWatch, RolledBack, TimedOut};
+        let one = |status: &str| vec![deploying("f", status, None)];
+        let few = Terms::default();
+        let many = Terms { max_errors: 60.0, awaited: false };
+        let none = Terms { max_errors: 0.0, awaited: false };
+        let awaited = Terms { awaited: true, ..few };
+        let table: [(Vec<Deploying>, Option<f64>, &[(u32, u32)], bool, Terms, Verdict); 17] = [
+            // No deployment: half of the answers are errors.
+            (vec![], None, &[(50, 25)], true, few, Failed),
+            (vec![], None, &[(50, 25)], true, many, NothingToWatch),
+            (vec![], None, &[(49, 25)], true, few, NothingToWatch),
+            (vec![], None, &[(100, 1)], true, few, NothingToWatch),
+            (vec![], None, &[(100, 2)], true, few, Failed),
+            (vec![], None, &[(100, 1)], true, none, Failed),
+            (vec![], None, &[(100, 0)], true, none, NothingToWatch),
+            (vec![], None, &[(100, 0)], true, awaited, TimedOut),
+            (vec![], None, &[(100, 2)], true, awaited, Failed),
+            // What failed before its end CodeDeploy judged; what fails after it nobody else does.
+            (one("Succeeded"), Some(1.5), &[(50, 50), (50, 50), (60, 0)], true, few, Healthy),
+            (one("Succeeded"), Some(1.5), &[(50, 0), (50, 0), (60, 30)], true, few, Failed),
+            (one("Succeeded"), Some(1.5), &[(50, 50), (50, 50), (49, 30)], true, few, Healthy),
+            (one("Succeeded"), Some(1.5), &[(50, 0), (50, 0), (60, 0)], true, awaited, Healthy),
+            // It was taken back, whatever the share.
+            (one("Stopped"), Some(1.5), &[(50, 50), (50, 50), (60, 60)], true, few, RolledBack),
+            // It goes on at the end of `--for`, and half of the answers are errors.
+            (one("InProgress"), None, &[(50, 25)], true, few, Failed),
+            (one("InProgress"), None, &[(50, 0)], true, few, Healthy),
+            (one("InProgress"), None, &[(50, 25)], false, few, TimedOut),
+        ];
+        for (deployments, over, counts, in_time, terms, verdict) in table {
+            let mut watched = seen(deployments, &[], 10, 0);
+            (watched.seconds, watched.over) = (seconds(counts), over);
+            let found = super::verdict(&watched, in_time, terms);
+            assert_eq!(found.0, verdict, "{counts:?} {over:?} {terms:?} {found:?}");
+        }
+        let mut watched = seen(one("Succeeded"), &[], 30, 30);
+        (watched.seconds, watched.over) = (seconds(&[(9, 9), (60, 30)]), Some(0.4));
+        assert_eq!(
+            super::verdict(&watched, true, few).1.unwrap(),
+            "30 of 60 requests failed after the deployment: 50.0 %, and 1 % may; the first error: no answer"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use causeway_args::test_deployment::Args;
 use serde_json::to_value;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use causeway_aws::cloudformation::{Physical, StackInfo, Stacks};
 use causeway_aws::rollouts::{Group, Rollouts};
@@ -19,7 +20,7 @@ use causeway_model::fault::{Fault, Kind};
 use causeway_model::line::{Line, Mode, Probe, Status, Step, Weight};
 use causeway_model::tally::Tally;
 use causeway_model::verdict::Verdict;
-use causeway_model::watch::{Asked, Deploying, Second, Watched};
+use causeway_model::watch::{Asked, Deploying, Second, Terms, Watched};
 use causeway_watch::api_client::ApiClient;
 use causeway_watch::watcher::traffic::Route;
 use causeway_watch::watcher::{self, News, Plan, Until};
@@ -44,20 +45,41 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
             .into());
     }
     causeway_command::report::begin(&args.report, &context)?;
+    // What comes before the traffic is within the time of `--for`, too; a tenth of it, at most a second, is left for what
+    // comes after.
+    let bound = args.time.map(|time| (Instant::now() + time, Duration::from_secs(1).min(time / 10)));
     let opened = Unverified::open(&config, &crate::accounts::open_options(&context)?).await?;
-    let accounts = opened.verify(&config, std::slice::from_ref(&args.env)).await?;
-    let account = accounts.get(&args.env)?;
     let interrupt = context.take_interrupts();
     tokio::pin!(interrupt);
-    let plan = tokio::select! {
+    let first_look = async {
+        let accounts = opened.verify(&config, std::slice::from_ref(&args.env)).await?;
+        let account = accounts.get(&args.env)?.clone();
+        let plan = plan(&context, &config, &account, &args).await?;
+        anyhow::Ok((account, plan))
+    };
+    let (account, mut plan) = tokio::select! {
         biased;
         () = &mut interrupt => {
             return Err(Fault::new(Kind::Interrupted, "watch the deployment in", args.env)
                 .why("it was interrupted before it began; nothing was seen")
                 .into());
         }
-        plan = plan(&context, &config, account, &args) => plan?,
+        () = until(bound.map(|(end, _)| end)) => {
+            return Err(Fault::new(Kind::TimedOut, "watch the deployment in", args.env)
+                .why("the stack and its API were not found within the time of --for: AWS or the API did not answer; nothing was seen")
+                .next("give it more time, and see that this machine reaches AWS")
+                .into());
+        }
+        found = first_look => found?,
     };
+    let account = &account;
+    if let Some((end, rest)) = bound {
+        let left = end.saturating_duration_since(Instant::now()).saturating_sub(rest);
+        plan.until = match plan.until {
+            Until::Done(_) => Until::Done(left),
+            Until::For(_) => Until::For(left),
+        };
+    }
     if account.loopback {
         context
             .out
@@ -73,7 +95,14 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
             .into());
     }
     let (watched, mut verdict, mut cause) = (ended.watched, ended.verdict, ended.cause);
-    let expected = expected(account, &plan).await;
+    let expected = tokio::select! {
+        expected = expected(account, &plan) => expected,
+        () = until(bound.map(|(end, _)| end)) => {
+            let message = "which versions were released is not known: CloudFormation did not answer within the time of --for";
+            context.out.line(&Line::Warning { message: message.to_owned() });
+            BTreeMap::new()
+        }
+    };
     if verdict == Verdict::Healthy
         && let Some(other) = other_than_packaged(&watched, &expected)
     {
@@ -85,6 +114,14 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     outcome.data = to_value(&watched)?;
     outcome.data["expected"] = to_value(&expected)?;
     Ok(outcome)
+}
+
+/// Resolves when the time of `--for` is over; never without one.
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The version that `package.json` named for each function, as the release wrote it into the stack: its outputs
@@ -119,6 +156,14 @@ fn fault(verdict: Verdict, plan: &Plan, cause: Option<String>) -> Option<Fault> 
             Kind::Failed,
             "see that the API is deployed, is what was packaged, and can be reached from this machine",
         ),
+        Verdict::Failed => {
+            (Kind::Failed, "see the function's log by the request id; --max-errors says how many may fail")
+        }
+        Verdict::TimedOut
+            if plan.terms.awaited && cause.as_deref().is_some_and(|c| c.contains("no deployment")) =>
+        {
+            (Kind::TimedOut, "see whether the release has come so far, and run the command again")
+        }
         Verdict::TimedOut => (Kind::TimedOut, "the deployment goes on; run the command again to follow it"),
         Verdict::Interrupted => (Kind::Interrupted, "run the command again to go on watching"),
         _ => return None,
@@ -147,7 +192,7 @@ async fn plan(context: &Context, config: &Config, account: &Account, args: &Args
         .map(|(function, path)| Route { function, path })
         .collect();
     let api = ApiClient::new(url)?;
-    ours(&api, &routes, url).await?;
+    ours(&api, &routes, url, &AGAIN).await?;
     Ok(Plan {
         env: args.env.clone(),
         api,
@@ -158,8 +203,16 @@ async fn plan(context: &Context, config: &Config, account: &Account, args: &Args
         pace: if account.loopback { Duration::from_millis(300) } else { Duration::from_secs(5) },
         // Nobody says here how long a minute of the local cloud takes.
         minute: (!account.loopback).then_some(60.0),
-        until: args.time.map_or(Until::Done(LONGEST), Until::For),
-        expecting: !info.status.is_settled(),
+        until: match args.time {
+            Some(time) if args.wait => Until::Done(time),
+            Some(time) => Until::For(time),
+            None => Until::Done(LONGEST),
+        },
+        expecting: match args.time {
+            Some(time) if args.wait => Some(time),
+            _ => (args.wait || !info.status.is_settled()).then_some(watcher::BEGIN_LIMIT),
+        },
+        terms: Terms { max_errors: args.max_errors, awaited: args.wait },
         stack,
     })
 }
@@ -180,19 +233,41 @@ fn address<'a>(info: &'a StackInfo, stack: &str) -> Result<&'a str, Fault> {
     Err(Fault::failed("find the API", stack).why(why).next(next))
 }
 
-/// Sees that an answer, if one comes, is one of ours: anybody may listen at an address.
-async fn ours(api: &ApiClient, routes: &[Route], url: &str) -> anyhow::Result<()> {
+/// The pauses before an API that says "not now" is asked again whether it is ours.
+const AGAIN: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// Sees that an answer, if one comes, is one of ours: anybody may listen at an address. A gateway that throttles, or that a
+/// firewall stands before, answers by itself, so 429 and 403 are asked about again.
+async fn ours(api: &ApiClient, routes: &[Route], url: &str, again: &[Duration]) -> anyhow::Result<()> {
     let Some(route) = routes.first() else {
         return Err(Fault::failed("find the API", url).why("no function has a version route").into());
     };
-    // One that does not answer at all is the watch's to tell.
-    let Ok(answer) = api.send(http::Method::GET, &route.path, None).await else { return Ok(()) };
-    let says = answer.body.get("version").is_some() || answer.version.is_some();
-    if says || answer.status.is_server_error() {
+    let mut pauses = again.iter();
+    let answer = loop {
+        // One that does not answer at all is the watch's to tell.
+        let Ok(answer) = api.send(http::Method::GET, &route.path, None).await else { return Ok(()) };
+        let says = answer.body.get("version").is_some() || answer.version.is_some();
+        if says || answer.status.is_server_error() {
+            return Ok(());
+        }
+        let not_now = [429, 403].contains(&answer.status.as_u16());
+        match pauses.next().filter(|_| not_now) {
+            Some(pause) => sleep(*pause).await,
+            None => break answer,
+        }
+    };
+    if answer.status == http::StatusCode::TOO_MANY_REQUESTS {
         return Ok(());
     }
+    let how_often = if again.is_empty() || answer.status != http::StatusCode::FORBIDDEN {
+        String::new()
+    } else {
+        format!(", {} times,", again.len() + 1)
+    };
+    let status = answer.status;
     Err(Fault::failed("watch the API", url)
-        .why(format!("GET {} answered {} without a version: it is not ours", route.path, answer.status))
+        .why(format!("GET {} answered {status}{how_often} without a version: it is not ours", route.path))
         .next("see the stack's output ApiURL")
         .into())
 }

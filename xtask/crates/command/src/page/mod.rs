@@ -34,6 +34,7 @@ struct Page {
     began: String,
     ended: String,
     error: Option<Error>,
+    watches: Vec<Watch>,
     answers: Vec<Answer>,
     span: String,
     steps: Vec<Row>,
@@ -55,6 +56,16 @@ struct Error {
     on: String,
     why: String,
     next: String,
+}
+
+/// What was watched, at which rate, and when, as it was.
+#[derive(Serialize)]
+struct Watch {
+    env: String,
+    address: String,
+    rate: f64,
+    began: String,
+    ended: String,
 }
 
 /// An environment and what answers there at last.
@@ -185,6 +196,7 @@ fn read(lines: &[Value]) -> Result<Page, String> {
         began: minute(began),
         ended: minute(result["at"].as_str().unwrap_or_default()),
         error: error(&result["error"]),
+        watches: watched.iter().filter_map(|(env, seen)| watch(env, seen)).collect(),
         answers: answers(data),
         span,
         steps,
@@ -208,6 +220,18 @@ fn watched(result: &Value) -> Vec<(String, &Value)> {
     }
     let all = data["watched"].as_object();
     all.into_iter().flatten().map(|(env, seen)| (env.clone(), seen)).collect()
+}
+
+/// Where, how and when an environment was watched; a rehearsal's own traffic says it elsewhere.
+fn watch(env: &str, seen: &Value) -> Option<Watch> {
+    let at = |name: &str| minute(seen[name].as_str().unwrap_or_default());
+    Some(Watch {
+        env: env.to_owned(),
+        address: seen["address"].as_str().map(|address| text(&Value::from(address)))?,
+        rate: seen["rate"].as_f64().unwrap_or(0.0),
+        began: at("began"),
+        ended: at("ended"),
+    })
 }
 
 fn of<'a>(lines: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {

@@ -124,7 +124,13 @@ fn a_watch_has_its_numbers_at_the_top_of_its_data() {
     let last = all.last_mut().unwrap();
     last["command"] = json!("test-deployment");
     last["data"] = watched;
-    let html = page(&all).unwrap();
+    last["data"]["address"] = json!("https://api.example/");
+    last["data"]["rate"] = json!(12.5);
+    last["data"]["began"] = json!("2026-11-25T10:00:01.000Z");
+    last["data"]["ended"] = json!("2026-11-25T10:05:02.000Z");
+    let html = page(&all).unwrap().replace("&#x2f;", "/");
+    let said = "prod at https://api.example/, 12.5 requests a second, 2026-11-25 10:00:01 UTC to 2026-11-25 10:05:02 UTC";
+    assert!(html.contains(said), "{html}");
     assert!(html.contains("checkin in prod") && html.contains("test-deployment, exit code 5"));
     assert!(page(&all[..2]).is_err(), "no result, no page");
 }

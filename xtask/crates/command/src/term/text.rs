@@ -47,7 +47,7 @@ pub fn watched(watched: &Watched) -> String {
         );
     }
     for (what, count) in &watched.failures {
-        let _ = write!(text, "\n  {count} times nobody answered: {what}");
+        let _ = write!(text, "\n  {count} times without a version: {what}");
     }
     if let Some(error) = &watched.first_error {
         let _ = write!(text, "\n  the first error: {error}");

@@ -67,7 +67,7 @@ async fn an_api_that_is_not_ours_is_not_driven() {
     ];
     for (status, version, body, why) in table {
         let url = api(status, version, body).await;
-        let found = ours(&ApiClient::new(&url).unwrap(), &routes, &url).await;
+        let found = ours(&ApiClient::new(&url).unwrap(), &routes, &url, &[]).await;
         match why {
             None => assert!(found.is_ok(), "{status} {body}"),
             Some(why) => {
@@ -77,8 +77,51 @@ async fn an_api_that_is_not_ours_is_not_driven() {
             }
         }
     }
-    let fault = from_error(&ours(&ApiClient::new("http://x").unwrap(), &[], "http://x").await.unwrap_err());
+    let fault =
+        from_error(&ours(&ApiClient::new("http://x").unwrap(), &[], "http://x", &[]).await.unwrap_err());
     assert!(fault.why.contains("no function has a version route"), "{fault}");
+}
+
+/// An API that answers with these statuses, one after the other, and as one of ours with 200.
+async fn api_in_turn(statuses: Vec<u16>) -> String {
+    let left = std::sync::Arc::new(Mutex::new(std::collections::VecDeque::from(statuses)));
+    let app = Router::new().fallback(move || {
+        let status = left.lock().unwrap().pop_front().unwrap_or(200);
+        async move {
+            let mut response = Response::builder().status(status);
+            if status == 200 {
+                response = response.header("x-causeway-version", "0.1.0+abc");
+            }
+            response.body(Body::from(r#"{"message": "Too Many Requests"}"#)).unwrap()
+        }
+    });
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://{address}/")
+}
+
+#[tokio::test]
+async fn an_api_that_says_not_now_is_asked_again() {
+    let routes = [Route { function: "checkin".to_owned(), path: "api/version".to_owned() }];
+    let table = [
+        (vec![429], None),
+        (vec![429, 429], None),
+        (vec![403, 429], None),
+        // It throttles all the time: that is trouble, and no other API.
+        (vec![429, 429, 429], None),
+        (vec![403, 403, 403], Some("answered 403 Forbidden, 3 times, without a version")),
+        (vec![404], Some("answered 404 Not Found without a version")),
+    ];
+    for (statuses, why) in table {
+        let url = api_in_turn(statuses.clone()).await;
+        let found = ours(&ApiClient::new(&url).unwrap(), &routes, &url, &[Duration::ZERO; 2]).await;
+        let found = found.map_err(|error| from_error(&error).why);
+        match why {
+            None => assert_eq!(found, Ok(()), "{statuses:?}"),
+            Some(why) => assert!(found.as_ref().unwrap_err().contains(why), "{found:?}"),
+        }
+    }
 }
 
 #[test]
@@ -94,11 +137,13 @@ fn each_verdict_ends_with_its_code_and_what_comes_next() {
         pace: Duration::from_secs(1),
         minute: None,
         until: Until::Done(LONGEST),
-        expecting: false,
+        expecting: None,
+        terms: Terms::default(),
     };
     for (verdict, code, next) in [
         (Verdict::RolledBack, ExitCode::RolledBack, "the old version serves"),
         (Verdict::Unreachable, ExitCode::Failed, "can be reached"),
+        (Verdict::Failed, ExitCode::Failed, "--max-errors"),
         (Verdict::TimedOut, ExitCode::TimedOut, "the deployment goes on"),
         (Verdict::Interrupted, ExitCode::Interrupted, "run the command again"),
     ] {

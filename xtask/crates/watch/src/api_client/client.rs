@@ -73,6 +73,11 @@ impl ApiClient {
         Ok(Self { http, base: format!("{}/", url.trim_end_matches('/')), signer: None })
     }
 
+    /// The API's address.
+    pub fn address(&self) -> &str {
+        &self.base
+    }
+
     /// The same client, which signs every call.
     pub fn signing(&self, keys: Keys, region: &str) -> Self {
         Self { signer: Some(Signer { keys, region: region.to_owned() }), ..self.clone() }

@@ -14,12 +14,16 @@ use causeway_machine::clock;
 use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::tally::Tally;
 use causeway_model::verdict::Verdict;
-use causeway_model::watch::{self, Deploying, Watched};
+use causeway_model::watch::{self, Deploying, ENOUGH, Terms, Watched};
 use traffic::Route;
 
-/// How long answers that are on their way are waited for at the end.
+/// How long answers that are on their way are waited for at the end; a short watch waits for a fifth of its time.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
-/// How long a deployment that is announced (the stack is being updated) may take to begin.
+/// How long a watch that saw errors goes on for enough requests to tell their share.
+const FOR_A_SHARE: Duration = Duration::from_secs(30);
+/// A service that has not answered for so long is one of which nothing is known.
+const STALE: Duration = Duration::from_secs(60);
+/// How long a deployment that is announced may take to begin, unless the watch's own time is shorter.
 pub const BEGIN_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// When a watch ends.
@@ -54,8 +58,19 @@ pub struct Plan {
     pub minute: Option<f64>,
     /// When it ends.
     pub until: Until,
-    /// Whether a deployment is on its way (the stack is being updated).
-    pub expecting: bool,
+    /// How long a deployment that is on its way (the stack is being updated, or somebody says so) may take to begin; `None`
+    /// where none is expected.
+    pub expecting: Option<Duration>,
+    /// What it is held to.
+    pub terms: Terms,
+}
+
+impl Plan {
+    /// How long the watch takes at most, and how much of that is for answers that are on their way.
+    fn limits(&self) -> (Duration, Duration) {
+        let (Until::Done(limit) | Until::For(limit)) = self.until;
+        (limit, LAST_ANSWERS.min(limit / 5))
+    }
 }
 
 /// What a watcher tells while it watches.
@@ -77,10 +92,43 @@ pub enum News<'a> {
     Second(&'a Tally, f64),
 }
 
-/// What a look at AWS brought.
-struct Look {
-    deployments: anyhow::Result<Vec<Deploying>>,
-    alarms: anyhow::Result<BTreeMap<String, String>>,
+/// What a look at AWS brought. Each service is looked at by itself: one that hangs hides nothing of the other.
+enum Look {
+    Deployments(anyhow::Result<Vec<Deploying>>),
+    Alarms(anyhow::Result<BTreeMap<String, String>>),
+}
+
+/// What is known of a service that is asked.
+struct Asked {
+    name: &'static str,
+    /// When it answered last.
+    answered: Option<Instant>,
+    /// What it said last in place of an answer.
+    trouble: Option<String>,
+}
+
+impl Asked {
+    fn new(name: &'static str) -> Self {
+        Self { name, answered: None, trouble: None }
+    }
+
+    fn note(&mut self, heard: &Result<(), Fault>) {
+        match heard {
+            Ok(()) => (self.answered, self.trouble) = (Some(Instant::now()), None),
+            Err(fault) => self.trouble = Some(fault.why.clone()),
+        }
+    }
+
+    /// Why nothing is known of it, where that is so: no answer yet is not none.
+    fn blind(&self) -> Option<String> {
+        let since = self.answered.map(|at| at.elapsed());
+        if since.is_some_and(|since| since < STALE) {
+            return None;
+        }
+        let trouble = self.trouble.as_deref().unwrap_or("it did not answer");
+        let last = since.map(|since| format!(" (its last answer is {} s old)", since.as_secs()));
+        Some(format!("{} could not be asked: {trouble}{}", self.name, last.unwrap_or_default()))
+    }
 }
 
 /// How a watch ended.
@@ -104,19 +152,25 @@ pub async fn run(
 ) -> Ended {
     let begin = Instant::now();
     let mut tally = Tally::new(&plan.env, &plan.stack, plan.rate);
+    tally.began(plan.api.address(), clock::now_rfc3339());
     let (samples, mut sampled) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<Duration>();
     let (api, routes, rate) = (plan.api.clone(), plan.routes.clone(), plan.rate);
     let stopped = async { drop(stopped.await) };
-    tokio::spawn(traffic::drive_until(api, routes, rate, samples, stopped, LAST_ANSWERS));
+    let (limit, last_answers) = plan.limits();
+    tokio::spawn(traffic::drive_until(api, routes, rate, samples, stopped, last_answers));
     let (looks, mut looked) = mpsc::channel(1);
-    let looking = tokio::spawn(look_on(plan.clone(), rollouts.clone(), looks));
+    let looking = [
+        tokio::spawn(look_at_deployments(plan.clone(), rollouts.clone(), looks.clone())),
+        tokio::spawn(look_at_alarms(plan.clone(), rollouts.clone(), looks)),
+    ];
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (Until::Done(limit) | Until::For(limit)) = plan.until;
     tokio::pin!(interrupt);
-    let (mut interrupted, mut in_time, mut waited_for_more) = (false, false, false);
-    let (mut refused, mut asked) = (None, false);
+    let (mut interrupted, mut in_time, mut seen_at_end) = (false, false, None);
+    let mut refused = None;
+    let (mut codedeploy, mut cloudwatch) = (Asked::new("CodeDeploy"), Asked::new("CloudWatch"));
+    let end = begin + limit.saturating_sub(last_answers);
     loop {
         tokio::select! {
             biased;
@@ -124,54 +178,71 @@ pub async fn run(
                 interrupted = true;
                 break;
             }
-            () = sleep_until(begin + limit) => {
+            () = sleep_until(end) => {
                 in_time = matches!(plan.until, Until::For(_));
                 break;
             }
             Some(look) = looked.recv() => {
-                if let Err(fault) = note(plan, &mut tally, begin.elapsed().as_secs_f64(), look, &mut tell) {
+                let is_deployments = matches!(look, Look::Deployments(_));
+                let heard = note(plan, &mut tally, begin.elapsed().as_secs_f64(), look, &mut tell);
+                let service = if is_deployments { &mut codedeploy } else { &mut cloudwatch };
+                service.note(&heard);
+                if let Err(fault) = heard {
                     if is_final(&fault) {
                         refused = Some(fault);
                         break;
                     }
                     // Nothing was seen, so nothing follows from it.
-                    tally.blind((!asked).then_some(fault.why));
-                    waited_for_more = false;
+                    if is_deployments {
+                        seen_at_end = None;
+                    }
                     continue;
                 }
-                asked = true;
-                tally.blind(None);
                 let seen = &tally.so_far().deployments;
                 let over = !seen.is_empty() && seen.iter().all(Deploying::is_over);
-                let none = seen.is_empty() && (!plan.expecting || begin.elapsed() > BEGIN_LIMIT);
-                if plan.until == Until::Done(limit) && (over || none) {
-                    // The functions of a stack do not end at the same moment: look once more.
-                    if waited_for_more {
-                        in_time = true;
-                        break;
+                let is_expected = plan.expecting.is_some_and(|within| begin.elapsed() <= within);
+                let none = seen.is_empty() && !is_expected && cloudwatch.blind().is_none();
+                if !matches!(plan.until, Until::Done(_)) || !(over || none) {
+                    seen_at_end = None;
+                } else if is_deployments {
+                    // The functions of a stack do not end at the same moment: look once more. And errors want a share.
+                    match seen_at_end {
+                        None => seen_at_end = Some(Instant::now()),
+                        Some(since) if !wants_more(&tally, since) => {
+                            in_time = true;
+                            break;
+                        }
+                        Some(_) => {}
                     }
-                    waited_for_more = true;
-                } else {
-                    waited_for_more = false;
                 }
             }
             _ = second.tick() => tell(News::Second(&tally, begin.elapsed().as_secs_f64())),
             Some((function, sample)) = sampled.recv() => tally.add(&function, &sample),
         }
     }
-    looking.abort();
+    looking.iter().for_each(tokio::task::JoinHandle::abort);
+    tally.blind(codedeploy.blind().or_else(|| cloudwatch.blind()));
     // No new requests; those on their way are heard, or counted as unanswered.
     drop(stop);
     while !interrupted && let Some((function, sample)) = sampled.recv().await {
         tally.add(&function, &sample);
     }
+    tally.ended(clock::now_rfc3339());
     let watched = tally.finish();
-    let (verdict, cause) = watch::verdict(&watched, in_time);
+    let (verdict, cause) = watch::verdict(&watched, in_time, plan.terms);
     if interrupted {
         let cause = Some(so_far(&watched, verdict, cause));
         return Ended { watched, verdict: Verdict::Interrupted, cause, refused };
     }
     Ended { watched, verdict, cause, refused }
+}
+
+/// Whether there were errors, but too few requests to tell their share, and time for more.
+fn wants_more(tally: &Tally, since: Instant) -> bool {
+    let (sent, _) = tally.judged();
+    // Errors of any time: those of a deployment say nothing of what comes after it, but ask for a look.
+    let errors = tally.seconds().any(|second| second.errors > 0);
+    errors && sent < ENOUGH && since.elapsed() < FOR_A_SHARE
 }
 
 /// What an interrupted watch had seen until then.
@@ -208,11 +279,9 @@ fn note(
         tell(News::Trouble(format!("{}; it is asked again", fault.why)));
         fault
     };
-    let deployments = look.deployments.map_err(&mut refused);
-    let alarms = look.alarms.map_err(&mut refused);
-    let mut seen = Ok(());
-    match deployments {
-        Ok(now) => {
+    match look {
+        Look::Deployments(now) => {
+            let now = now.map_err(&mut refused)?;
             let before = tally.so_far().deployments.clone();
             for deploying in &now {
                 let old = before.iter().find(|old| old.id == deploying.id);
@@ -222,10 +291,8 @@ fn note(
             }
             tally.deployments(at, now);
         }
-        Err(fault) => seen = Err(fault),
-    }
-    match alarms {
-        Ok(now) => {
+        Look::Alarms(now) => {
+            let now = now.map_err(&mut refused)?;
             let first = tally.so_far().alarms.is_empty();
             for missing in plan.alarms.iter().filter(|name| first && !now.contains_key(*name)) {
                 tell(News::Trouble(format!(
@@ -240,25 +307,38 @@ fn note(
             }
             tally.alarms(at, now);
         }
-        Err(fault) => seen = seen.and(Err(fault)),
     }
-    seen
+    Ok(())
 }
 
-/// Looks at deployments and alarms again and again. A refusal makes it slower: throttling ends by itself.
-async fn look_on(plan: Plan, rollouts: Rollouts, looks: mpsc::Sender<Look>) {
+/// The pause after a look: a refusal makes it longer, since throttling ends by itself.
+fn next_pause(before: Duration, pace: Duration, refused: bool) -> Duration {
+    if refused { (before * 2).min(Duration::from_secs(60)) } else { pace }
+}
+
+/// Looks at the deployments again and again.
+async fn look_at_deployments(plan: Plan, rollouts: Rollouts, looks: mpsc::Sender<Look>) {
     let since = clock::now().as_second();
     let mut known = BTreeSet::new();
     let mut finished: BTreeMap<String, Deploying> = BTreeMap::new();
     let mut pause = plan.pace;
     loop {
-        let (deployments, alarms) = tokio::join!(
-            deployments(&plan, &rollouts, since, &mut known, &mut finished),
-            rollouts.alarms(&plan.alarms)
-        );
-        let refused = deployments.is_err() || alarms.is_err();
-        pause = if refused { (pause * 2).min(Duration::from_secs(60)) } else { plan.pace };
-        if looks.send(Look { deployments, alarms }).await.is_err() {
+        let found = deployments(&plan, &rollouts, since, &mut known, &mut finished).await;
+        pause = next_pause(pause, plan.pace, found.is_err());
+        if looks.send(Look::Deployments(found)).await.is_err() {
+            return;
+        }
+        sleep(pause).await;
+    }
+}
+
+/// Looks at the alarms again and again.
+async fn look_at_alarms(plan: Plan, rollouts: Rollouts, looks: mpsc::Sender<Look>) {
+    let mut pause = plan.pace;
+    loop {
+        let found = rollouts.alarms(&plan.alarms).await;
+        pause = next_pause(pause, plan.pace, found.is_err());
+        if looks.send(Look::Alarms(found)).await.is_err() {
             return;
         }
         sleep(pause).await;

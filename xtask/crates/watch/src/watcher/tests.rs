@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::yield_now;
-use tokio::time::{advance, pause, timeout};
+use tokio::time::{advance, pause, resume, timeout};
 
 use super::*;
 use crate::held_clock::{hold, soon};
@@ -31,6 +31,8 @@ enum Stage {
     At(&'static str, f64, [&'static str; 3], Option<(&'static str, &'static str)>, &'static str),
     /// Everything is refused with this code.
     Refused(&'static str),
+    /// No deployment, and a service that takes each call and never answers: CodeDeploy, CloudWatch.
+    Deaf(bool, bool),
 }
 
 const GOING: Stage = Stage::At("InProgress", 10.0, ["Succeeded", "InProgress", "Pending"], None, "OK");
@@ -72,6 +74,11 @@ async fn answer(State(aws): State<Arc<Aws>>, request: Request) -> Response {
     let stage = aws.stage();
     let json = |value: Value| reply(200, "application/x-amz-json-1.1", value.to_string());
     match (stage, target.rsplit('.').next().unwrap()) {
+        (Stage::Deaf(codedeploy, cloudwatch), operation)
+            if if operation == "DescribeAlarms" { cloudwatch } else { codedeploy } =>
+        {
+            pending().await
+        }
         (Stage::Refused(code), operation) => {
             aws.looks.fetch_add(usize::from(operation == "DescribeAlarms"), Ordering::SeqCst);
             let refusal = json!({"__type": code, "message": "no"});
@@ -84,7 +91,7 @@ async fn answer(State(aws): State<Arc<Aws>>, request: Request) -> Response {
                 json!({"MetricAlarms": [{"AlarmName": "app-errors", "StateValue": state}], "CompositeAlarms": []}),
             )
         }
-        (Stage::None, _) => json(json!({"deployments": []})),
+        (Stage::None | Stage::Deaf(..), _) => json(json!({"deployments": []})),
         (Stage::At(..), "ListDeployments") => json(json!({"deployments": ["d-1"]})),
         (Stage::At(..), "ListDeploymentTargets") => json(json!({"targetIds": ["app-f:live"]})),
         (Stage::At(status, _, _, error, _), "GetDeployment") => {
@@ -114,6 +121,8 @@ async fn answer(State(aws): State<Arc<Aws>>, request: Request) -> Response {
 enum Api {
     Good,
     Failing,
+    /// Every other answer is a failure of the gateway's.
+    Half,
     Unversioned,
     Huge,
     Silent,
@@ -126,14 +135,17 @@ async fn api(how: Api) -> String {
 /// The same, and how many requests have arrived.
 async fn counting(how: Api, asked: Arc<AtomicUsize>) -> String {
     let app = Router::new().fallback(move || {
-        asked.fetch_add(1, Ordering::SeqCst);
+        let before = asked.fetch_add(1, Ordering::SeqCst);
         async move {
             let good = Response::builder()
                 .header("x-causeway-version", "0.1.0+abc")
                 .header("x-causeway-lambda-version", "3")
                 .header("apigw-requestid", "r-1");
             match how {
-                Api::Good => good.body(Body::from("{}")).unwrap(),
+                Api::Half if before % 2 == 1 => {
+                    Response::builder().status(502).body(Body::from("{}")).unwrap()
+                }
+                Api::Good | Api::Half => good.body(Body::from("{}")).unwrap(),
                 Api::Failing => good.status(500).body(Body::from("{}")).unwrap(),
                 Api::Unversioned => Response::new(Body::from("{}")),
                 Api::Huge => good.body(Body::from(vec![b'x'; 10 * 1024 * 1024])).unwrap(),
@@ -156,7 +168,8 @@ fn plan(url: &str, until: Until) -> Plan {
         pace: Duration::from_millis(30),
         minute: None,
         until,
-        expecting: false,
+        expecting: None,
+        terms: Terms::default(),
     }
 }
 
@@ -272,6 +285,92 @@ async fn a_deployment_that_was_to_be_watched_for_so_long_is_healthy_then() {
     assert_eq!(watched_on(&GOING, "InProgress", Until::For(LIMIT)).await.verdict, Verdict::Healthy);
 }
 
+/// A watch of eight seconds, all of which pass once the API has answered.
+async fn eight_seconds(how: Api, stage: Stage, change: impl FnOnce(&mut Plan)) -> Ended {
+    let (asked, told, eight) = (Arc::new(AtomicUsize::new(0)), Told::default(), Duration::from_secs(8));
+    let mut plan = plan(&counting(how, Arc::clone(&asked)).await, Until::For(eight));
+    change(&mut plan);
+    let passes = async {
+        while asked.load(Ordering::SeqCst) < 3 {
+            yield_now().await;
+        }
+        // Held, so that the answers which are on their way still come, and the limit of a request does not.
+        pause();
+        let clock = hold();
+        advance(eight).await;
+        clock
+    };
+    let (ended, clock) = tokio::join!(telling(&plan, vec![stage], pending(), &told), passes);
+    drop(clock);
+    resume();
+    ended
+}
+
+#[tokio::test]
+async fn no_answer_yet_is_not_none() {
+    for (codedeploy, cloudwatch, name) in [
+        (true, false, "CodeDeploy could not be asked: it did not answer"),
+        (false, true, "CloudWatch could not be asked: it did not answer"),
+        (true, true, "CodeDeploy could not be asked: it did not answer"),
+    ] {
+        let ended = eight_seconds(Api::Good, Stage::Deaf(codedeploy, cloudwatch), |_| {}).await;
+        assert_eq!((ended.verdict, ended.cause.as_deref()), (Verdict::Unreachable, Some(name)));
+    }
+    // A stack without CodeDeploy and alarms has nobody to ask.
+    let nobody = |plan: &mut Plan| {
+        plan.groups.clear();
+        plan.alarms.clear();
+    };
+    let ended = eight_seconds(Api::Good, Stage::Deaf(true, true), nobody).await;
+    assert_eq!((ended.verdict, ended.cause), (Verdict::NothingToWatch, None));
+}
+
+#[tokio::test]
+async fn a_deployment_is_waited_for() {
+    let waits = |plan: &mut Plan, within| {
+        plan.until = Until::Done(within);
+        plan.expecting = Some(within);
+        plan.terms.awaited = true;
+    };
+    let mut plan = plan(&api(Api::Good).await, Until::Done(LIMIT));
+    waits(&mut plan, LIMIT);
+    let (none, told) = (Stage::None, Told::default());
+    let stages = vec![none.clone(), none.clone(), none.clone(), none.clone(), GOING, DONE];
+    let ended = telling(&plan, stages, pending(), &told).await;
+    assert_eq!(ended.verdict, Verdict::Healthy, "{:?}", ended.cause);
+    let ended = eight_seconds(Api::Good, none, |plan| waits(plan, Duration::from_secs(8))).await;
+    assert_eq!(ended.verdict, Verdict::TimedOut);
+    assert_eq!(ended.cause.as_deref(), Some("no deployment began while it was waited for"));
+}
+
+#[tokio::test]
+async fn half_of_the_answers_being_errors_is_a_failure_unless_codedeploy_decides() {
+    let stopped = Stage::At(
+        "Stopped",
+        0.0,
+        ["Succeeded", "Failed", "Skipped"],
+        Some(("ALARM_ACTIVE", "app-errors is in ALARM")),
+        "ALARM",
+    );
+    let table = [
+        // Too few at first, so the watch goes on until it can tell.
+        (vec![Stage::None], 1.0, Verdict::Failed, "requests failed: "),
+        (vec![Stage::None], 70.0, Verdict::NothingToWatch, ""),
+        (vec![GOING, DONE], 1.0, Verdict::Failed, "requests failed after the deployment: "),
+        (vec![GOING, DONE], 70.0, Verdict::Healthy, ""),
+        (vec![GOING, stopped], 1.0, Verdict::RolledBack, "the alarm app-errors took f back"),
+    ];
+    for (stages, max_errors, verdict, cause) in table {
+        let (mut plan, told) = (plan(&api(Api::Half).await, Until::Done(LIMIT)), Told::default());
+        (plan.rate, plan.terms.max_errors) = (500.0, max_errors);
+        let ended = telling(&plan, stages, pending(), &told).await;
+        assert_eq!(ended.verdict, verdict, "{max_errors} {:?}", ended.cause);
+        assert!(ended.cause.as_deref().unwrap_or_default().contains(cause), "{:?}", ended.cause);
+        assert_eq!(ended.watched.address, plan.api.address());
+        assert!(!ended.watched.began.is_empty() && ended.watched.began <= ended.watched.ended);
+    }
+}
+
 #[tokio::test]
 async fn throttling_is_got_over_and_blindness_is_no_success() {
     let throttled = Stage::Refused("ThrottlingException");
@@ -303,7 +402,7 @@ async fn an_api_that_never_answers_is_unreachable() {
     for (how, word) in [(Api::Silent, "no answer by the end of the watch"), (Api::Huge, "larger than")] {
         let (clock, asked, told) = (hold(), Arc::new(AtomicUsize::new(0)), Told::default());
         let url = counting(how, Arc::clone(&asked)).await;
-        let plan = plan(&url, Until::For(step * steps + step / 2));
+        let plan = plan(&url, Until::For((step * steps + step / 2) * 5 / 4));
         let arrived = async |count: u32| {
             while asked.load(Ordering::SeqCst) < count as usize {
                 yield_now().await;
