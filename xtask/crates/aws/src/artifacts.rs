@@ -15,8 +15,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::explain;
 use super::session::Account;
+use super::waiting::Limits;
 use causeway_model::artifact::Upload;
-use causeway_model::fault::{Fault, from_error};
+use causeway_model::fault::{Fault, Kind, from_error};
 
 /// So often is an upload tried.
 const ATTEMPTS: u32 = 5;
@@ -60,8 +61,11 @@ impl Bucket {
     /// The bucket of that name, whose objects are encrypted as the bucket says.
     pub fn plain(account: &Account, name: &str) -> Self {
         // Path style: with an endpoint that is an address, host names for buckets would not resolve.
-        let config =
-            aws_sdk_s3::config::Builder::from(account.sdk()).force_path_style(account.loopback).build();
+        let config = aws_sdk_s3::config::Builder::from(account.sdk())
+            .force_path_style(account.loopback)
+            .timeout_config(Limits::now().of_uploads())
+            .interceptor(account.talk())
+            .build();
         Self {
             client: Client::from_conf(config),
             name: name.to_owned(),
@@ -202,7 +206,7 @@ impl Bucket {
         } else if code == "NoSuchBucket" {
             fault.next =
                 "correct --bucket (CAUSEWAY_ARTIFACT_BUCKET), or run cargo xtask bootstrap".to_owned();
-        } else if fault.next.is_empty() {
+        } else if fault.kind != Kind::Credentials {
             fault.next = "run it again: what arrived is found, and only the rest is sent".to_owned();
         }
         if attempts > 1 {

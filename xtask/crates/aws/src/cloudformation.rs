@@ -18,9 +18,10 @@ use tokio::time::sleep;
 
 use super::error::explain;
 use super::session::Account;
+use super::waiting::Unreadable;
 use causeway_machine::clock::Stopwatch;
 use causeway_model::changeset::{Caused, Change, says_no_changes, settle, sorted};
-use causeway_model::fault::{Fault, Kind};
+use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::line::{Emit, Event, Line};
 use causeway_model::stack::StackStatus;
 use causeway_model::template::{MAX_BODY, MAX_OBJECT, MAX_URL};
@@ -150,7 +151,10 @@ pub struct Stacks {
 impl Stacks {
     /// For an account or a session.
     pub fn new(account: &Account) -> Self {
-        Self { client: Client::new(account.sdk()), account: account.name.clone(), pace: account.pace() }
+        let config = aws_sdk_cloudformation::config::Builder::from(account.sdk());
+        let config = config.interceptor(account.talk()).retry_classifier(Unreadable);
+        let client = Client::from_conf(config.build());
+        Self { client, account: account.name.clone(), pace: account.pace() }
     }
 
     /// The account's name.
@@ -166,7 +170,13 @@ impl Stacks {
             Err(error) if error.message().is_some_and(says_no_such_stack) => return Ok(None),
             Err(error) => return Err(explain(error, "describe the stack", stack)),
         };
-        let Some(found) = answer.stacks().first() else { return Ok(None) };
+        // A stack that is not there is an error of its own, so an empty list is an answer that lost something.
+        let Some(found) = answer.stacks().first() else {
+            return Err(Fault::failed("describe the stack", stack)
+                .why("the answer could not be read: it names no stack")
+                .next("run the same command again")
+                .into());
+        };
         let status = StackStatus::parse(found.stack_status().map_or("", |status| status.as_str()));
         if status == StackStatus::Absent {
             return Ok(None);

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::BehaviorVersion;
 use aws_runtime::auth::{SigV4OperationSigningConfig, sigv4};
 use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
 use aws_runtime::service_clock_skew::{ServiceClockSkewClassifier, ServiceClockSkewInterceptor};
@@ -35,6 +35,7 @@ use serde_json::Value;
 
 use super::endpoint;
 use super::session::Account;
+use super::waiting::Unreadable;
 
 /// A service that speaks JSON.
 #[derive(Debug)]
@@ -134,16 +135,16 @@ struct Page<O> {
 }
 
 /// A client of one service in one account.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Client {
-    sdk: SdkConfig,
+    account: Account,
     service: &'static Service,
 }
 
 impl Client {
     /// For an account.
     pub(super) fn new(account: &Account, service: &'static Service) -> Self {
-        Self { sdk: account.sdk().clone(), service }
+        Self { account: account.clone(), service }
     }
 
     /// Makes one call. An answer in another shape than the expected one is an error.
@@ -154,20 +155,23 @@ impl Client {
     where
         O: DeserializeOwned + fmt::Debug + Send + Sync + 'static,
     {
-        let url = endpoint::url(&self.sdk, self.service).map_err(SdkError::construction_failure)?;
+        let sdk = self.account.sdk();
+        let url = endpoint::url(sdk, self.service).map_err(SdkError::construction_failure)?;
         let service = self.service;
         Operation::builder()
             .service_name(service.id)
             .operation_name(operation)
-            .behavior_version(self.sdk.behavior_version().unwrap_or_else(BehaviorVersion::latest))
+            .behavior_version(sdk.behavior_version().unwrap_or_else(BehaviorVersion::latest))
             .endpoint_url(&url)
-            .standard_retry(&self.sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard))
-            .timeout_config(self.sdk.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
+            .standard_retry(&sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard))
+            .timeout_config(sdk.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
             .retry_classifier(TransientErrorClassifier::<Refusal>::new())
             .retry_classifier(HttpStatusCodeClassifier::default())
             .retry_classifier(AwsErrorCodeClassifier::<Refusal>::new())
             .retry_classifier(ServiceClockSkewClassifier::<Refusal>::new())
+            .retry_classifier(Unreadable)
             .interceptor(ServiceClockSkewInterceptor::new())
+            .interceptor(self.account.talk())
             .with_connection_poisoning()
             .runtime_plugin(self.means())
             .serializer(move |input: Value| request(service, operation, &input))
@@ -199,22 +203,23 @@ impl Client {
 
     /// What the account's configuration gives to every client: the way there, the credentials, and who signs for what.
     fn means(&self) -> StaticRuntimePlugin {
+        let sdk = self.account.sdk();
         let mut config = Layer::new("account");
         config.store_put(AuthSchemeOptionResolverParams::new(()));
         config.store_put(SigV4OperationSigningConfig {
-            region: self.sdk.region().cloned().map(SigningRegion::from),
+            region: sdk.region().cloned().map(SigningRegion::from),
             name: Some(SigningName::from_static(self.service.host)),
             ..SigV4OperationSigningConfig::default()
         });
         let mut components = RuntimeComponentsBuilder::new("account");
-        components.set_http_client(self.sdk.http_client());
-        components.set_sleep_impl(self.sdk.sleep_impl());
-        components.set_time_source(self.sdk.time_source());
-        components.set_identity_cache(self.sdk.identity_cache());
+        components.set_http_client(sdk.http_client());
+        components.set_sleep_impl(sdk.sleep_impl());
+        components.set_time_source(sdk.time_source());
+        components.set_identity_cache(sdk.identity_cache());
         components.push_auth_scheme(sigv4::SigV4AuthScheme::new());
         let resolver = StaticAuthSchemeOptionResolver::new(vec![sigv4::SCHEME_ID]);
         components.set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(resolver)));
-        if let Some(credentials) = self.sdk.credentials_provider() {
+        if let Some(credentials) = sdk.credentials_provider() {
             components.set_identity_resolver(sigv4::SCHEME_ID, credentials);
         }
         StaticRuntimePlugin::new().with_config(config.freeze()).with_runtime_components(components)
@@ -325,7 +330,13 @@ mod tests {
     async fn a_service_that_never_recovers_is_given_up() {
         let (script, account) = Script::start(vec![(503, String::new()); 9]).await;
         let fault = from_error(&explain(ask(&account.retrying()).await.unwrap_err(), "look", "d-1"));
-        assert_eq!((script.asked().len(), fault.why.as_str()), (3, "unknown error: HTTP status 503"));
+        assert_eq!(
+            (script.asked().len(), fault.why.as_str()),
+            (
+                3,
+                "it answered with an error that has no code: it begins with nothing: it is empty (status 503)"
+            )
+        );
     }
 
     #[tokio::test]
@@ -334,18 +345,30 @@ mod tests {
             (
                 json!({"__type": "com.amazonaws.codedeploy#InvalidInput", "message": "m"}),
                 None,
-                "InvalidInput: m",
+                "InvalidInput: m (status 400, request r-1)",
             ),
-            (json!({"code": "InvalidInput", "Message": "m"}), None, "InvalidInput: m"),
-            (json!({"message": "m"}), Some("InvalidInput:http://internal.amazon.com/"), "InvalidInput: m"),
-            (json!({}), None, "unknown error: HTTP status 400"),
+            (
+                json!({"code": "InvalidInput", "Message": "m"}),
+                None,
+                "InvalidInput: m (status 400, request r-1)",
+            ),
+            (
+                json!({"message": "m"}),
+                Some("InvalidInput:http://internal.amazon.com/"),
+                "InvalidInput: m (status 400, request r-1)",
+            ),
+            (
+                json!({}),
+                None,
+                "it answered with an error that has no code: it begins \"{}\" (status 400, request r-1)",
+            ),
         ];
         for (body, header, why) in table {
             let mut headers = vec![("x-amzn-requestid", "r-1".to_owned())];
             headers.extend(header.map(|header| ("x-amzn-errortype", header.to_owned())));
             let (_, account) = Script::with_headers(vec![((400, body.to_string()), headers)]).await;
             let fault = from_error(&explain(ask(&account).await.unwrap_err(), "look", "d-1"));
-            assert_eq!((fault.kind, fault.why), (Kind::Failed, format!("{why} (request r-1)")));
+            assert_eq!((fault.kind, fault.why), (Kind::Failed, why.to_owned()));
         }
         let expired = (400, json!({"__type": "ExpiredTokenException", "message": "m"}).to_string());
         let (_, account) = Script::start(vec![expired]).await;
@@ -356,10 +379,10 @@ mod tests {
     #[tokio::test]
     async fn an_answer_of_another_shape_is_an_error_and_a_service_that_is_not_there_is_named() {
         for body in ["", "{}", "<html>", r#"{"targetIds": [1]}"#] {
-            let (script, account) = Script::start(vec![(200, body.to_owned())]).await;
+            let (script, account) = Script::start(vec![(200, body.to_owned()); 3]).await;
             let fault = from_error(&explain(ask(&account.retrying()).await.unwrap_err(), "look", "d-1"));
             assert!(fault.why.contains("API reference"), "{body}: {}", fault.why);
-            assert_eq!(script.asked().len(), 1, "{body}");
+            assert_eq!(script.asked().len(), 3, "{body}: whatever garbled it may be gone");
         }
         let fault =
             from_error(&explain(ask(&Account::at("http://127.0.0.1:1")).await.unwrap_err(), "look", "d-1"));

@@ -24,6 +24,8 @@ mod session;
 pub mod sign;
 mod sts;
 pub mod teardown;
+mod waiting;
 
 pub use session::{Account, Accounts, LocalWorld, OpenOptions, Unverified};
 pub use sts::assume_role;
+pub use waiting::{Limits, Say};

@@ -18,9 +18,9 @@ use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::sts;
+use super::waiting::{Limits, Say, Talk};
 use causeway_model::config::{BUILD, Config, Local};
 use causeway_model::fault::{Fault, Kind};
 use causeway_model::keys::Keys;
@@ -53,6 +53,8 @@ pub struct OpenOptions {
     pub local: Local,
     /// The local cloud of a rehearsal, in place of everything the environment says.
     pub world: Option<LocalWorld>,
+    /// Where it is said that AWS is waited for.
+    pub say: Say,
 }
 
 /// One account and the way to it. Only an account whose credentials were verified is one outside of `aws`: clients are made
@@ -68,6 +70,7 @@ pub struct Account {
     /// Whether the endpoint is on this machine.
     pub loopback: bool,
     sdk: SdkConfig,
+    say: Say,
 }
 
 /// The accounts of a configuration, before anybody knows whose credentials their profiles have. No client can be made from
@@ -91,7 +94,7 @@ impl Unverified {
                 Some(world) => local(config, name, &account.id, world)?,
                 None => from_environment(config, name, &account.id, options).await?,
             };
-            all.insert(name.clone(), opened);
+            all.insert(name.clone(), Account { say: options.say.clone(), ..opened });
         }
         Ok(Self(all))
     }
@@ -163,6 +166,11 @@ impl Account {
         &self.sdk
     }
 
+    /// What says during each call who is waited for, if it takes long.
+    pub(super) fn talk(&self) -> Talk {
+        Talk::new(&self.name, &self.say)
+    }
+
     /// The region.
     pub fn region(&self) -> &str {
         self.sdk.region().map_or("", Region::as_ref)
@@ -176,7 +184,8 @@ impl Account {
     /// The same endpoint with the keys of a session, for instance an assumed role's.
     pub fn with_keys(&self, name: &str, id: &str, keys: &Keys) -> Account {
         let sdk = self.sdk.to_builder().credentials_provider(provider(keys)).build();
-        Account { name: name.to_owned(), id: id.to_owned(), profile: None, loopback: self.loopback, sdk }
+        let say = self.say.clone();
+        Account { name: name.to_owned(), id: id.to_owned(), profile: None, loopback: self.loopback, sdk, say }
     }
 }
 
@@ -200,7 +209,31 @@ impl Account {
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .time_source(SystemTimeSource::new())
             .build();
-        Self { name: "dev".to_owned(), id: "222222222222".to_owned(), profile: None, loopback: true, sdk }
+        let say = Say::default();
+        Self {
+            name: "dev".to_owned(),
+            id: "222222222222".to_owned(),
+            profile: None,
+            loopback: true,
+            sdk,
+            say,
+        }
+    }
+
+    /// The same account with the limits of AWS, saying what is waited for.
+    #[cfg(test)]
+    pub(super) fn waiting(mut self, say: &Say) -> Self {
+        let limits = Limits::now();
+        let sdk = self.sdk.to_builder().timeout_config(limits.timeouts()).retry_config(limits.retries());
+        self.sdk = sdk.build();
+        self.waiting_too(say)
+    }
+
+    /// The same account, saying what is waited for.
+    #[cfg(test)]
+    pub(super) fn waiting_too(mut self, say: &Say) -> Self {
+        self.say = say.clone();
+        self
     }
 
     /// The same account with the keys of sessions that last so many seconds, and how many there have been.
@@ -266,11 +299,12 @@ fn local(config: &Config, name: &str, id: &str, world: &LocalWorld) -> anyhow::R
         .http_client(http_client(Some(bundle))?)
         .credentials_provider(provider(&keys))
         .retry_config(RetryConfig::standard())
-        .timeout_config(timeouts())
+        .timeout_config(Limits::now().timeouts())
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .time_source(SystemTimeSource::new())
         .build();
-    Ok(Account { name: name.to_owned(), id: id.to_owned(), profile: None, loopback: true, sdk })
+    let say = Say::default();
+    Ok(Account { name: name.to_owned(), id: id.to_owned(), profile: None, loopback: true, sdk, say })
 }
 
 /// AWS, or whatever `AWS_ENDPOINT_URL` names.
@@ -290,8 +324,8 @@ async fn from_environment(
     let http = http_client(bundle)?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))
-        .retry_config(RetryConfig::standard().with_max_attempts(5))
-        .timeout_config(timeouts())
+        .retry_config(Limits::now().retries())
+        .timeout_config(Limits::now().timeouts())
         .http_client(http.clone());
     if let Some(profile) = &profile {
         // Keys in the environment would win over a profile otherwise, and lead to whichever account they are of.
@@ -304,7 +338,7 @@ async fn from_environment(
     }
     let sdk = loader.load().await;
     let loopback = sdk.endpoint_url().is_some_and(is_loopback);
-    Ok(Account { name: name.to_owned(), id: id.to_owned(), profile, loopback, sdk })
+    Ok(Account { name: name.to_owned(), id: id.to_owned(), profile, loopback, sdk, say: Say::default() })
 }
 
 /// The profile for an account: the personal file's, else `<prefix>-<account>`. None in CodeBuild.
@@ -333,13 +367,6 @@ fn http_client(bundle: Option<Vec<u8>>) -> anyhow::Result<SharedHttpClient> {
         }
         None => builder.build_https(),
     })
-}
-
-fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(std::time::Duration::from_secs(5))
-        .operation_attempt_timeout(std::time::Duration::from_secs(120))
-        .build()
 }
 
 #[cfg(test)]

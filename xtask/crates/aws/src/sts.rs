@@ -2,13 +2,19 @@
 
 use super::error::{explain, is_unknown_host};
 use super::session::Account;
+use super::waiting::Unreadable;
 use causeway_model::fault::{Fault, Kind};
 use causeway_model::keys::Keys;
 use causeway_model::quoted::word;
 
+fn client(account: &Account) -> aws_sdk_sts::Client {
+    let config = aws_sdk_sts::config::Builder::from(account.sdk());
+    aws_sdk_sts::Client::from_conf(config.interceptor(account.talk()).retry_classifier(Unreadable).build())
+}
+
 /// The id of the account that the credentials belong to.
 pub(super) async fn caller_account(account: &Account) -> anyhow::Result<String> {
-    let client = aws_sdk_sts::Client::new(account.sdk());
+    let client = client(account);
     let on = account
         .profile
         .as_ref()
@@ -25,7 +31,7 @@ pub(super) async fn caller_account(account: &Account) -> anyhow::Result<String> 
 
 /// A session of a role. `name` shows up in the role's records as the session's name.
 pub async fn assume_role(account: &Account, role_arn: &str, name: &str) -> anyhow::Result<Keys> {
-    let client = aws_sdk_sts::Client::new(account.sdk());
+    let client = client(account);
     let answer = client
         .assume_role()
         .role_arn(role_arn)

@@ -1,9 +1,10 @@
 //! Which profiles a person works with.
 
-use causeway_aws::OpenOptions;
+use causeway_aws::{OpenOptions, Say};
 use causeway_command::Context;
 use causeway_model::config;
 use causeway_model::fault::Fault;
+use causeway_model::line::Line;
 
 /// Reads `cfn/stacks.local.toml`, where there is one, and the options about profiles.
 ///
@@ -18,5 +19,7 @@ pub(crate) fn open_options(context: &Context) -> anyhow::Result<OpenOptions> {
         })?,
         Err(_) => config::Local::default(),
     };
-    Ok(OpenOptions { profile_prefix: context.profile_prefix.clone(), local, world: None })
+    let out = context.out.clone();
+    let say = Say::to(move |message| out.line(&Line::Warning { message }));
+    Ok(OpenOptions { profile_prefix: context.profile_prefix.clone(), local, world: None, say })
 }

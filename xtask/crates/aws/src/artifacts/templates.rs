@@ -18,7 +18,7 @@ impl Bucket {
         self.put_artifact(&key, text.as_bytes().to_vec()).await.map_err(|error| {
             let mut fault = from_error(&error);
             fault.what = "put the template that is too large for a request".to_owned();
-            if fault.next.is_empty() {
+            if fault.kind == Kind::Failed {
                 fault.next = format!(
                     "who deploys it needs s3:PutObject and s3:GetObject on {}*, and the bucket's key; or make the template smaller",
                     self.url(prefix)

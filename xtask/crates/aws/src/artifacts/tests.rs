@@ -160,7 +160,7 @@ async fn who_may_not_use_the_key_is_told_which_and_what_for() {
         let (script, bucket) = bucket(vec![reply(403, error(code))]).await;
         let fault = from_error(&put(&bucket, b"zip").await.0.unwrap_err());
         assert_eq!(fault.on, "s3://bucket/packages/checkin/ab.zip");
-        assert_eq!(fault.why, format!("{code}: no"));
+        assert_eq!(fault.why, format!("{code}: no (status 403)"));
         for word in [KEY_ARN, "kms:GenerateDataKey", "kms:Decrypt", "s3:PutObject"] {
             assert!(fault.next.contains(word), "{word}: {}", fault.next);
         }

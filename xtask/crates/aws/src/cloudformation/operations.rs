@@ -166,7 +166,15 @@ impl Stacks {
         Ok(events)
     }
 
-    /// Follows an operation by its events. Where it fails, DescribeEvents is asked as well, by the operation's id: the given
+    /// One look at a stack that is followed. The state first: events that come between the two calls are told with the next
+    /// look.
+    async fn look(&self, stack: &str, seen: &BTreeSet<String>) -> anyhow::Result<Look> {
+        let info = self.describe(stack).await?;
+        Ok((info, self.new_events(stack, seen).await.context("follow the stack")?))
+    }
+
+    /// Follows an operation by its events. A look that fails does not end it: the operation goes on whoever looks. Where the
+    /// operation fails, DescribeEvents is asked as well, by its id: the given
     /// one, or the one that the stack names as its last.
     async fn follow(
         &self,
@@ -178,14 +186,32 @@ impl Stacks {
     ) -> anyhow::Result<Settled> {
         let watch = Stopwatch::start();
         let mut first_failure: Option<String> = None;
+        let mut missed = 0;
         loop {
-            // The state first: events that come between the two looks are printed with the next round or below.
-            let info = self.describe(stack).await?;
+            let (info, events) = match self.look(stack, &seen).await {
+                Ok(found) => found,
+                Err(error) => {
+                    missed += 1;
+                    let fault = from_error(&error);
+                    if missed > MISSES || !is_passing(&fault) {
+                        return Err(still_going(fault, stack).into());
+                    }
+                    if missed == 1 {
+                        let why = &fault.why;
+                        let message = format!(
+                            "{stack} goes on, and could not be looked at: {why}; it is looked at again"
+                        );
+                        emit(Line::Warning { message });
+                    }
+                    sleep(self.pace).await;
+                    continue;
+                }
+            };
+            missed = 0;
             if operation.is_none() {
                 operation = info.as_ref().and_then(|info| info.operation.clone());
             }
             let status = info.as_ref().map_or(StackStatus::Absent, |info| info.status.clone());
-            let events = self.new_events(stack, &seen).await.context("follow the stack")?;
             for (id, event) in events {
                 seen.insert(id);
                 if first_failure.is_none() && is_cause(&event) {
@@ -228,6 +254,26 @@ fn elsewhere(error: anyhow::Error) -> anyhow::Error {
             .into(),
         Err(error) => error,
     }
+}
+
+/// A stack and its events that were not seen before.
+type Look = (Option<StackInfo>, Vec<(String, Event)>);
+
+/// How many looks in a row may fail before a stack is not followed any more.
+const MISSES: u32 = 5;
+
+/// Whether a look that failed may be better the next time: a refusal stays one.
+fn is_passing(fault: &Fault) -> bool {
+    fault.kind != Kind::Credentials && !fault.why.starts_with("AccessDenied")
+}
+
+/// What is said where an operation cannot be followed any more: AWS goes on with it.
+fn still_going(fault: Fault, stack: &str) -> Fault {
+    let next = format!(
+        "the operation on {stack} goes on in AWS without us; {}, and the command follows it from there",
+        fault.next
+    );
+    Fault { what: format!("follow the stack ({})", fault.what), next, ..fault }
 }
 
 /// Whether an event is a failure of its own rather than the echo of another one.

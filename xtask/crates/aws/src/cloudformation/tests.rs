@@ -6,7 +6,6 @@ use super::super::scripted::{Script, error, result};
 use super::operations::is_cause;
 use super::*;
 use causeway_model::changeset::Op;
-use causeway_model::fault::from_error;
 
 fn stack(status: &str) -> String {
     format!(
@@ -52,7 +51,7 @@ async fn a_stack_is_described_or_absent() {
     assert!(stacks.describe("s").await.unwrap().is_none());
     assert_eq!(stacks.describe("s").await.unwrap().unwrap().status, StackStatus::Unknown("SLEEPING".into()));
     let refused = from_error(&stacks.describe("s").await.unwrap_err());
-    assert_eq!((refused.kind, refused.why.as_str()), (Kind::Failed, "AccessDenied: no"));
+    assert_eq!((refused.kind, refused.why.as_str()), (Kind::Failed, "AccessDenied: no (status 403)"));
 }
 
 #[tokio::test]
@@ -209,6 +208,51 @@ async fn events_are_told_once_oldest_first_and_the_first_failure_is_kept() {
     assert_eq!(*told.lock().unwrap(), ["Table", "Role", "s"]);
 }
 
+/// Follows an execution through these looks; how it ended, and how often it was said that a look failed.
+async fn followed(looks: Vec<super::super::scripted::Reply>) -> (anyhow::Result<Settled>, usize) {
+    let begin = [result("DescribeStackEvents", ""), result("ExecuteChangeSet", "")];
+    let (_, account) = Script::start(begin.into_iter().chain(looks).collect()).await;
+    let warnings = Arc::new(std::sync::Mutex::new(0));
+    let told = Arc::clone(&warnings);
+    let emit: Emit =
+        Arc::new(move |line| *told.lock().unwrap() += usize::from(matches!(line, Line::Warning { .. })));
+    let ended = Stacks::new(&account).execute("s", "c", false, || {}, Duration::from_secs(600), &emit).await;
+    let warnings = *warnings.lock().unwrap();
+    (ended, warnings)
+}
+
+#[tokio::test]
+async fn a_look_that_fails_does_not_end_the_following_and_a_refusal_does() {
+    let at = |status: &str| vec![result("DescribeStacks", &stack(status)), result("DescribeStackEvents", "")];
+    let done = || at("UPDATE_COMPLETE");
+    for bad in [
+        (200, "<html>".to_owned()),
+        (200, String::new()),
+        (500, "<html>".to_owned()),
+        error(400, "Throttling", "Rate exceeded"),
+        result("DescribeStacks", "<Stacks></Stacks>"),
+    ] {
+        let (ended, said) = followed([at("UPDATE_IN_PROGRESS"), vec![bad.clone()], done()].concat()).await;
+        assert_eq!(ended.unwrap().status.to_string(), "UPDATE_COMPLETE", "{bad:?}");
+        assert_eq!(said, 1, "{bad:?}");
+        // The second call of a look.
+        let half = vec![result("DescribeStacks", &stack("UPDATE_IN_PROGRESS")), bad.clone()];
+        let (ended, said) = followed([half, vec![bad.clone(); 2], done()].concat()).await;
+        assert!(ended.is_ok() && said == 1, "{bad:?} {said}: said once");
+    }
+    let (ended, said) = followed(vec![error(403, "AccessDenied", "no"); 9]).await;
+    let fault = from_error(&ended.unwrap_err());
+    assert_eq!(said, 0);
+    assert!(fault.next.contains("goes on in AWS") && fault.why.contains("AccessDenied"), "{fault}");
+    let (ended, said) = followed(vec![error(500, "InternalFailure", "no"); 9]).await;
+    let fault = from_error(&ended.unwrap_err());
+    assert_eq!(said, 1);
+    assert!(
+        fault.next.contains("the operation on s goes on in AWS") && fault.what.contains("follow"),
+        "{fault}"
+    );
+}
+
 /// A stack that ended in a state, and names its operations.
 fn operated(status: &str, operations: &[(&str, &str)]) -> String {
     let entries: String = operations
@@ -341,7 +385,7 @@ async fn what_was_only_planned_is_taken_back_with_the_stack_that_it_would_have_m
     }
     let (_, account) = Script::start(vec![error(403, "AccessDenied", "no")]).await;
     let fault = from_error(&Stacks::new(&account).withdraw("c", "s", true).await.unwrap_err());
-    assert_eq!(fault.why, "AccessDenied: no");
+    assert_eq!(fault.why, "AccessDenied: no (status 403)");
 }
 
 /// What a lost answer leaves to be found out: a call is repeated, and its first attempt has done the work.
