@@ -11,6 +11,17 @@ fn text(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
 }
 
+/// The pages that people read, as paths from the root.
+fn pages() -> Vec<String> {
+    let mut all = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned(), "ARCHITECTURE.md".to_owned()];
+    for folder in ["docs", "docs/upstream", "cfn"] {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        all.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}/{name}")));
+    }
+    all
+}
+
 /// Every `cargo xtask …` of a text, and every `./xtask …`, as words, with the number of its line.
 fn commands(text: &str) -> BTreeMap<Vec<String>, usize> {
     let mut all = BTreeMap::new();
@@ -60,15 +71,12 @@ fn help(command: &str) -> String {
 #[test]
 fn every_command_of_the_documents_is_understood() {
     let mut wrong = Vec::new();
-    for (name, fewest) in [
-        ("README.md", 30),
-        ("CHANGELOG.md", 5),
-        ("ARCHITECTURE.md", 1),
-        ("buildspecs/build.yml", 2),
-        ("buildspecs/test.yml", 1),
-    ] {
-        let all = commands(&text(name));
-        assert!(all.len() >= fewest, "only {} commands were found in {name}", all.len());
+    let mut seen = 0;
+    for name in
+        pages().into_iter().chain(["buildspecs/build.yml".to_owned(), "buildspecs/test.yml".to_owned()])
+    {
+        let all = commands(&text(&name));
+        seen += all.len();
         for (words, line) in &all {
             if let Err(said) = read(words) {
                 wrong.push(format!("{name}:{line}: cargo xtask {}: {said}", words.join(" ")));
@@ -76,11 +84,76 @@ fn every_command_of_the_documents_is_understood() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen > 90, "only {seen} commands were found");
+}
+
+/// Where a link of a page leads outside of the page and of the web: the path, and the heading after `#`.
+fn links(text: &str) -> Vec<(String, Option<String>)> {
+    let ends = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let ours = ends.filter(|link| !link.contains("://") && !link.contains(' '));
+    ours.map(|link| match link.split_once('#') {
+        Some((path, heading)) => (path.to_owned(), Some(heading.to_owned())),
+        None => (link.to_owned(), None),
+    })
+    .collect()
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|row| row.starts_with('#'));
+    let anchor = |row: &str| {
+        let title = row.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_of_the_pages_leads_to_something() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for name in pages() {
+        let page = text(&name);
+        for (path, heading) in links(&page) {
+            seen += 1;
+            let folder = root().join(&name).parent().unwrap().to_owned();
+            let target = if path.is_empty() { root().join(&name) } else { folder.join(&path) };
+            let there = match &heading {
+                _ if !target.exists() => false,
+                None => true,
+                Some(heading) => anchors(&std::fs::read_to_string(&target).unwrap()).contains(heading),
+            };
+            if !there {
+                wrong.push(format!("{name}: {path}#{}", heading.unwrap_or_default()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen > 30, "only {seen} links were found");
+    assert_eq!(links("[a](b.md#c), [d](https://e)"), [("b.md".to_owned(), Some("c".to_owned()))]);
+    assert!(anchors("## When it's *stuck*, so?").contains("when-its-stuck-so"));
+}
+
+#[test]
+fn the_first_page_is_short_and_no_page_stands_alone() {
+    let first = text("README.md");
+    let words = first.split_whitespace().count();
+    assert!(words <= 1_200, "README.md has {words} words");
+    let alone: Vec<String> = pages()
+        .into_iter()
+        .filter(|name| name.starts_with("docs/") && name.matches('/').count() == 1)
+        .filter(|name| {
+            let file = name.trim_start_matches("docs/");
+            !pages().iter().any(|from| from != name && text(from).contains(file))
+        })
+        .collect();
+    assert!(alone.is_empty(), "nothing leads to {}", alone.join(", "));
 }
 
 #[test]
 fn every_option_of_the_table_of_commands_is_there() {
-    let text = text("README.md");
+    let text = text("docs/commands.md");
     let mut seen = 0;
     let mut wrong = Vec::new();
     for (number, row) in text.lines().enumerate().filter(|(_, row)| row.starts_with("| `cargo xtask ")) {
@@ -93,7 +166,7 @@ fn every_option_of_the_table_of_commands_is_there() {
                 line.trim_start().contains(&format!("{option} ")) || line.trim_end().ends_with(&option)
             });
             if !there {
-                wrong.push(format!("README.md:{}: cargo xtask {command} has no {option}", number + 1));
+                wrong.push(format!("docs/commands.md:{}: cargo xtask {command} has no {option}", number + 1));
             }
         }
     }

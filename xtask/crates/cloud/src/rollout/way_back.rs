@@ -78,7 +78,7 @@ impl Failed {
                     }
                 };
                 rollout.say(format!(
-                    "{}: the simulated deployment back to version {} failed: {why}. On AWS the stack would stand in UPDATE_ROLLBACK_FAILED until a person continues the rollback (README, \"When a rollback gets stuck\"); here all traffic goes to version {} without a deployment",
+                    "{}: the simulated deployment back to version {} failed: {why}. On AWS the stack would stand in UPDATE_ROLLBACK_FAILED until a person continues the rollback (docs/aws.md, \"When a rollback gets stuck\"); here all traffic goes to version {} without a deployment",
                     rollout.short, rollout.new, rollout.new
                 ));
                 if let Err(error) = rollout.step(Way::Back, 0, 100).await {

@@ -95,7 +95,7 @@ async fn a_deployment_back_that_fails_is_said_and_the_old_version_serves() {
     assert_eq!(world.leads("done").await, Alias::to("1"));
     let warnings = world.warnings().await;
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    for word in ["UPDATE_ROLLBACK_FAILED", "api-5xx", "README"] {
+    for word in ["UPDATE_ROLLBACK_FAILED", "api-5xx", "docs/aws.md"] {
         assert!(warnings[1].contains(word), "{word}: {warnings:?}");
     }
 }
