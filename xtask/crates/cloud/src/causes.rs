@@ -137,7 +137,16 @@ impl Shifted {
         };
         let status = if failed { 500 } else { 200 };
         let began = at - millis / 1_000.0;
-        let answered = Answered { began, account: ACCOUNT, api: "HttpApi", status, millis, late };
+        let answered = Answered {
+            began,
+            account: ACCOUNT,
+            api: "HttpApi",
+            rest: None,
+            stage: "$default",
+            status,
+            millis,
+            late,
+        };
         self.cloud.metrics.record(at, &answered, Some(&call));
     }
 

@@ -106,6 +106,10 @@ pub struct Answered<'a> {
     pub account: &'a str,
     /// The API's id.
     pub api: &'a str,
+    /// A REST API's name, under which its metrics are kept; `None` for an HTTP API.
+    pub rest: Option<&'a str>,
+    /// The stage's name; empty where the request named none.
+    pub stage: &'a str,
     /// The status of the answer.
     pub status: u16,
     /// Milliseconds from the request to the answer.
@@ -211,7 +215,8 @@ impl Metrics {
     /// Records an answer at a time, in seconds of AWS, under every set of dimensions that AWS keeps; Lambda's metrics
     /// only where a function was invoked for it.
     ///
-    /// Source: "Types of metrics for Lambda functions" and "Monitor CloudWatch metrics for HTTP APIs".
+    /// Source: "Types of metrics for Lambda functions", "Monitor CloudWatch metrics for HTTP APIs" and "Amazon API Gateway
+    /// dimensions and metrics".
     pub fn record(&self, at: f64, answered: &Answered<'_>, call: Option<&Invocation<'_>>) {
         let by = call.map(|call| {
             Arc::new(Version { function: call.function.to_owned(), version: call.version.to_owned() })
@@ -238,19 +243,23 @@ impl Metrics {
                 }
             }
         }
-        let api = pair("ApiId", answered.api);
+        let (api, client, server) = match answered.rest {
+            Some(name) => (pair("ApiName", name), "4XXError", "5XXError"),
+            None => (pair("ApiId", answered.api), "4xx", "5xx"),
+        };
         let is = |error: bool| f64::from(u8::from(error));
         let millis = answered.millis;
         let fault = answered.status >= 500;
         let integration = call.filter(|call| !call.throttled).map(|call| call.millis);
         let values = [
             ("Count", "Count", Some(1.0), millis, false),
-            ("4xx", "Count", Some(is((400..500).contains(&answered.status))), millis, false),
-            ("5xx", "Count", Some(is(fault)), millis, fault && answered.late),
+            (client, "Count", Some(is((400..500).contains(&answered.status))), millis, false),
+            (server, "Count", Some(is(fault)), millis, fault && answered.late),
             ("Latency", "Milliseconds", Some(millis), millis, false),
             ("IntegrationLatency", "Milliseconds", integration, integration.unwrap_or(millis), false),
         ];
-        for dimensions in [vec![api.clone()], vec![api, pair("Stage", "$default")]] {
+        let staged = (!answered.stage.is_empty()).then(|| vec![api.clone(), pair("Stage", answered.stage)]);
+        for dimensions in [Some(vec![api]), staged].into_iter().flatten() {
             for (name, unit, value, millis, late) in values {
                 let Some(value) = value else { continue };
                 let metric = metric(answered.account, "AWS/ApiGateway", name, dimensions.clone());
@@ -351,7 +360,16 @@ mod tests {
     }
 
     fn answered(status: u16) -> Answered<'static> {
-        Answered { began: 0.0, account: "1", api: "a", status, millis: 15.0, late: false }
+        Answered {
+            began: 0.0,
+            account: "1",
+            api: "a",
+            rest: None,
+            stage: "$default",
+            status,
+            millis: 15.0,
+            late: false,
+        }
     }
 
     #[test]
@@ -400,6 +418,28 @@ mod tests {
         assert_eq!((api("Latency"), api("IntegrationLatency")), (vec![15.0; 4], vec![12.0]));
         let invocations = metric("1", "AWS/Lambda", "Invocations", vec![pair("FunctionName", "f")]);
         assert_eq!(metrics.values(&invocations, 60.0, 60.0, 1), [vec![1.0]]);
+    }
+
+    #[test]
+    fn a_rest_api_is_measured_under_its_name() {
+        let metrics = Metrics::default();
+        metrics.record(1.0, &Answered { rest: Some("shop"), stage: "live", ..answered(502) }, None);
+        metrics.record(2.0, &Answered { rest: Some("shop"), stage: "live", ..answered(403) }, None);
+        for dimensions in
+            [vec![pair("ApiName", "shop")], vec![pair("ApiName", "shop"), pair("Stage", "live")]]
+        {
+            let of = |name: &str| {
+                metrics
+                    .values(&metric("1", "AWS/ApiGateway", name, dimensions.clone()), 60.0, 60.0, 1)
+                    .concat()
+            };
+            assert_eq!(
+                (of("5XXError"), of("4XXError"), of("Count")),
+                (vec![1.0, 0.0], vec![0.0, 1.0], vec![1.0; 2])
+            );
+        }
+        let of_http = metric("1", "AWS/ApiGateway", "5xx", vec![pair("ApiId", "a")]);
+        assert_eq!(metrics.values(&of_http, 60.0, 60.0, 1).concat(), [0.0; 0]);
     }
 
     #[test]

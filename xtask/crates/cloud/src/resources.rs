@@ -147,6 +147,19 @@ impl Resources {
             ("AWS::Lambda::Function", Some("Arn")) => {
                 Some(format!("arn:aws:lambda:{region}:{account}:function:{physical}"))
             }
+            ("AWS::ApiGateway::RestApi", Some("RestApiId"))
+            | ("AWS::ApiGateway::Deployment", Some("DeploymentId"))
+            | ("AWS::ApiGatewayV2::Api", Some("ApiId")) => Some(physical.clone()),
+            ("AWS::Lambda::Version" | "AWS::Lambda::Alias", Some(attribute))
+                if ["Version", "FunctionArn", "AliasArn"].contains(&attribute) =>
+            {
+                let last = if attribute == "Version" {
+                    physical.rsplit(':').next()
+                } else {
+                    Some(physical.as_str())
+                };
+                last.map(ToOwned::to_owned)
+            }
             (_, Some("Arn")) if physical.starts_with("arn:") => Some(physical.clone()),
             _ => None,
         }

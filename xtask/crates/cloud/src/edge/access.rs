@@ -1,7 +1,8 @@
 //! Who may use a route that asks for an AWS signature.
 //!
-//! Source: "Control access to HTTP APIs with AWS IAM authorization" in the API Gateway developer guide. An HTTP API has no
-//! policy of its own, so only callers of its own account get in, with a signature for `execute-api` and the right to
+//! Source: "Control access to HTTP APIs with AWS IAM authorization" and "Control access to a REST API with IAM permissions" in
+//! the API Gateway developer guide. An HTTP API has no policy of its own, and that of a REST API is not looked at, so only callers
+//! of its own account get in, with a signature for `execute-api` and the right to
 //! invoke the route. Signatures in a query are not taken here.
 
 use http::request::Parts;
@@ -29,6 +30,12 @@ impl Caller {
             "userId": keys.id,
         })
     }
+
+    /// The same in an event of format 1.0.
+    pub(super) fn to_identity(&self) -> Value {
+        let Signer { account, arn, keys, .. } = &self.0;
+        json!({"accessKey": keys.id, "accountId": account, "caller": keys.id, "user": keys.id, "userArn": arn})
+    }
 }
 
 /// The caller of a route of this API; `None` for whoever may not.
@@ -38,7 +45,7 @@ impl Caller {
 pub(super) async fn caller(
     cloud: &Cloud,
     account: &str,
-    api: &str,
+    (api, stage, path): (&str, &str, &str),
     parts: &Parts,
     body: &[u8],
 ) -> anyhow::Result<Option<Caller>> {
@@ -53,8 +60,7 @@ pub(super) async fn caller(
     }
     // An account's root may do everything in it.
     let Some(role) = &signer.role else { return Ok(Some(Caller(signer))) };
-    let route =
-        format!("arn:aws:execute-api:{region}:{account}:{api}/$default/{}{}", parts.method, parts.uri.path());
+    let route = format!("arn:aws:execute-api:{region}:{account}:{api}/{stage}/{}{path}", parts.method);
     let question = [
         ("PolicySourceArn", role.as_str()),
         ("ActionNames.member.1", "execute-api:Invoke"),

@@ -1,4 +1,4 @@
-//! The event of an HTTP API and the answer to it, payload format 2.0.
+//! The event of an HTTP API and the answer to it, payload format 2.0; and what is known of a request, whatever the format.
 //!
 //! Source: "Working with AWS Lambda proxy integrations for HTTP APIs" in the API Gateway developer guide.
 
@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::access::Caller;
+use super::api::{Api, Stage};
 use super::routes::Found;
 use super::{LAMBDA_VERSION_HEADER, VERSION_HEADER, gateway};
 
@@ -34,14 +35,27 @@ impl Answer {
     }
 }
 
-/// The event for a request with its id; `caller` is who signed it, where its route asks for that.
-pub(super) fn request(
-    (account, api, id): (&str, &str, &str),
-    found: &Found,
-    caller: Option<&Caller>,
-    parts: &http::request::Parts,
-    body: &[u8],
-) -> Value {
+/// A request that a function is to answer.
+pub(super) struct Asked<'a> {
+    /// The API's account.
+    pub(super) account: &'a str,
+    /// The request's id.
+    pub(super) id: &'a str,
+    pub(super) api: &'a Api,
+    pub(super) stage: &'a Stage,
+    /// The path without its stage.
+    pub(super) path: &'a str,
+    pub(super) found: &'a Found,
+    /// Who signed it, where its route asks for that.
+    pub(super) caller: Option<&'a Caller>,
+    pub(super) parts: &'a http::request::Parts,
+    pub(super) body: &'a [u8],
+}
+
+/// The event for a request.
+pub(super) fn request(asked: &Asked<'_>) -> Value {
+    let Asked { account, id, api, stage, found, caller, parts, body, .. } = asked;
+    let api = &api.id;
     let now = causeway_machine::clock::now();
     let query = parts.uri.query().unwrap_or_default();
     let mut headers: Map<String, Value> = Map::new();
@@ -99,7 +113,7 @@ pub(super) fn request(
             },
             "requestId": id,
             "routeKey": found.key,
-            "stage": "$default",
+            "stage": stage.name,
             "time": now.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
             "timeEpoch": now.as_millisecond(),
         },
@@ -118,6 +132,9 @@ pub(super) fn request(
     if !found.parameters.is_empty() {
         map.insert("pathParameters".into(), json!(found.parameters));
     }
+    if !stage.variables.is_empty() {
+        map.insert("stageVariables".into(), json!(stage.variables));
+    }
     if !body.is_empty() {
         match std::str::from_utf8(body) {
             Ok(text) if is_text(parts) => map.insert("body".into(), text.into()),
@@ -131,7 +148,7 @@ pub(super) fn request(
 }
 
 /// API Gateway passes text and JSON as they are, everything else in Base64.
-fn is_text(parts: &http::request::Parts) -> bool {
+pub(super) fn is_text(parts: &http::request::Parts) -> bool {
     let kind = parts
         .headers
         .get(http::header::CONTENT_TYPE)
@@ -145,12 +162,16 @@ fn is_text(parts: &http::request::Parts) -> bool {
         || kind.ends_with("+xml")
 }
 
-/// The response for an answer. An error of the function is a 500, as on AWS; the version is named in any case.
-pub(super) fn response(answer: &Answer, version: &str) -> Response {
-    let mut response = match serde_json::from_slice::<Value>(&answer.payload) {
+/// The response for an answer. An error of the function is a 500, as on AWS.
+pub(super) fn response(answer: &Answer) -> Response {
+    match serde_json::from_slice::<Value>(&answer.payload) {
         Ok(value) if !answer.failed => from_value(value),
         _ => gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
-    };
+    }
+}
+
+/// Names the version that answered, whatever it answered.
+pub(super) fn name_version(response: &mut Response, version: &str) {
     let headers = response.headers_mut();
     if let Ok(number) = HeaderValue::from_str(version) {
         headers.insert(LAMBDA_VERSION_HEADER, number);
@@ -158,7 +179,6 @@ pub(super) fn response(answer: &Answer, version: &str) -> Response {
     if !headers.contains_key(VERSION_HEADER) {
         headers.insert(VERSION_HEADER, HeaderValue::from_static("unknown"));
     }
-    response
 }
 
 fn from_value(value: Value) -> Response {
@@ -214,14 +234,15 @@ fn from_value(value: Value) -> Response {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::routes::{Integration, Lock};
+    use super::super::routes::{Action, Lock, Routes};
     use super::*;
 
     fn found() -> Found {
         Found {
             key: "GET /a/{id}".into(),
+            resource: "/a/{id}".into(),
             parameters: BTreeMap::from([("id".to_owned(), "x".to_owned())]),
-            integration: Integration { function: "f".into(), alias: None },
+            action: Action::Nothing(String::new()),
             lock: Lock::Open,
         }
     }
@@ -240,8 +261,22 @@ mod tests {
             .unwrap()
             .into_parts()
             .0;
-        let place = ("222222222222", "api1", "r-1");
-        let event = request(place, &found(), None, &request_parts, b"{}");
+        let api = Api::of_routes("api1", Routes::default());
+        let (found, stage, parts) = (found(), &api.stages[0], &request_parts);
+        let of = |body: &[u8]| {
+            request(&Asked {
+                account: "222222222222",
+                id: "r-1",
+                api: &api,
+                stage,
+                path: "",
+                found: &found,
+                caller: None,
+                parts,
+                body,
+            })
+        };
+        let event = of(b"{}");
         assert_eq!(event["version"], "2.0");
         assert_eq!(event["rawPath"], "/a/x y");
         assert_eq!(event["rawQueryString"], "q=1&q=2&z=");
@@ -253,7 +288,7 @@ mod tests {
         assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("{}"), &json!(false)));
         assert_eq!(event["requestContext"].get("authorizer"), None);
         assert_eq!(event["requestContext"]["requestId"], "r-1");
-        let event = request(place, &found(), None, &request_parts, &[0xff, 0xfe]);
+        let event = of(&[0xff, 0xfe]);
         assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("//4="), &json!(true)));
     }
 
@@ -278,8 +313,12 @@ mod tests {
 
     #[test]
     fn answers_become_responses() {
-        let ok =
-            |value: Value| response(&Answer { failed: false, payload: value.to_string().into_bytes() }, "4");
+        let named = |answer: Answer| {
+            let mut response = response(&answer);
+            name_version(&mut response, "4");
+            response
+        };
+        let ok = |value: Value| named(Answer { failed: false, payload: value.to_string().into_bytes() });
         let created = ok(
             json!({"statusCode": 201, "headers": {"x-causeway-version": "v", "a": "b"}, "cookies": ["c=1"], "body": "hi"}),
         );
@@ -290,7 +329,7 @@ mod tests {
         assert_eq!(ok(json!({"x": 1})).status(), 200);
         assert_eq!(ok(json!({"statusCode": 99_999})).status(), 500);
         assert_eq!(ok(json!({"statusCode": 200, "isBase64Encoded": true, "body": "%"})).status(), 500);
-        let crashed = response(&Answer { failed: true, payload: b"{\"errorType\":\"x\"}".to_vec() }, "4");
+        let crashed = named(Answer { failed: true, payload: b"{\"errorType\":\"x\"}".to_vec() });
         assert_eq!(crashed.status(), 500);
         assert_eq!(crashed.headers()[LAMBDA_VERSION_HEADER], "4");
     }

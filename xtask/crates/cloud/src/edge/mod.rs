@@ -1,41 +1,47 @@
-//! The edge: a small HTTP front for each deployed HTTP API.
+//! The edge: a small HTTP front for each deployed API, HTTP APIs and REST APIs.
 //!
 //! It takes plain HTTP requests, finds the route, asks for a signature where the route does, builds the event that API
 //! Gateway would, picks a version by the weights that the alias has at that moment, invokes that version, and answers as the
-//! function said. Every answer names the version.
+//! function said (`app.rs`). Every answer names the version. What of an API is served is read from the stack's plain template,
+//! whoever wrote it: a document (`document.rs`) or resources of their own (`api.rs`). The rest is named in `not_rehearsed`.
 
 mod access;
+mod api;
+mod app;
+mod cors;
+mod document;
 mod event;
+mod event_one;
+mod fixed;
 mod routes;
 mod split;
 pub mod stub;
+mod target;
+mod values;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode};
-use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use super::alias::{self, Alias};
+use super::alias::Alias;
 use super::cloud::Cloud;
-use super::host;
-use super::invocation::{self, Outcome, Target};
+use super::happenings::What;
 use super::ledger::{Record, StackKey};
-use super::metrics::{Answered, Invocation};
 use super::resources::Resources;
-use access::Caller;
-use routes::{Found, Integration, Lock, Routes};
+use api::{Api, Template};
+use app::App;
+use routes::Kind;
 use split::Split;
+use values::Values;
 
-/// API Gateway's limit for a payload ("Quotas for HTTP APIs").
+/// API Gateway's limit for a payload ("Quotas for HTTP APIs", "Quotas for configuring and running a REST API in API Gateway").
 const MAX_PAYLOAD: usize = 10 * 1024 * 1024;
 
 /// The header in which every answer names the version of the workload.
@@ -47,17 +53,22 @@ pub(crate) const LAMBDA_VERSION_HEADER: &str = "x-causeway-lambda-version";
 /// the function's traffic is split.
 const NEW_WEIGHT_HEADER: &str = "x-causeway-new-weight";
 
-/// The header in which every answer has the id of its request, as an HTTP API's does.
-const REQUEST_ID_HEADER: &str = "apigw-requestid";
-
 /// A deployed API.
 struct Edge {
-    api: String,
     url: String,
     env: String,
-    routes: Arc<Mutex<Arc<Routes>>>,
+    api: Arc<Mutex<Arc<Api>>>,
     _stop: oneshot::Sender<()>,
 }
+
+impl Edge {
+    fn api(&self) -> Arc<Api> {
+        Arc::clone(&self.api.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A stack and an API's logical id in it.
+type ApiKey = (StackKey, String);
 
 /// A function in an account.
 type FunctionKey = (String, String);
@@ -65,7 +76,7 @@ type FunctionKey = (String, String);
 /// Every deployed API, and whose turn it is.
 #[derive(Default)]
 pub struct Edges {
-    edges: Mutex<HashMap<StackKey, Edge>>,
+    edges: Mutex<BTreeMap<ApiKey, Edge>>,
     /// By function and alias.
     splits: Mutex<HashMap<(FunctionKey, String), Split>>,
     /// The versions that functions are shifted between, the release's last.
@@ -73,7 +84,7 @@ pub struct Edges {
 }
 
 impl Edges {
-    fn edges(&self) -> MutexGuard<'_, HashMap<StackKey, Edge>> {
+    fn edges(&self) -> MutexGuard<'_, BTreeMap<ApiKey, Edge>> {
         self.edges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,21 +94,32 @@ impl Edges {
 
     /// Pairs of API id and address.
     pub fn public_urls(&self) -> Vec<(String, String)> {
-        self.edges().values().map(|edge| (edge.api.clone(), edge.url.clone())).collect()
+        self.edges().values().map(|edge| (edge.api().id.clone(), edge.url.clone())).collect()
     }
 
     /// Whether an account has a deployed API.
     pub fn has_any(&self, account: &str) -> bool {
-        self.edges().keys().any(|(of, _)| of == account)
+        self.edges().keys().any(|((of, _), _)| of == account)
     }
 
     /// The stack with a deployed API that a name belongs to: the longest one whose name it begins with.
     pub fn stack_of(&self, account: &str, name: &str) -> Option<StackKey> {
         let edges = self.edges();
-        let own = edges.keys().filter(|(of, stack)| {
+        let own = edges.keys().map(|(key, _)| key).filter(|(of, stack)| {
             of == account && name.strip_prefix(stack.as_str()).is_some_and(|rest| rest.starts_with('-'))
         });
         own.max_by_key(|(_, stack)| stack.len()).cloned()
+    }
+
+    /// What of a stack's APIs is not rehearsed, and why.
+    pub(crate) fn unserved(&self, key: &StackKey) -> Vec<(String, String)> {
+        let edges = self.edges();
+        let own = edges.iter().filter(|((of, _), _)| of == key);
+        let all = own.flat_map(|((_, id), edge)| {
+            let unserved = edge.api().unserved.clone().into_iter();
+            unserved.map(move |(what, why)| (format!("{what} of the API {id} in {}", key.1), why))
+        });
+        all.collect()
     }
 
     /// Says between which versions a function is shifted, until [`Edges::settled`]: answers name the new one's share.
@@ -138,49 +160,126 @@ fn share(alias: &Alias, release: Option<&(String, String)>) -> Option<u32> {
     }
 }
 
-/// Makes or updates the edge of a stack that was deployed.
+/// Makes or updates the edges of a stack that was deployed.
 ///
 /// # Errors
 /// No port is free, or the emulator does not answer.
 pub(crate) async fn deployed(cloud: &Arc<Cloud>, key: &StackKey, record: &Record) -> anyhow::Result<()> {
     let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(()) };
-    let Some((logical_id, api)) = resources.of_type("AWS::ApiGatewayV2::Api").next() else { return Ok(()) };
-    let expanded = expanded_template(cloud, key).await?;
-    let holds = |name: &str| Resources::condition(&cloud.emulator, key, record, name);
-    let routes = Arc::new(Routes::of(&expanded, logical_id, &resources, &holds)?);
-    if let Some(edge) = cloud.edges.edges().get(key) {
-        *edge.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes;
+    let apis = read(cloud, key, record, &resources).await?;
+    let gone: Vec<ApiKey> = {
+        let edges = cloud.edges.edges();
+        edges.keys().filter(|(of, id)| of == key && !apis.contains_key(id)).cloned().collect()
+    };
+    for gone in gone {
+        cloud.edges.edges().remove(&gone);
+    }
+    if apis.is_empty() {
         return Ok(());
     }
     let env = record.parameters.get("EnvironmentName").cloned().unwrap_or_else(|| key.1.clone());
-    let url = open(cloud, key, api, routes, env.clone()).await?;
-    if key.1 == cloud.app_stack(&env) {
-        cloud.publish_url(&env, Some(&url));
+    let mut addresses = Vec::new();
+    for (id, mut api) in apis {
+        let (kind, base) = (api.kind, api.base());
+        let at = (key.clone(), id.clone());
+        let known = cloud.edges.edges().get(&at).map(|edge| (edge.url.clone(), Arc::clone(&edge.api)));
+        let url = match known {
+            Some((url, held)) => {
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                for stage in keep_deployed(&held, &mut api) {
+                    let message = format!(
+                        "the routes of the API {id} in {} have changed, and no new deployment brings them to its stage {stage}: it goes on as it was deployed, as on AWS",
+                        key.1
+                    );
+                    cloud.happenings.add(&key.0, &key.1, What::Warning { message });
+                }
+                *held = Arc::new(api);
+                url
+            }
+            None => open(cloud, at, api, env.clone()).await?,
+        };
+        addresses.push((kind == Kind::Rest, format!("{}{base}", url.trim_end_matches('/')), url, base));
+    }
+    // The environment's address is its HTTP API's, or its REST API's.
+    addresses.sort();
+    if let Some((_, _, url, base)) = addresses.first()
+        && key.1 == cloud.app_stack(&env)
+    {
+        cloud.publish_url(&env, Some(&format!("{}{base}/", url.trim_end_matches('/'))));
     }
     Ok(())
 }
 
-/// Opens the edge of an API; its address.
-async fn open(
-    cloud: &Arc<Cloud>,
+/// The APIs of a stack as they are deployed.
+async fn read(
+    cloud: &Cloud,
     key: &StackKey,
-    api: &str,
-    routes: Arc<Routes>,
-    env: String,
-) -> anyhow::Result<String> {
+    record: &Record,
+    resources: &Resources,
+) -> anyhow::Result<BTreeMap<String, Api>> {
+    let nothing = Map::new();
+    let definitions = record.plain.get("Resources").and_then(Value::as_object).unwrap_or(&nothing);
+    let values = Values {
+        holds: &|name| Resources::condition(&cloud.emulator, key, record, name),
+        call: &|value| resources.eval(&cloud.emulator, key, record, value).ok(),
+        physical: &|id| resources.physical(id).map(ToOwned::to_owned),
+    };
+    let mut places = Vec::new();
+    for definition in definitions.values() {
+        if let Some(location) = definition.pointer("/Properties/BodyS3Location") {
+            let location = values.deployed(location)?.unwrap_or_default();
+            let text = |name: &str| location.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            places.push((text("Bucket"), text("Key")));
+        }
+    }
+    let mut documents = BTreeMap::new();
+    for place in places {
+        let path = format!("/{}/{}", place.0, place.1);
+        let read = cloud.emulator.rest(http::Method::GET, &path, &key.0, "s3", Vec::new()).await;
+        let document = read.map_err(|error| format!("{error:#}")).and_then(|(_, body)| {
+            let text = String::from_utf8(body).map_err(|_| "it is no text".to_owned())?;
+            Ok(causeway_model::template::parse(&text).map_err(|error| error.to_string())?.to_json())
+        });
+        documents.insert(place, document);
+    }
+    let template = Template {
+        resources: definitions,
+        values,
+        region: cloud.emulator.region(),
+        account: &key.0,
+        documents: &documents,
+    };
+    template.apis()
+}
+
+/// A stage shows what its deployment took when it was made: where the deployment is the one of before, so are the routes.
+/// The names of the stages that keep others than their template has.
+///
+/// Source: "Deploy REST APIs in API Gateway" in the API Gateway developer guide: a change of methods takes effect with the next
+/// deployment.
+fn keep_deployed(before: &Api, now: &mut Api) -> Vec<String> {
+    let mut kept = Vec::new();
+    for stage in &mut now.stages {
+        let same = before.stages.iter().find(|old| {
+            old.name == stage.name && old.deployment.is_some() && old.deployment == stage.deployment
+        });
+        if let Some(old) = same.filter(|old| old.routes != stage.routes) {
+            stage.routes = old.routes.clone();
+            kept.push(stage.name.clone());
+        }
+    }
+    kept
+}
+
+/// Opens the edge of an API; its address.
+async fn open(cloud: &Arc<Cloud>, at: ApiKey, api: Api, env: String) -> anyhow::Result<String> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("listen for the edge")?;
     let port = listener.local_addr().context("listen for the edge")?.port();
     let url = format!("http://127.0.0.1:{port}/");
-    let routes = Arc::new(Mutex::new(routes));
-    let app = App {
-        cloud: Arc::clone(cloud),
-        key: key.clone(),
-        api: api.to_owned(),
-        port,
-        routes: Arc::clone(&routes),
-    };
+    let api = Arc::new(Mutex::new(Arc::new(api)));
+    let app = App { cloud: Arc::clone(cloud), key: at.0.clone(), port, api: Arc::clone(&api) };
     let (stop, stopped) = oneshot::channel::<()>();
-    let service = Router::new().fallback(answer).with_state(app);
+    let service = Router::new().fallback(app::answer).with_state(app);
     tokio::spawn(async move {
         let until = async {
             let _ = stopped.await;
@@ -189,191 +288,22 @@ async fn open(
             tracing::error!("the edge ended: {error}");
         }
     });
-    let edge = Edge { api: api.to_owned(), url: url.clone(), env, routes, _stop: stop };
-    cloud.edges.edges().insert(key.clone(), edge);
+    cloud.edges.edges().insert(at, Edge { url: url.clone(), env, api, _stop: stop });
     Ok(url)
 }
 
-/// Ends the edge of a stack that was deleted.
+/// Ends the edges of a stack that was deleted.
 pub(crate) fn removed(cloud: &Cloud, key: &StackKey) {
-    let edge = cloud.edges.edges().remove(key);
-    // Isolated stacks are of an environment, too, but its published address is the pipeline's stack's.
-    if let Some(edge) = edge.filter(|edge| key.1 == cloud.app_stack(&edge.env)) {
-        cloud.publish_url(&edge.env, None);
-    }
-}
-
-/// The template as the emulator deployed it, SAM expanded.
-async fn expanded_template(cloud: &Cloud, key: &StackKey) -> anyhow::Result<Value> {
-    let parameters = [("StackName", key.1.as_str()), ("TemplateStage", "Processed")];
-    let root = cloud.emulator.query(&key.0, "cloudformation", "GetTemplate", &parameters).await?;
-    let text = root.text_at(&["GetTemplateResult", "TemplateBody"]);
-    Ok(causeway_model::template::parse(text).context("read the expanded template")?.to_json())
-}
-
-#[derive(Clone)]
-struct App {
-    cloud: Arc<Cloud>,
-    key: StackKey,
-    api: String,
-    port: u16,
-    routes: Arc<Mutex<Arc<Routes>>>,
-}
-
-async fn answer(State(app): State<App>, request: Request) -> Response {
-    let (watch, began) = (Instant::now(), app.cloud.clock.seconds());
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    let (mut response, invoked) = app.respond(&id, request).await;
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID_HEADER, value);
-    }
-    let outcome = invoked.as_ref().and_then(|invoked| invoked.outcome.as_ref());
-    let answered = Answered {
-        began,
-        account: &app.key.0,
-        api: &app.api,
-        status: response.status().as_u16(),
-        millis: watch.elapsed().as_secs_f64() * 1_000.0,
-        // A server error of the edge itself is one of the emulator, which is no version's.
-        late: invoked.as_ref().map_or(response.status().is_server_error(), |invoked| invoked.late),
-    };
-    let call = invoked.as_ref().map(|invoked| Invocation {
-        function: &invoked.integration.function,
-        alias: invoked.integration.alias.as_deref(),
-        version: &invoked.version,
-        failed: outcome.is_some_and(|outcome| outcome.failed),
-        throttled: outcome.is_none(),
-        millis: outcome.map_or(0.0, |outcome| outcome.millis),
+    let mut envs = Vec::new();
+    cloud.edges.edges().retain(|(of, _), edge| {
+        if of == key {
+            envs.push(edge.env.clone());
+        }
+        of != key
     });
-    if answered.late {
-        app.cloud.strains.timed_out(Instant::now());
-    }
-    let now = app.cloud.clock.seconds();
-    app.cloud.metrics.record(now, &answered, call.as_ref());
-    if let (Some(call), Some(outcome)) = (call, outcome) {
-        let target =
-            Target { account: &app.key.0, function: call.function, version: call.version, alias: call.alias };
-        invocation::record(&app.cloud, now, began, target, outcome);
-    }
-    response
-}
-
-/// An invocation that a request led to.
-struct Invoked {
-    integration: Integration,
-    version: String,
-    /// Whether it ran into its timeout.
-    late: bool,
-    /// How it went; `None` where Lambda ran too many already.
-    outcome: Option<Outcome>,
-}
-
-/// What becomes of a request at its route's lock.
-enum Admission {
-    /// The route has none.
-    Open,
-    /// Somebody who may.
-    Caller(Caller),
-    /// What API Gateway answers to all others.
-    Refused(StatusCode, &'static str),
-}
-
-impl App {
-    /// Answers a request: with what a function said, or as API Gateway does without one.
-    async fn respond(&self, id: &str, request: Request) -> (Response, Option<Invoked>) {
-        let (parts, body) = request.into_parts();
-        // API Gateway answers 403 to a name that it does not know, too.
-        if !host::is_own(&parts, self.port) {
-            return (gateway(StatusCode::FORBIDDEN, "Forbidden"), None);
-        }
-        let body = match http_body_util::Limited::new(body, MAX_PAYLOAD).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => return (gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"), None),
-        };
-        let routes = Arc::clone(&self.routes.lock().unwrap_or_else(PoisonError::into_inner));
-        let Some(found) = routes.find(&parts.method, parts.uri.path()) else {
-            return (gateway(StatusCode::NOT_FOUND, "Not Found"), None);
-        };
-        let broken = || gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
-        let caller = match self.admit(&found, &parts, &body).await {
-            Ok(Admission::Open) => None,
-            Ok(Admission::Caller(caller)) => Some(caller),
-            Ok(Admission::Refused(status, message)) => return (gateway(status, message), None),
-            Err(error) => {
-                tracing::error!(stack = self.key.1, "ask about a caller: {error:#}");
-                return (broken(), None);
-            }
-        };
-        match self.invoke(id, &found, caller.as_ref(), &parts, &body).await {
-            Ok(((version, share), Some(mut outcome))) => {
-                let payload = std::mem::take(&mut outcome.payload);
-                let answer = event::Answer { failed: outcome.failed, payload };
-                let mut response = event::response(&answer, &version);
-                if let Some(share) = share {
-                    response.headers_mut().insert(NEW_WEIGHT_HEADER, HeaderValue::from(share));
-                }
-                let (integration, late) = (found.integration.clone(), answer.timed_out());
-                (response, Some(Invoked { integration, version, late, outcome: Some(outcome) }))
-            }
-            Ok(((version, _), None)) => {
-                let integration = found.integration.clone();
-                (broken(), Some(Invoked { integration, version, late: true, outcome: None }))
-            }
-            Err(error) => {
-                tracing::error!(stack = self.key.1, "invoke {}: {error:#}", found.integration.function);
-                (broken(), None)
-            }
-        }
-    }
-
-    /// Lets a request in, or does not. Whatever is wrong with a signature, API Gateway says the same.
-    async fn admit(
-        &self,
-        found: &Found,
-        parts: &http::request::Parts,
-        body: &[u8],
-    ) -> anyhow::Result<Admission> {
-        match found.lock {
-            Lock::Open => Ok(Admission::Open),
-            Lock::Unknown => Ok(Admission::Refused(StatusCode::UNAUTHORIZED, "Unauthorized")),
-            Lock::Iam => {
-                let caller = access::caller(&self.cloud, &self.key.0, &self.api, parts, body).await?;
-                let forbidden = Admission::Refused(StatusCode::FORBIDDEN, "Forbidden");
-                Ok(caller.map_or(forbidden, Admission::Caller))
-            }
-        }
-    }
-
-    /// Invokes a version of the route's function; the version's number, the new version's share, and how it went, unless
-    /// Lambda ran too many already.
-    async fn invoke(
-        &self,
-        id: &str,
-        found: &Found,
-        caller: Option<&Caller>,
-        parts: &http::request::Parts,
-        body: &[u8],
-    ) -> anyhow::Result<((String, Option<u32>), Option<Outcome>)> {
-        let account = &self.key.0;
-        let integration = &found.integration;
-        let function = &integration.function;
-        let agent = parts.headers.get(http::header::USER_AGENT);
-        let client = agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        let (version, share) = match &integration.alias {
-            Some(alias) => {
-                let leads = alias::read(&self.cloud, account, function, alias).await?;
-                let leads = leads.with_context(|| format!("alias {alias} is gone"))?;
-                self.cloud.edges.pick(account, function, (alias, &leads), client)
-            }
-            None => ("$LATEST".to_owned(), None),
-        };
-        let event = event::request((account, &self.api, id), found, caller, parts, body);
-        let target = Target { account, function, version: &version, alias: integration.alias.as_deref() };
-        match invocation::invoke(&self.cloud, target, event.to_string().into_bytes()).await {
-            Ok(outcome) => Ok(((version, share), Some(outcome))),
-            Err(error) if invocation::is_throttled(&error) => Ok(((version, share), None)),
-            Err(error) => Err(error),
-        }
+    // Isolated stacks are of an environment, too, but its published address is the pipeline's stack's.
+    if let Some(env) = envs.into_iter().find(|env| key.1 == cloud.app_stack(env)) {
+        cloud.publish_url(&env, None);
     }
 }
 

@@ -1,19 +1,63 @@
-//! The routes of an HTTP API, read from its OpenAPI body as SAM expands it: where each leads, and who may use it.
+//! The routes of an API: which one a request takes, what it asks of its callers, and where it leads.
 
 use std::collections::BTreeMap;
 
 use http::Method;
-use serde_json::Value;
 
-use crate::resources::Resources;
+use super::fixed::Fixed;
 
-/// What a route leads to.
+/// Which of API Gateway's products an API is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An HTTP API.
+    Http,
+    /// A REST API.
+    Rest,
+}
+
+/// The shape of a function's event and answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// The one that both products know, and the only one of REST APIs.
+    One,
+    /// That of HTTP APIs alone.
+    Two,
+}
+
+/// A function that a route leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Integration {
     /// The function's name in AWS.
     pub(super) function: String,
     /// The alias that is invoked.
     pub(super) alias: Option<String>,
+    /// The version that is invoked, where no alias is.
+    pub(super) version: Option<String>,
+    /// The shape of its event and answer.
+    pub(super) format: Format,
+    /// Milliseconds that it may take.
+    pub(super) limit: u64,
+}
+
+impl Integration {
+    /// A function by its name and its qualifier.
+    pub(super) fn of(function: &str, qualifier: Option<&str>, format: Format, limit: u64) -> Self {
+        let version = qualifier.filter(|q| *q == "$LATEST" || q.bytes().all(|byte| byte.is_ascii_digit()));
+        let alias = qualifier.filter(|_| version.is_none());
+        let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
+        Self { function: function.to_owned(), alias: owned(alias), version: owned(version), format, limit }
+    }
+}
+
+/// What a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    /// A function.
+    Invoke(Integration),
+    /// An answer that the API's definition itself gives.
+    Answer(Fixed),
+    /// Something that only AWS has, and what that is.
+    Nothing(String),
 }
 
 /// What a route asks of its callers.
@@ -23,6 +67,8 @@ pub(super) enum Lock {
     Open,
     /// An AWS signature.
     Iam,
+    /// An API key: nobody gets in.
+    Key,
     /// Something that the edge does not know, such as a token: nobody gets in.
     Unknown,
 }
@@ -30,12 +76,14 @@ pub(super) enum Lock {
 /// A route that was found for a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
-    /// As API Gateway names it, for instance `GET /api/locations/{id}`.
+    /// As an HTTP API names it, for instance `GET /api/locations/{id}`.
     pub(super) key: String,
+    /// The path of it alone, as a REST API names its resource.
+    pub(super) resource: String,
     /// Path parameters, decoded.
     pub(super) parameters: BTreeMap<String, String>,
     /// What it leads to.
-    pub(super) integration: Integration,
+    pub(super) action: Action,
     /// What it asks for.
     pub(super) lock: Lock,
 }
@@ -54,7 +102,7 @@ struct Route {
     method: String,
     path: String,
     segments: Vec<Segment>,
-    integration: Integration,
+    action: Action,
     lock: Lock,
 }
 
@@ -65,124 +113,86 @@ pub(super) struct Routes(Vec<Route>);
 impl Routes {
     /// One open route to a function.
     pub(super) fn one(method: &str, path: &str, function: &str, alias: Option<&str>) -> Self {
-        let integration = Integration { function: function.to_owned(), alias: alias.map(ToOwned::to_owned) };
-        Self(vec![Route {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            segments: segments(path),
-            integration,
-            lock: Lock::Open,
-        }])
+        let mut routes = Self::default();
+        let integration = Integration::of(function, alias, Format::Two, 30_000);
+        routes.add(method, path, Action::Invoke(integration), Lock::Open);
+        routes
     }
 
-    /// From the expanded template; `holds` says whether a condition of it does. A route whose integration is no
-    /// function of the stack is left out.
-    ///
-    /// # Errors
-    /// A condition cannot be evaluated.
-    pub(super) fn of(
-        template: &Value,
-        api: &str,
-        resources: &Resources,
-        holds: &dyn Fn(&str) -> anyhow::Result<bool>,
-    ) -> anyhow::Result<Self> {
-        let body = template.pointer(&format!("/Resources/{api}/Properties/Body")).unwrap_or(&Value::Null);
-        let mut routes = Vec::new();
-        for (path, methods) in body.get("paths").and_then(Value::as_object).into_iter().flatten() {
-            for (method, operation) in chosen(methods, holds)?.as_object().into_iter().flatten() {
-                let operation = chosen(operation, holds)?;
-                let uri = operation.pointer("/x-amazon-apigateway-integration/uri").unwrap_or(&Value::Null);
-                let Some(integration) = integration(template, uri, resources) else { continue };
-                let method = if method.starts_with("x-amazon") {
-                    "ANY".to_owned()
-                } else {
-                    method.to_ascii_uppercase()
-                };
-                let lock = lock(body, operation, holds)?;
-                routes.push(Route {
-                    method,
-                    path: path.clone(),
-                    segments: segments(path),
-                    integration,
-                    lock,
-                });
+    /// Adds one.
+    pub(super) fn add(&mut self, method: &str, path: &str, action: Action, lock: Lock) {
+        let (method, path) = (method.to_ascii_uppercase(), path.to_owned());
+        self.0.push(Route { method, segments: segments(&path), path, action, lock });
+    }
+
+    /// What each route leads to that only AWS has, and which asks for more than the edge knows.
+    pub(super) fn unserved(&self) -> impl Iterator<Item = (String, String)> {
+        self.0.iter().filter_map(|route| {
+            let what = format!("{} {}", route.method, route.path);
+            match (&route.action, route.lock) {
+                (Action::Nothing(why), _) => Some((what, why.clone())),
+                (_, Lock::Unknown) => {
+                    Some((what, "it asks for an authorizer, so nobody gets in here".to_owned()))
+                }
+                (_, Lock::Key) => Some((what, "it asks for an API key, so nobody gets in here".to_owned())),
+                _ => None,
             }
-        }
-        Ok(Self(routes))
+        })
     }
 
-    /// The route of a request: a full match before parameters before `{proxy+}`, a method before ANY
-    /// ("Routing API requests" in the API Gateway developer guide).
-    pub(super) fn find(&self, method: &Method, path: &str) -> Option<Found> {
+    /// The route of a request.
+    pub(super) fn find(&self, kind: Kind, method: &Method, path: &str) -> Option<Found> {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        let mut best: Option<(u32, Found)> = None;
-        for route in &self.0 {
-            if route.method != "ANY" && route.method != method.as_str() {
-                continue;
+        let fitting = self.0.iter().filter_map(|route| {
+            let (score, parameters) = matched(&route.segments, &parts)?;
+            Some((score, route, parameters))
+        });
+        let answers = |route: &Route| route.method == "ANY" || route.method == method.as_str();
+        let best = match kind {
+            // A full match before parameters before `{proxy+}`, a method before ANY ("Routing API requests" in the API Gateway
+            // developer guide).
+            Kind::Http => fitting.filter(|(_, route, _)| answers(route)).max_by_key(|(score, route, _)| {
+                // Of equals, the first one.
+                (score * 2 + u32::from(route.method != "ANY"), std::cmp::Reverse(self.place(route)))
+            }),
+            // A resource is found by the path alone, and has the method or not.
+            Kind::Rest => {
+                let fitting: Vec<_> = fitting.collect();
+                let best = fitting.iter().map(|(score, ..)| *score).max();
+                fitting
+                    .into_iter()
+                    .filter(|(score, route, _)| Some(*score) == best && answers(route))
+                    .max_by_key(|(_, route, _)| route.method != "ANY")
             }
-            let Some((score, parameters)) = matched(&route.segments, &parts) else { continue };
-            let score = score * 2 + u32::from(route.method != "ANY");
-            if best.as_ref().is_none_or(|(found, _)| score > *found) {
-                let key = if is_default(&route.path) {
-                    "$default".to_owned()
-                } else {
-                    format!("{} {}", route.method, route.path)
-                };
-                let integration = route.integration.clone();
-                best = Some((score, Found { key, parameters, integration, lock: route.lock }));
-            }
-        }
-        best.map(|(_, found)| found)
+        };
+        best.map(|(_, route, parameters)| Found {
+            key: match is_default(&route.path) {
+                true => "$default".to_owned(),
+                false => format!("{} {}", route.method, route.path),
+            },
+            resource: route.path.clone(),
+            parameters,
+            action: route.action.clone(),
+            lock: route.lock,
+        })
+    }
+
+    fn place(&self, route: &Route) -> usize {
+        self.0.iter().position(|one| std::ptr::eq(one, route)).unwrap_or_default()
     }
 }
 
-/// A value, or the branch that counts where it is an `Fn::If`; nothing for `AWS::NoValue`.
-fn chosen<'v>(value: &'v Value, holds: &dyn Fn(&str) -> anyhow::Result<bool>) -> anyhow::Result<&'v Value> {
-    let mut value = value;
-    while let Some([Value::String(condition), yes, no]) =
-        value.get("Fn::If").and_then(Value::as_array).map(Vec::as_slice)
-    {
-        value = if holds(condition)? { yes } else { no };
-    }
-    let nothing = value.get("Ref").is_some_and(|name| name == "AWS::NoValue");
-    Ok(if nothing { &Value::Null } else { value })
-}
-
-/// What an operation asks for: its own `security`, else the document's. One that can be met in several ways is taken by
-/// its strictest, which is on the safe side.
-fn lock(
-    body: &Value,
-    operation: &Value,
-    holds: &dyn Fn(&str) -> anyhow::Result<bool>,
-) -> anyhow::Result<Lock> {
-    let own = operation.get("security").map(|security| chosen(security, holds)).transpose()?;
-    let security = match own.filter(|own| !own.is_null()) {
-        Some(own) => own,
-        None => chosen(body.get("security").unwrap_or(&Value::Null), holds)?,
-    };
-    let mut lock = Lock::Open;
-    for requirement in security.as_array().into_iter().flatten() {
-        for scheme in chosen(requirement, holds)?.as_object().into_iter().flat_map(|schemes| schemes.keys()) {
-            let kind = body
-                .pointer(&format!("/components/securitySchemes/{scheme}/x-amazon-apigateway-authtype"))
-                .and_then(Value::as_str);
-            if kind != Some("awsSigv4") {
-                return Ok(Lock::Unknown);
-            }
-            lock = Lock::Iam;
-        }
-    }
-    Ok(lock)
-}
+/// The name of the route that takes what no other does.
+const DEFAULT: &str = "$default";
 
 /// SAM writes the default route with and without a slash.
 fn is_default(path: &str) -> bool {
-    path.trim_start_matches('/') == "$default"
+    path.trim_start_matches('/') == DEFAULT
 }
 
 fn segments(path: &str) -> Vec<Segment> {
     if is_default(path) {
-        return vec![Segment::Rest("proxy".to_owned())];
+        return vec![Segment::Rest(DEFAULT.to_owned())];
     }
     path.trim_start_matches('/')
         .split('/')
@@ -204,7 +214,12 @@ fn matched(segments: &[Segment], parts: &[&str]) -> Option<(u32, BTreeMap<String
     let mut rest = parts;
     for segment in segments {
         match segment {
+            // The root is no child of itself; `$default` takes it.
+            Segment::Rest(name) if name == DEFAULT => return Some((0, parameters)),
             Segment::Rest(name) => {
+                if rest.first().is_none_or(|part| part.is_empty()) {
+                    return None;
+                }
                 parameters.insert(name.clone(), decode(&rest.join("/")));
                 return Some((score, parameters));
             }
@@ -220,54 +235,17 @@ fn matched(segments: &[Segment], parts: &[&str]) -> Option<(u32, BTreeMap<String
     rest.is_empty().then_some((score + 1, parameters))
 }
 
-/// The function behind an integration's URI: `…/functions/${CheckinFunctionAliaslive}/invocations`, or a function's ARN.
-fn integration(template: &Value, uri: &Value, resources: &Resources) -> Option<Integration> {
-    let text = match uri.get("Fn::Sub") {
-        Some(Value::String(text)) => text.as_str(),
-        Some(Value::Array(parts)) => parts.first()?.as_str()?,
-        _ => uri.as_str()?,
-    };
-    let start = text.find("/functions/")? + "/functions/".len();
-    let reference = text[start..].split("/invocations").next()?;
-    let logical_id = reference.strip_prefix("${").and_then(|name| name.strip_suffix('}'));
-    let Some(logical_id) = logical_id else {
-        // A literal ARN: `…:function:name[:alias]`.
-        let (_, rest) = reference.split_once(":function:")?;
-        let (function, alias) = rest.split_once(':').map_or((rest, None), |(f, a)| (f, Some(a.to_owned())));
-        return Some(Integration { function: function.to_owned(), alias });
-    };
-    let logical_id = logical_id.trim_end_matches(".Arn");
-    let definition = template.pointer(&format!("/Resources/{logical_id}"))?;
-    if definition.get("Type").and_then(Value::as_str) == Some("AWS::Lambda::Alias") {
-        let function = definition.pointer("/Properties/FunctionName/Ref").and_then(Value::as_str)?;
-        let alias = definition.pointer("/Properties/Name").and_then(Value::as_str)?;
-        return Some(Integration {
-            function: resources.physical(function)?.to_owned(),
-            alias: Some(alias.to_owned()),
-        });
-    }
-    Some(Integration { function: resources.physical(logical_id)?.to_owned(), alias: None })
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn routes(list: &[(&str, &str)]) -> Routes {
-        let integration = Integration { function: "f".into(), alias: None };
-        Routes(
-            list.iter()
-                .map(|(method, path)| Route {
-                    method: (*method).into(),
-                    path: (*path).into(),
-                    segments: segments(path),
-                    integration: integration.clone(),
-                    lock: Lock::Open,
-                })
-                .collect(),
-        )
+        let mut routes = Routes::default();
+        for (method, path) in list {
+            let integration = Integration::of("f", None, Format::Two, 1);
+            routes.add(method, path, Action::Invoke(integration), Lock::Open);
+        }
+        routes
     }
 
     #[test]
@@ -285,58 +263,53 @@ mod tests {
             (Method::GET, "/a/x%20y", "GET /a/{id}"),
             (Method::GET, "/x/y/z", "ANY /{proxy+}"),
             (Method::DELETE, "/a/x", "ANY /{proxy+}"),
+            (Method::GET, "/", "$default"),
         ];
         for (method, path, expected) in table {
-            assert_eq!(routes.find(&method, path).unwrap().key, expected, "{method} {path}");
+            assert_eq!(routes.find(Kind::Http, &method, path).unwrap().key, expected, "{method} {path}");
         }
-        assert_eq!(routes.find(&Method::GET, "/a/x%20y").unwrap().parameters["id"], "x y");
+        assert_eq!(routes.find(Kind::Http, &Method::GET, "/a/x%20y").unwrap().parameters["id"], "x y");
+        assert!(routes.find(Kind::Http, &Method::GET, "/").unwrap().parameters.is_empty());
     }
 
+    /// A REST API has resources with methods: one whose path fits and whose methods do not is the end.
     #[test]
-    fn locks_follow_the_stacks_parameters() {
-        let lambda = |security: Value| {
-            let uri = "arn:aws:apigateway:r:lambda:path/2015-03-31/functions/arn:aws:lambda:r:1:function:f:live/invocations";
-            let mut operation = json!({"x-amazon-apigateway-integration": {"uri": uri}});
-            if !security.is_null() {
-                operation["security"] = security;
-            }
-            operation
-        };
-        let iam = json!([{"AWS_IAM": []}]);
-        let template = json!({"Resources": {"Api": {"Properties": {"Body": {
-            "components": {"securitySchemes": {"AWS_IAM": {"x-amazon-apigateway-authtype": "awsSigv4"}, "Token": {"type": "oauth2"}}},
-            "paths": {
-                "/if": {"get": lambda(json!({"Fn::If": ["Locked", iam, {"Ref": "AWS::NoValue"}]}))},
-                "/nested": {"get": {"Fn::If": ["Never", lambda(iam.clone()), lambda(json!({"Fn::If": ["Locked", iam, []]}))]}},
-                "/open": {"get": lambda(Value::Null)},
-                "/token": {"get": lambda(json!([{"Token": []}, {"AWS_IAM": []}]))},
-                "$default": {"x-amazon-apigateway-any-method": lambda(Value::Null)},
-            }
-        }}}}});
-        for (locked, expected) in [(true, Lock::Iam), (false, Lock::Open)] {
-            let holds = |name: &str| Ok(name == "Locked" && locked);
-            let routes = Routes::of(&template, "Api", &Resources::default(), &holds).unwrap();
-            for (path, expected) in
-                [("/if", expected), ("/nested", expected), ("/open", Lock::Open), ("/token", Lock::Unknown)]
-            {
-                assert_eq!(routes.find(&Method::GET, path).unwrap().lock, expected, "{path} {locked}");
-            }
-            let default = routes.find(&Method::PUT, "/if").unwrap();
-            assert_eq!((default.key.as_str(), default.lock), ("$default", Lock::Open));
+    fn a_rest_api_finds_the_resource_before_the_method() {
+        let routes =
+            routes(&[("GET", "/a"), ("ANY", "/a"), ("GET", "/b"), ("ANY", "/{proxy+}"), ("POST", "/")]);
+        for (method, path, expected) in [
+            (Method::GET, "/a", Some("GET /a")),
+            (Method::PUT, "/a", Some("ANY /a")),
+            (Method::GET, "/b", Some("GET /b")),
+            (Method::PUT, "/b", None),
+            (Method::PUT, "/b/c", Some("ANY /{proxy+}")),
+            (Method::POST, "/", Some("POST /")),
+            (Method::GET, "/", None),
+        ] {
+            let found = routes.find(Kind::Rest, &method, path).map(|found| found.key);
+            assert_eq!(found.as_deref(), expected, "{method} {path}");
         }
-        let broken = |_: &str| anyhow::bail!("nothing is known of it");
-        assert!(
-            Routes::of(&template, "Api", &Resources::default(), &broken).is_err(),
-            "in doubt there is no API"
-        );
     }
 
     #[test]
     fn what_no_route_fits_is_not_found() {
         let routes = routes(&[("GET", "/a/{id}")]);
         for path in ["/a", "/a/", "/a/b/c", "/", ""] {
-            assert_eq!(routes.find(&Method::GET, path), None, "{path}");
+            assert_eq!(routes.find(Kind::Http, &Method::GET, path), None, "{path}");
         }
-        assert_eq!(routes.find(&Method::POST, "/a/b"), None);
+        assert_eq!(routes.find(Kind::Http, &Method::POST, "/a/b"), None);
+    }
+
+    #[test]
+    fn a_qualifier_is_an_alias_or_a_version() {
+        for (qualifier, alias, version) in [
+            (Some("live"), Some("live"), None),
+            (Some("7"), None, Some("7")),
+            (Some("$LATEST"), None, Some("$LATEST")),
+            (None, None, None),
+        ] {
+            let found = Integration::of("f", qualifier, Format::One, 1);
+            assert_eq!((found.alias.as_deref(), found.version.as_deref()), (alias, version), "{qualifier:?}");
+        }
     }
 }

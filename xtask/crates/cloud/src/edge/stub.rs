@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Routes, open};
+use super::api::Api;
+use super::open;
+use super::routes::Routes;
 use crate::cloud::Cloud;
 use crate::emulator::Client;
 use crate::lower::Target;
@@ -77,14 +79,13 @@ pub(crate) async fn ask(cloud: &Arc<Cloud>, api: &str, function: &str) -> axum::
     let app = super::App {
         cloud: Arc::clone(cloud),
         key: (ACCOUNT.to_owned(), STACK.to_owned()),
-        api: api.to_owned(),
         port: PORT,
-        routes: Arc::new(std::sync::Mutex::new(Arc::new(routes))),
+        api: Arc::new(std::sync::Mutex::new(Arc::new(Api::of_routes(api, routes)))),
     };
     let request =
         http::Request::builder().uri(format!("/{ROUTE}")).header("host", format!("127.0.0.1:{PORT}"));
     let request = request.body(axum::body::Body::empty()).unwrap();
-    super::answer(axum::extract::State(app), request).await
+    super::app::answer(axum::extract::State(app), request).await
 }
 
 /// The same for a function of the caller's, through an alias.
@@ -93,7 +94,12 @@ pub(crate) async fn edge_of(
     function: &str,
     alias: Option<&str>,
 ) -> anyhow::Result<String> {
-    let routes = Arc::new(Routes::one("GET", &format!("/{ROUTE}"), function, alias));
+    let api = Api::of_routes("stub", Routes::one("GET", &format!("/{ROUTE}"), function, alias));
+    edge_to(cloud, api).await
+}
+
+/// The same for an API of the caller's.
+pub(super) async fn edge_to(cloud: &Arc<Cloud>, api: Api) -> anyhow::Result<String> {
     let key = (ACCOUNT.to_owned(), STACK.to_owned());
-    open(cloud, &key, "stub", routes, "bench".to_owned()).await
+    open(cloud, (key, "Api".to_owned()), api, "bench".to_owned()).await
 }

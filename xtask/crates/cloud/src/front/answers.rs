@@ -177,14 +177,16 @@ fn is_gate(member: &Element) -> bool {
     id(&["LogicalResourceId"]) || id(&["ResourceChange", "LogicalResourceId"])
 }
 
-/// An API's address as AWS has it becomes the edge's; `edges` are pairs of API id and address.
+/// An API's address, as AWS has it or as the emulator does, becomes the edge's; `edges` are pairs of API id and address.
 fn public(text: &str, edges: &[(String, String)]) -> String {
     let mut out = text.to_owned();
     for (api, url) in edges {
-        let start = format!("https://{api}.execute-api.");
-        while let Some(at) = out.find(&start) {
-            let end = out[at + start.len()..].find('/').map_or(out.len(), |slash| at + start.len() + slash);
-            out.replace_range(at..end, url.trim_end_matches('/'));
+        for start in ["https", "http"].map(|scheme| format!("{scheme}://{api}.execute-api.")) {
+            while let Some(at) = out.find(&start) {
+                let end =
+                    out[at + start.len()..].find('/').map_or(out.len(), |slash| at + start.len() + slash);
+                out.replace_range(at..end, url.trim_end_matches('/'));
+            }
         }
     }
     out
@@ -200,6 +202,8 @@ mod tests {
         let table = [
             ("https://abc123.execute-api.eu-central-1.amazonaws.com/", "http://127.0.0.1:8001/"),
             ("https://abc123.execute-api.eu-central-1.amazonaws.com", "http://127.0.0.1:8001"),
+            ("https://abc123.execute-api.eu-central-1.amazonaws.com/live/a", "http://127.0.0.1:8001/live/a"),
+            ("http://abc123.execute-api.127.0.0.1:4566", "http://127.0.0.1:8001"),
             (
                 "https://other.execute-api.eu-central-1.amazonaws.com/",
                 "https://other.execute-api.eu-central-1.amazonaws.com/",

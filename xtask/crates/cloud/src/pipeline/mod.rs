@@ -291,6 +291,8 @@ async fn run(cloud: Arc<Cloud>, world: World, order: Order, active: Arc<Active>)
     let mut told = run.told.clone();
     let seen = run.left_out().await;
     told.extend(seen.into_iter().map(|one| (one.what, one.why)));
+    // Said of every stack that an action named, whether this run changed it or not.
+    told.extend(run.meant().keys().flat_map(|key| run.cloud.edges.unserved(key)));
     let strained = *run.strained.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Ran { ended, watched, judged, strained, told })
 }

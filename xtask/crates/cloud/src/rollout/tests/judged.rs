@@ -41,7 +41,16 @@ impl World {
             millis,
         };
         let at = self.cloud.clock.seconds();
-        let answered = Answered { began: at, account: ACCOUNT, api: "a", status: 200, millis, late: false };
+        let answered = Answered {
+            began: at,
+            account: ACCOUNT,
+            api: "a",
+            rest: None,
+            stage: "$default",
+            status: 200,
+            millis,
+            late: false,
+        };
         self.cloud.metrics.record(at, &answered, Some(&call));
     }
 
