@@ -468,6 +468,15 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
         assert!(ran.status.success() && said(&ran).contains("\nOK\n"), "{}", said(&ran));
     }
 
+    /// Which types are made inert is what the pinned emulator and CloudFormation's registry say.
+    #[tokio::test]
+    async fn the_list_of_inert_types_is_the_emulators() {
+        let ran = python("import runpy; runpy.run_path('inert-types.py', run_name='__main__')").await;
+        assert!(ran.status.success(), "{}", said(&ran));
+        let listed = include_str!("../../../data/inert-types.txt");
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), listed, "run it anew, as its head says");
+    }
+
     /// What it replaces is the emulator's own, so it knows one version: the one that is pinned.
     #[tokio::test]
     async fn another_emulator_is_refused_at_its_start() {

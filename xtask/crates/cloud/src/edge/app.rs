@@ -381,6 +381,8 @@ mod tests {
     #[tokio::test]
     async fn each_product_answers_in_its_own_words() {
         let emulator = emulator().await;
+        // A cloud has installed the provider that a client wants.
+        let _cloud = emulator.cloud();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         for (path, rest, http) in [
             ("live/good", (200, "hi"), (200, "hi")),
@@ -421,6 +423,8 @@ mod tests {
     #[tokio::test]
     async fn more_than_ten_megabytes_reach_no_function() {
         let emulator = emulator().await;
+        // A cloud has installed the provider that a client wants.
+        let _cloud = emulator.cloud();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         for (kind, size, expected) in [
             (Kind::Rest, MAX_PAYLOAD, (200, "hi")),

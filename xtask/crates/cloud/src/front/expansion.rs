@@ -48,10 +48,62 @@ pub(super) async fn plain(
     } else {
         template
     };
-    Ok(match circle(&plain, parameters, &pseudo) {
-        Some(circle) => Err(circle),
+    Ok(match malformed(&plain).or_else(|| circle(&plain, parameters, &pseudo)) {
+        Some(refusal) => Err(refusal),
         None => Ok(plain),
     })
+}
+
+/// What CloudFormation refuses of a template's form, in its words, where the emulator would stumble. Transforms may leave such
+/// forms: they pass on what they do not understand.
+fn malformed(plain: &Value) -> Option<String> {
+    let resources = plain.get("Resources").and_then(Value::as_object);
+    for (id, resource) in resources.into_iter().flatten() {
+        if !resource.get("Type").is_some_and(Value::is_string) {
+            return Some(format!(
+                "Template format error: [/Resources/{id}] Every Resources object must contain a Type member."
+            ));
+        }
+        if resource.get("Condition").is_some_and(|condition| !condition.is_string()) {
+            return Some(format!(
+                "Template format error: [/Resources/{id}/Condition] Every Condition member must be a string."
+            ));
+        }
+        if has_open_attribute(resource) {
+            return Some("Template error: every Fn::GetAtt object requires two non-empty parameters, the resource name and the resource attribute".to_owned());
+        }
+    }
+    let conditions = plain.get("Conditions").and_then(Value::as_object);
+    let named = |condition: &Value| {
+        find(condition, &|map| map.get("Condition").is_some_and(|condition| !condition.is_string()))
+    };
+    let wrong = conditions.into_iter().flatten().find(|(_, condition)| named(condition));
+    wrong.map(|(name, _)| {
+        format!("Template format error: [/Conditions/{name}] Every Condition member must be a string.")
+    })
+}
+
+/// Whether a `Fn::GetAtt` in it takes its attribute from something that is no reference.
+fn has_open_attribute(resource: &Value) -> bool {
+    find(resource, &|map| match map.get("Fn::GetAtt") {
+        Some(Value::Array(parts)) if map.len() == 1 => match parts.as_slice() {
+            [Value::String(_), Value::String(_)] => false,
+            [Value::String(_), Value::Object(attribute)] => {
+                !attribute.keys().all(|key| key == "Ref" || key == "Fn::Sub")
+            }
+            _ => true,
+        },
+        _ => false,
+    })
+}
+
+/// Whether a map somewhere in a value fits.
+fn find(value: &Value, fits: &dyn Fn(&serde_json::Map<String, Value>) -> bool) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| find(item, fits)),
+        Value::Object(map) => fits(map) || map.values().any(|item| find(item, fits)),
+        _ => false,
+    }
 }
 
 /// The first circle, in CloudFormation's words.
@@ -92,6 +144,44 @@ mod tests {
             assert_eq!(read, Ok("A: 1".to_owned()));
             let asked = emulator.asked().pop().unwrap();
             assert!(asked.authorization.contains(who), "{}", asked.authorization);
+        }
+    }
+
+    #[test]
+    fn what_cloudformation_refuses_of_a_templates_form_is_refused_in_its_words() {
+        let told = |text: &str| malformed(&parse(text).unwrap().to_json()).unwrap_or_default();
+        for (text, said) in [
+            (
+                "Resources: {R: {Type: {A: b}}}",
+                "[/Resources/R] Every Resources object must contain a Type member.",
+            ),
+            ("Resources: {R: {Properties: {}}}", "must contain a Type member"),
+            ("Resources: {R: 1}", "must contain a Type member"),
+            (
+                "Resources: {R: {Type: T, Condition: {A: b}}}",
+                "[/Resources/R/Condition] Every Condition member must be a string.",
+            ),
+            (
+                "Conditions: {C: {Fn::And: [{Condition: {Fn::Not: []}}]}}\nResources: {}",
+                "[/Conditions/C] Every Condition member",
+            ),
+            (
+                "Resources: {R: {Type: T, Properties: {P: {Fn::GetAtt: [A, {Fn::Ref: B}]}}}}",
+                "every Fn::GetAtt object requires two",
+            ),
+            (
+                "Resources: {R: {Type: T, Properties: {P: [{Fn::GetAtt: [A]}]}}}",
+                "every Fn::GetAtt object requires two",
+            ),
+        ] {
+            assert!(told(text).contains(said), "{text}: {}", told(text));
+        }
+        for good in [
+            "Resources: {R: {Type: T, Condition: C, Properties: {P: !GetAtt A.B, Q: {Fn::GetAtt: [A, !Ref B]}}}}\nConditions: {C: {Fn::Not: [{Condition: D}]}}",
+            // A policy has conditions of its own.
+            "Resources: {R: {Type: T, Properties: {Statement: [{Condition: {StringEquals: {a: b}}}]}}}",
+        ] {
+            assert_eq!(told(good), "", "{good}");
         }
     }
 

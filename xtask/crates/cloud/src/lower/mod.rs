@@ -5,6 +5,8 @@
 //! An alias whose `UpdatePolicy` names a deployment group, whoever wrote it, becomes a [`TrafficShift`] for the rollout
 //! engine; a wait condition holds the stack's update until the engine has decided, so that the emulator itself rolls back.
 
+#[cfg(test)]
+mod expanded;
 mod principal;
 pub(crate) mod stand_in;
 mod unknown_keys;
@@ -256,6 +258,24 @@ mod tests {
           }
         }
         "#);
+    }
+
+    /// What CDK synthesized (`crates/testing/fixtures`): both aliases are shifted, behind their hooks, by their own groups.
+    #[test]
+    fn what_cdk_synthesized_is_shifted() {
+        let lowered = lowered(include_str!("../../../testing/fixtures/cdk.json"));
+        assert!(lowered.gate.is_some());
+        let name = |shift: &TrafficShift| shift.function_id().map(|id| id[..id.len() - 8].to_owned());
+        assert_eq!(lowered.shifts.iter().filter_map(name).collect::<Vec<_>>(), ["Orders", "Bills"]);
+        for shift in &lowered.shifts {
+            assert_eq!(shift.policy["BeforeAllowTrafficHook"], json!({"Ref": "Before9295B271"}));
+            assert_eq!(shift.policy["AfterAllowTrafficHook"], json!({"Ref": "After270C2031"}));
+            let group = shift.policy["DeploymentGroupName"]["Ref"].as_str().unwrap();
+            assert_eq!(lowered.types[group], "AWS::CodeDeploy::DeploymentGroup");
+            let config =
+                &lowered.template["Resources"][group]["Properties"]["Properties"]["DeploymentConfigName"];
+            assert_eq!(config, "CodeDeployDefault.LambdaCanary10Percent5Minutes");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Resources that the emulator refuses become inert ones of the same name, and references to them become the names
 //! they would have.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
@@ -12,13 +14,28 @@ use causeway_model::template::Pseudo;
 pub(crate) const INERT: &str = "AWS::CDK::Metadata";
 
 /// A type that the emulator refuses.
+#[derive(Clone, Copy)]
 struct Refused {
     resource_type: &'static str,
     /// The property that names it, a pointer without its first slash.
     name: &'static str,
-    /// Its ARN, with `{name}` for the name; what `Ref` gives where `ref_is_arn`.
+    /// Its ARN, with `{name}` for the name and `{service}` for the service; what `Ref` gives where `ref_is_arn`.
     arn: &'static str,
     ref_is_arn: bool,
+}
+
+/// Every type of CloudFormation's registry that the emulator does not know, and whether `Ref` gives an ARN
+/// (`xtask/data/inert-types.py` makes the list).
+static UNKNOWN: LazyLock<BTreeMap<&'static str, bool>> = LazyLock::new(|| {
+    let lines = include_str!("../../../../data/inert-types.txt").lines();
+    lines.map(|line| line.strip_suffix(" arn").map_or((line, false), |kind| (kind, true))).collect()
+});
+
+impl Refused {
+    fn arn(&self) -> String {
+        let service = self.resource_type.split("::").nth(1).unwrap_or_default().to_ascii_lowercase();
+        self.arn.replace("{service}", &service)
+    }
 }
 
 const METRIC_ALARM: &str = "AWS::CloudWatch::Alarm";
@@ -100,12 +117,17 @@ const REFUSED: [Refused; 12] = [
     },
 ];
 
-/// What the emulator refuses of this definition, where it does. Of alarms it has those of one metric.
-fn refused(definition: &Value) -> Option<&'static Refused> {
+/// What the emulator refuses of this definition, where it does. Of alarms it has those of one metric. Of most other types nothing
+/// more is known than that they are AWS's: they get a name that CloudFormation could have made up.
+fn refused(definition: &Value) -> Option<Refused> {
     let kind = definition.get("Type").and_then(Value::as_str)?;
     let has_math = || definition.pointer("/Properties/Metrics").is_some_and(|metrics| !metrics.is_null());
-    let refused = REFUSED.iter().find(|refused| refused.resource_type == kind)?;
-    (kind != METRIC_ALARM || has_math()).then_some(refused)
+    if let Some(refused) = REFUSED.iter().find(|refused| refused.resource_type == kind) {
+        return (kind != METRIC_ALARM || has_math()).then_some(*refused);
+    }
+    let (resource_type, ref_is_arn) = UNKNOWN.get_key_value(kind)?;
+    let arn = "arn:${AWS::Partition}:{service}:${AWS::Region}:${AWS::AccountId}:{name}";
+    Some(Refused { resource_type, name: "", arn, ref_is_arn: *ref_is_arn })
 }
 
 /// Whether a definition is one of an alarm that nobody evaluates here: a composite one, or one of metric math; and why.
@@ -119,6 +141,9 @@ pub(crate) fn unevaluated(definition: &Value) -> Option<&'static str> {
 
 /// Where a resource is named in its properties. An alias of a state machine without a preference names versions with weights.
 fn named<'a>(refused: &Refused, properties: &'a Value) -> Option<&'a Value> {
+    if refused.name.is_empty() {
+        return None;
+    }
     properties
         .pointer(&format!("/{}", refused.name))
         .or_else(|| properties.pointer("/RoutingConfiguration/0/StateMachineVersionArn"))
@@ -132,7 +157,7 @@ pub(crate) fn physical_id(
     eval: impl Fn(&Value) -> Option<Value>,
 ) -> Option<String> {
     let refused = refused(definition)?;
-    let given = definition.get("Properties").and_then(|properties| eval(named(refused, properties)?));
+    let given = definition.get("Properties").and_then(|properties| eval(named(&refused, properties)?));
     let given = given.and_then(|name| name.as_str().map(ToOwned::to_owned));
     let name = given.unwrap_or_else(|| format!("{}-{logical_id}", pseudo.stack_name));
     if !refused.ref_is_arn {
@@ -144,7 +169,7 @@ pub(crate) fn physical_id(
         ("${AWS::AccountId}", &pseudo.account_id),
         ("{name}", &name),
     ];
-    Some(fields.iter().fold(refused.arn.to_owned(), |text, (from, to)| text.replace(from, to)))
+    Some(fields.iter().fold(refused.arn(), |text, (from, to)| text.replace(from, to)))
 }
 
 /// What stands for a reference.
@@ -163,10 +188,10 @@ pub(super) fn replace(template: &mut Value) -> BTreeMap<String, String> {
         let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default().to_owned();
         let Some(refused) = refused(resource) else { continue };
         let properties = resource.get("Properties").cloned().unwrap_or_else(|| json!({}));
-        let name = self::named(refused, &properties)
+        let name = self::named(&refused, &properties)
             .cloned()
             .unwrap_or_else(|| json!({"Fn::Sub": format!("${{AWS::StackName}}-{logical_id}")}));
-        named.insert(logical_id.clone(), of(refused, name));
+        named.insert(logical_id.clone(), of(&refused, name));
         types.insert(logical_id.clone(), kind.clone());
         if let Some(map) = resource.as_object_mut() {
             map.insert("Type".into(), INERT.into());
@@ -186,7 +211,7 @@ pub(super) fn replace(template: &mut Value) -> BTreeMap<String, String> {
 }
 
 fn of(refused: &Refused, name: Value) -> Named {
-    let text = refused.arn.replace("{name}", "${CausewayName}");
+    let text = refused.arn().replace("{name}", "${CausewayName}");
     let arn = json!({"Fn::Sub": [text, {"CausewayName": name.clone()}]});
     Named { name, arn, ref_is_arn: refused.ref_is_arn }
 }
@@ -239,22 +264,31 @@ fn sub(argument: &Value, named: &BTreeMap<String, Named>) -> Option<Value> {
         _ => return None,
     };
     let before = variables.len();
-    for (resource, named) in named {
-        if text.contains(&format!("${{{resource}}}")) && !variables.contains_key(resource) {
-            variables.insert(resource.clone(), named.reference().clone());
-        }
-    }
-    let mut new_text = text.clone();
-    for (resource, named) in named {
-        for attribute in ["Arn", "ConnectionArn", "Version"] {
-            let from = format!("${{{resource}.{attribute}}}");
-            if new_text.contains(&from) {
-                let variable = format!("{resource}{attribute}");
-                new_text = new_text.replace(&from, &format!("${{{variable}}}"));
-                variables.insert(variable, named.attribute(attribute).clone());
+    let mut new_text = String::new();
+    let mut rest = text.as_str();
+    while let Some((head, tail)) = rest.split_once("${") {
+        new_text.push_str(head);
+        let (reference, after) = tail.split_once('}')?;
+        rest = after;
+        let resource = reference.split('.').next().unwrap_or(reference);
+        let found = named.get(resource).filter(|_| !variables.contains_key(reference));
+        let variable = match found {
+            Some(named) => {
+                let variable: String = reference.chars().filter(|c| *c != '.').collect();
+                let value = match reference.split_once('.') {
+                    Some((_, attribute)) => named.attribute(attribute),
+                    None => named.reference(),
+                };
+                variables.insert(variable.clone(), value.clone());
+                Cow::Owned(variable)
             }
-        }
+            None => Cow::Borrowed(reference),
+        };
+        new_text.push_str("${");
+        new_text.push_str(&variable);
+        new_text.push('}');
     }
+    new_text.push_str(rest);
     (variables.len() > before).then(|| json!({"Fn::Sub": [new_text, variables]}))
 }
 
@@ -283,6 +317,45 @@ mod tests {
         assert_eq!(properties["E"], json!({"Fn::Sub": ["to-${P}-${GArn}", {"P": name, "GArn": group}]}));
         assert_eq!(properties["F"], json!({"Ref": "Other"}));
         assert_eq!(properties["H"], json!({"Fn::Sub": "${AWS::StackName}-D"}));
+    }
+
+    /// Whatever type of AWS's the emulator does not know: none of them stops a stack.
+    #[test]
+    fn a_type_of_aws_that_the_emulator_does_not_know_is_inert() {
+        let kinds = [
+            "AWS::Route53::RecordSetGroup",
+            "AWS::MSK::Cluster",
+            "AWS::EC2::Instance",
+            "AWS::AmazonMQ::Broker",
+            "AWS::Lambda::CapacityProvider",
+            "AWS::Lambda::CodeSigningConfig",
+            "AWS::ApiGateway::DomainNameV2",
+            "AWS::AppSync::DomainName",
+            "AWS::Location::PlaceIndex",
+            "AWS::Bedrock::Agent",
+        ];
+        for kind in kinds {
+            let text = format!(
+                "Resources:\n  R: {{Type: '{kind}', Properties: {{Deep: {{A: 1}}}}}}\n  T:\n    Type: AWS::SNS::Topic\n    Properties: {{A: !Ref R, B: !GetAtt R.Deep.Arn, C: !Sub '${{R.Other}}-${{R}}-${{!R}}-${{AWS::Region}}'}}\n"
+            );
+            let mut value = template::parse(&text).unwrap().to_json();
+            assert_eq!(replace(&mut value), BTreeMap::from([("R".to_owned(), kind.to_owned())]));
+            assert_eq!(value["Resources"]["R"]["Type"], INERT);
+            let service = kind.split("::").nth(1).unwrap().to_lowercase();
+            let (name, properties) =
+                (json!({"Fn::Sub": "${AWS::StackName}-R"}), &value["Resources"]["T"]["Properties"]);
+            let arn = json!({"Fn::Sub": [format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:${{CausewayName}}"), {"CausewayName": name}]});
+            assert_eq!(properties["B"], arn, "{kind}");
+            let own = if UNKNOWN[kind] { &arn } else { &name };
+            assert_eq!(properties["A"], *own, "{kind}");
+            assert_eq!(
+                properties["C"],
+                json!({"Fn::Sub": ["${ROther}-${R}-${!R}-${AWS::Region}", {"ROther": name, "R": own}]}),
+                "{kind}"
+            );
+        }
+        let mut typo = template::parse("Resources: {R: {Type: AWS::SNS::Topik}}").unwrap().to_json();
+        assert!(replace(&mut typo).is_empty(), "what AWS does not know either is refused");
     }
 
     /// As SAM makes them of a state machine with `AutoPublishAlias`, and as somebody writes them.
