@@ -267,14 +267,15 @@ impl Template<'_> {
             }
         }
         let methods = self.methods(logical_id, api, &mut served.unserved)?;
-        for (name, variables, deployment) in self.rest_stages(api, &mut served.unserved)? {
-            let place = self.place(Kind::Rest, &variables);
+        for mut stage in self.rest_stages(api, &mut served.unserved)? {
+            let place = self.place(Kind::Rest, &stage.variables);
             let mut own =
                 document.as_ref().map_or_else(Routes::default, |document| document::routes(document, &place));
             for (method, path, properties) in &methods {
                 own.add(method, path, action(properties.get("Integration"), &place), lock(properties));
             }
-            served.stages.push(Stage { name, variables, routes: own, deployment: Some(deployment) });
+            stage.routes = own;
+            served.stages.push(stage);
         }
         for (kind, what) in [
             ("AWS::ApiGateway::UsagePlan", "usage plans"),
@@ -288,32 +289,38 @@ impl Template<'_> {
         Ok(served)
     }
 
-    /// Name, variables and deployment of each stage of a REST API: of stages, and of deployments that make one.
+    /// Each stage of a REST API, without its routes: stages, and those that deployments make.
     fn rest_stages(
         &self,
         api: &Deployed,
         unserved: &mut Vec<(String, String)>,
-    ) -> anyhow::Result<Vec<(String, BTreeMap<String, String>, String)>> {
-        let mut stages: Vec<(String, BTreeMap<String, String>, String)> = Vec::new();
-        for (_, stage) in self.belonging("AWS::ApiGateway::Stage", "RestApiId", api)? {
-            let name = stage.text("StageName").unwrap_or_default().to_owned();
+    ) -> anyhow::Result<Vec<Stage>> {
+        let mut stages: Vec<Stage> = Vec::new();
+        let stage = |name: &str, variables, deployment: &str| Stage {
+            name: name.to_owned(),
+            variables,
+            routes: Routes::default(),
+            deployment: Some(deployment.to_owned()),
+        };
+        for (_, own) in self.belonging("AWS::ApiGateway::Stage", "RestApiId", api)? {
+            let name = own.text("StageName").unwrap_or_default();
             for (property, why) in [
                 ("CanarySetting", "all requests are answered by the stage's own deployment"),
                 ("CacheClusterEnabled", "nothing is cached: every request reaches the function"),
                 ("ClientCertificateId", "functions are given no certificate"),
             ] {
-                if stage.properties.get(property).is_some_and(|value| *value != false && !value.is_null()) {
+                if own.properties.get(property).is_some_and(|value| *value != false && !value.is_null()) {
                     unserved.push((format!("{property} of the stage {name}"), why.to_owned()));
                 }
             }
-            let deployment = stage.text("DeploymentId").unwrap_or_default().to_owned();
-            stages.push((name, variables(stage.properties.get("Variables")), deployment));
+            let deployment = own.text("DeploymentId").unwrap_or_default();
+            stages.push(stage(name, variables(own.properties.get("Variables")), deployment));
         }
         for (_, deployment) in self.belonging("AWS::ApiGateway::Deployment", "RestApiId", api)? {
             let Some(name) = deployment.text("StageName") else { continue };
-            if !stages.iter().any(|(known, ..)| known == name) {
+            if !stages.iter().any(|known| known.name == name) {
                 let of_stage = deployment.properties.pointer("/StageDescription/Variables");
-                stages.push((name.to_owned(), variables(of_stage), deployment.physical.clone()));
+                stages.push(stage(name, variables(of_stage), &deployment.physical));
             }
         }
         Ok(stages)

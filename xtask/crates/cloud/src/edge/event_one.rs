@@ -157,7 +157,7 @@ pub(super) fn response(
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     for (name, value) in object(answer, "headers")?.into_iter().flatten() {
-        put(headers, name, &[value.clone()], false)?;
+        put(headers, name, std::slice::from_ref(value), false)?;
     }
     // A header in both has the values of the second.
     for (name, values) in object(answer, "multiValueHeaders")?.into_iter().flatten() {

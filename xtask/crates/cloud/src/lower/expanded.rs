@@ -12,6 +12,11 @@ use causeway_machine::expand::Expander;
 use causeway_machine::paths::Paths;
 use causeway_model::template::{Pseudo, Scope, Unexpanded, expanded, parse};
 
+/// Parameters that are given.
+type Given<'a> = &'a [(&'a str, &'a str)];
+/// The shifts that come of a template.
+type Told<'a> = &'a [&'a str];
+
 /// AWS's transforms, shared by these tests.
 fn expander() -> Arc<Expander> {
     static SHARED: OnceLock<Arc<Expander>> = OnceLock::new();
@@ -96,7 +101,7 @@ fn function(more: &str, rest: &str) -> String {
 #[test]
 fn an_alias_is_shifted_whatever_its_author_names_it_by() {
     let canary = "F:live Canary10Percent5Minutes - - ";
-    let table: [(&str, &[(&str, &str)], &[&str]); 11] = [
+    let table: [(&str, Given<'_>, Told<'_>); 11] = [
         ("AutoPublishAlias: live, DeploymentPreference: {Type: Canary10Percent5Minutes}", &[], &[canary]),
         (
             "AutoPublishAlias: !Ref Stage, DeploymentPreference: {Type: Canary10Percent5Minutes}",
@@ -216,7 +221,7 @@ fn loops_make_functions_that_are_shifted() {
     };
     let canary = "AutoPublishAlias: live, DeploymentPreference: {Type: Canary10Percent5Minutes}";
     let (one, two) = ("OneF:live Canary10Percent5Minutes - - ", "TwoF:live Canary10Percent5Minutes - - ");
-    let table: [(String, &[(&str, &str)], &[&str]); 10] = [
+    let table: [(String, Given<'_>, Told<'_>); 10] = [
         (each("[One, Two]", canary), &[], &[one, two]),
         (each("!Ref Names", canary), &[], &[one, two]),
         (each("!Ref Names", canary), &[("Names", "Two")], &[two]),

@@ -180,7 +180,7 @@ fn every_way_to_write_down_an_http_api_is_served() {
         // The form that people write by hand, and SAM's.
         (body(&format!("{{paths: {{/arn: {{get: {}}}, /alias: {{get: {alias}}}, $default: {{x-amazon-apigateway-any-method: {alias}}}}}}}", to("${F.Arn}:live")), "$default"), vec![("GET", "/arn", "f:live"), ("GET", "/alias", "f:live"), ("PUT", "/", "f:live")]),
         (body(&format!("{{paths: {{/a: {{get: {alias}}}}}}}"), "test"), vec![("GET", "/test/a", "f:live"), ("GET", "/a", "no stage")]),
-        (body(&format!("{{paths: {{/a: {{get: {{x-amazon-apigateway-integration: {{$ref: '#/components/x-amazon-apigateway-integrations/one'}}}}}}}}, components: {{x-amazon-apigateway-integrations: {{one: {{type: AWS_PROXY, uri: !Ref Live}}}}}}}}"), "$default"), vec![("GET", "/a", "f:live")]),
+        (body("{paths: {/a: {get: {x-amazon-apigateway-integration: {$ref: '#/components/x-amazon-apigateway-integrations/one'}}}}, components: {x-amazon-apigateway-integrations: {one: {type: AWS_PROXY, uri: !Ref Live}}}}", "$default"), vec![("GET", "/a", "f:live")]),
         (body("{paths: {/a: {get: {x-amazon-apigateway-integration: {type: http_proxy, uri: 'https://example.com/'}}}}}", "$default"), vec![("GET", "/a", "its integration is of the type http_proxy, which only AWS has")]),
         (own("!Sub 'integrations/${I}'"), vec![("GET", "/a", "f:live"), ("PUT", "/b", "f:live behind Unknown")]),
         (own("!Join ['/', [integrations, !Ref I]]"), vec![("GET", "/a", "f:live")]),
