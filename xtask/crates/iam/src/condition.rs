@@ -10,6 +10,8 @@ use iam_rs::{
 };
 use serde_json::Value;
 
+use crate::date;
+
 /// One operator on one key.
 #[derive(Debug, Clone)]
 pub struct Condition {
@@ -49,7 +51,17 @@ impl Condition {
             return Err(format!("condition {operator} of `{key}` wants true or false"));
         }
         let plain = !values.iter().any(|value| value.contains("${"));
-        let fixed = plain.then(|| evaluator(&parsed, key, values.clone()));
+        let read = if plain && parsed.category() == OperatorType::Date {
+            let read = |value: &String| {
+                date::rfc3339(value).ok_or_else(|| {
+                    format!("condition {operator} of `{key}` wants a date, such as 2020-04-01 or 2020-04-01T12:00:00Z")
+                })
+            };
+            values.iter().map(read).collect::<Result<Vec<_>, _>>()?
+        } else {
+            values.clone()
+        };
+        let fixed = plain.then(|| evaluator(&parsed, key, read));
         Ok(Self { operator: operator.to_owned(), key: key.to_owned(), values, parsed, fixed })
     }
 
@@ -195,6 +207,7 @@ mod tests {
             entry("aws:tagkeys", &["team", "cost"]),
             entry("s3:max-keys", &["10"]),
             entry("aws:username", &["ann"]),
+            entry("aws:tokenissuetime", &["2024-05-01T00:00:00Z"]),
         ])
     }
 
@@ -255,6 +268,10 @@ mod tests {
             ("NumericGreaterThanEquals", "s3:max-keys", "10", true),
             ("DateLessThan", "aws:CurrentTime", "2020-01-01T00:00:00Z", false),
             ("DateLessThanIfExists", "aws:CurrentTime", "2020-01-01T00:00:00Z", true),
+            ("DateLessThan", "aws:CurrentTime", "2020-04-01", false),
+            ("DateGreaterThanIfExists", "aws:CurrentTime", "1585699200", true),
+            ("DateGreaterThan", "aws:TokenIssueTime", "2020-04", true),
+            ("DateLessThan", "aws:TokenIssueTime", "2020-04-01T00:00Z", false),
             ("IpAddress", "aws:SourceIp", "10.0.0.0/8", false),
             ("NotIpAddress", "aws:SourceIp", "10.0.0.0/8", true),
             ("IpAddressIfExists", "aws:SourceIp", "10.0.0.0/8", true),
@@ -299,6 +316,8 @@ mod tests {
             ("StringEqual", "x", "does not exist"),
             ("Bool", "yes", "true or false"),
             ("StringLike", "a${*}", "escape"),
+            ("DateLessThan", "2020-4-1", "wants a date"),
+            ("DateGreaterThanIfExists", "soon", "wants a date"),
         ];
         for (operator, value, word) in table {
             let error = Condition::parse(operator, "aws:username", vec![value.to_owned()]).unwrap_err();

@@ -40,6 +40,7 @@
 
 mod catalogue;
 mod condition;
+mod date;
 mod decide;
 mod limits;
 mod principal;

@@ -366,6 +366,10 @@ fn bad_resource(resource: &str, partition: &str) -> Option<String> {
     if resource == "*" {
         return None;
     }
+    // A `*` that means itself: nothing here can match it, and a statement that never matches would be taken for a right one.
+    if let Some(escape) = ["${*}", "${?}", "${$}"].iter().find(|escape| resource.contains(**escape)) {
+        return Some(format!("resource `{resource}`: the escape `{escape}` cannot be evaluated here"));
+    }
     let Ok(arn) = iam_rs::Arn::parse(resource) else {
         return Some(format!("resource `{resource}` is neither `*` nor an ARN"));
     };
