@@ -204,8 +204,8 @@ impl Active {
         };
         let (status, summary) = match &conclusion {
             Conclusion::Ended { ended: Ended::Released, .. } => (ExecutionStatus::Succeeded, None),
-            // Every action did well, as on AWS; what this machine could not judge is said.
-            Conclusion::Ended { ended: Ended::Unjudged(fault), .. } => {
+            // Every action did well, as on AWS; what this machine could not judge, or a condition skipped, is said.
+            Conclusion::Ended { ended: Ended::Unjudged(fault) | Ended::Skipped(fault), .. } => {
                 (ExecutionStatus::Succeeded, Some(fault.to_string()))
             }
             Conclusion::Ended { ended: Ended::Rejected, .. } => (ExecutionStatus::Failed, None),

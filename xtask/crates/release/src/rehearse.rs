@@ -389,7 +389,7 @@ impl Rehearsal {
                     return Ok(());
                 }
                 Ended::Rejected => Fault::failed("release the baseline", note),
-                Ended::Failed(fault) => fault,
+                Ended::Failed(fault) | Ended::Skipped(fault) => fault,
             };
             // A parent that does not build is no reason not to rehearse its child, which may be what mends it.
             if way == Baseline::Parent && fault.on.starts_with("Build/") {

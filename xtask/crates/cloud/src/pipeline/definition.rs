@@ -57,7 +57,12 @@ impl Definition {
         let named = config.stack("pipeline");
         let file = format!("cfn/{}", named.map_or("pipeline.yaml", |one| one.template.as_str()));
         // Lines are those of the author's file, where it is the one that was deployed.
-        let own = source.text(&file).and_then(|text| template::parse(&text).ok());
+        let own = source.text(&file).map_err(|why| {
+            Fault::failed("read the source", file.as_str())
+                .why(why)
+                .next("correct the file, and release again")
+        })?;
+        let own = own.and_then(|text| template::parse(&text).ok());
         let root = own.filter(|own| own.to_json() == template).unwrap_or(root);
         let pseudo = Pseudo {
             account_id: build.id.clone(),

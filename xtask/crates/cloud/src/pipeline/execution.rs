@@ -42,6 +42,8 @@ pub enum StageStatus {
     Succeeded,
     /// An action of it failed.
     Failed,
+    /// A condition skipped it.
+    Skipped,
 }
 
 /// `ActionExecutionStatus`.
@@ -305,6 +307,15 @@ impl Execution {
         let status = stage_status(&stage.action_states);
         stage.latest_execution = Some(StageExecution { pipeline_execution_id: id, status });
         true
+    }
+
+    /// A condition skipped a stage.
+    pub fn skips(&mut self, stage: &str) {
+        let id = self.pipeline_execution_id.clone();
+        if let Some(stage) = self.stage_states.iter_mut().find(|state| state.stage_name == stage) {
+            stage.latest_execution =
+                Some(StageExecution { pipeline_execution_id: id, status: StageStatus::Skipped });
+        }
     }
 
     /// An artifact was put there.

@@ -49,7 +49,14 @@ impl Following {
         stack: &str,
     ) -> Self {
         // What happened before belongs to earlier deployments.
-        let before = run.world.control.happenings(0, false).await.unwrap_or_default();
+        let before = run.world.control.happenings(0, false).await.unwrap_or_else(|error| {
+            let message = format!(
+                "what happened before {stage}/{} cannot be read, so it may be told as of this deployment: {error:#}",
+                action.name
+            );
+            (run.emit)(Line::Warning { message });
+            Vec::new()
+        });
         let seen = before.last().map_or(0, |last| last.seq);
         let (done, stop) = watch::channel(false);
         let env = run.world.config.account_named_by_id(account).unwrap_or_default();

@@ -269,6 +269,7 @@ mod tests {
             What::Answered { token: "t".into(), approved: true, by: "me".into() },
             ended(Ended::Released),
             ended(Ended::Rejected),
+            ended(Ended::Skipped(fault.clone())),
             ended(Ended::Failed(fault.clone())),
             What::Over { conclusion: Conclusion::Refused { fault } },
             What::Over { conclusion: Conclusion::Stopped { reason: "r".into() } },

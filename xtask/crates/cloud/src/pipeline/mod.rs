@@ -86,6 +86,8 @@ pub enum Ended {
     Unjudged(#[serde(with = "with_kind")] Fault),
     /// The approval was refused.
     Rejected,
+    /// Every action succeeded, and a condition skipped a stage, which keeps what it has.
+    Skipped(#[serde(with = "with_kind")] Fault),
     /// An action failed; kind [`Kind::RolledBack`] where a deployment was taken back.
     Failed(#[serde(with = "with_kind")] Fault),
 }
@@ -280,6 +282,11 @@ async fn run(cloud: Arc<Cloud>, world: World, order: Order, active: Arc<Active>)
     });
     let ended = match Arc::clone(&run).stages().await {
         Ended::Released => run.looked_at().await,
+        // What was not skipped runs what was built, too.
+        Ended::Skipped(fault) => match run.looked_at().await {
+            Ended::Released => Ended::Skipped(fault),
+            other => other,
+        },
         ended => ended,
     };
     let watched = std::mem::take(&mut *run.watched.lock().unwrap_or_else(PoisonError::into_inner));
@@ -314,6 +321,7 @@ impl Run {
                     Gate::Open => {}
                     Gate::Skip(why) => {
                         not_run = Some(format!("the stage is skipped: {why}"));
+                        self.active.note(|execution| execution.skips(&stage.name));
                         skipped.get_or_insert((stage.name.clone(), why));
                     }
                     Gate::Shut(fault) => {
@@ -374,11 +382,11 @@ impl Run {
                 ended = Ended::Failed(fault);
             }
         }
-        // On AWS the execution succeeds; what was to be released was not.
+        // On AWS the execution succeeds, and nothing has failed; but what was to be released was not.
         if let (Ended::Released, Some((stage, why))) = (&ended, skipped) {
-            ended = Ended::Failed(
+            return Ended::Skipped(
                 Fault::failed("release to", stage)
-                    .why(format!("the stage was skipped: {why}"))
+                    .why(format!("the stage was skipped, and keeps what it has: {why}; on AWS the execution succeeds without it"))
                     .next("release when the condition holds, or change it"),
             );
         }

@@ -46,13 +46,22 @@ impl<'a> Source<'a> {
         Self(zip)
     }
 
-    /// A file's text.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        let mut archive = zip::ZipArchive::new(Cursor::new(self.0)).ok()?;
-        let mut file = archive.by_name(name.strip_prefix("./").unwrap_or(name)).ok()?;
-        let mut text = String::new();
-        file.read_to_string(&mut text).ok()?;
-        Some(text)
+    /// A file's text; `None` where the source has no such file.
+    ///
+    /// # Errors
+    /// Why the source or the file cannot be read.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, String> {
+        let mut archive = zip::ZipArchive::new(Cursor::new(self.0))
+            .map_err(|error| format!("the source is no archive that can be read: {error}"))?;
+        let mut file = match archive.by_name(name.strip_prefix("./").unwrap_or(name)) {
+            Ok(file) => file,
+            Err(zip::result::ZipError::FileNotFound) => return Ok(None),
+            Err(error) => return Err(format!("{name} of the source cannot be read: {error}")),
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .map_err(|error| format!("{name} of the source cannot be read: {error}"))?;
+        String::from_utf8(bytes).map(Some).map_err(|_| format!("{name} of the source is not UTF-8"))
     }
 }
 
@@ -85,6 +94,32 @@ impl Ground<'_> {
     /// Walks the pipeline.
     pub(super) fn walk(&self, properties: &Value) -> (Option<Pipeline>, Walked) {
         let first = Pipeline::from_properties(properties).ok();
+        let (pipeline, mut walked) = self.walk_with(properties, first.as_ref());
+        // Its outputs are variables of the pipeline: what cannot be read has none, and that is no reason to say so of each.
+        if let Some(file) = self.app_template()
+            && let Err(why) = self.app(&file)
+        {
+            let complaint = Complaint::new(0, "the application's template", why, "correct the template");
+            walked.complaints.push((file, complaint));
+        }
+        (pipeline, walked)
+    }
+
+    /// The file of the application's template.
+    fn app_template(&self) -> Option<String> {
+        let deployed = |one: &&causeway_model::config::Stack| {
+            one.deployed_by == causeway_model::config::DeployedBy::Pipeline
+        };
+        Some(format!("cfn/{}", self.config.stacks.iter().find(deployed)?.template))
+    }
+
+    /// The application's template; `None` where the source has none: a build may make it.
+    fn app(&self, file: &str) -> Result<Option<Node>, String> {
+        let Some(text) = self.source.text(file)? else { return Ok(None) };
+        template::parse(&text).map(Some).map_err(|error| error.to_string())
+    }
+
+    fn walk_with(&self, properties: &Value, first: Option<&Pipeline>) -> (Option<Pipeline>, Walked) {
         walk(
             properties,
             &Facts {
@@ -95,7 +130,7 @@ impl Ground<'_> {
                 region: self.build.region(),
                 repository: &self.config.source.repository,
                 projects: self.projects,
-                spec: &|project| self.spec(project, first.as_ref()),
+                spec: &|project| self.spec(project, first),
                 outputs: &|action| self.outputs(action),
             },
         )
@@ -123,13 +158,14 @@ impl Ground<'_> {
                     return Some(refused("a buildspec in S3 is not read here".to_owned(), next));
                 }
                 match self.source.text(&path) {
-                    Some(text) => (path, text),
-                    None if pipeline.is_some_and(|pipeline| takes_source(pipeline, project)) => {
+                    Err(why) => return Some(refused(why, "save the file as UTF-8, and release again")),
+                    Ok(Some(text)) => (path, text),
+                    Ok(None) if pipeline.is_some_and(|pipeline| takes_source(pipeline, project)) => {
                         let why = format!("the source has no {path}");
                         return Some(refused(why, "correct the path, or add the file"));
                     }
                     // What a build before it makes is not there yet.
-                    None => return None,
+                    Ok(None) => return None,
                 }
             }
         };
@@ -153,15 +189,10 @@ impl Ground<'_> {
         let stack = action.plain("StackName")?;
         let mut targets = self.config.targets();
         let app = targets.any(|target| self.config.names().app_stack(target) == stack);
-        let file = if app {
-            let deployed = |one: &&causeway_model::config::Stack| {
-                one.deployed_by == causeway_model::config::DeployedBy::Pipeline
-            };
-            format!("cfn/{}", self.config.stacks.iter().find(deployed)?.template)
-        } else {
+        if !app {
             return None;
-        };
-        let root = template::parse(&self.source.text(&file)?).ok()?;
+        }
+        let root = self.app(&self.app_template()?).ok().flatten()?;
         let names: Vec<&str> = root
             .get("Outputs")
             .map_or(&[][..], Node::entries)
@@ -245,4 +276,43 @@ async fn role_fault(role: &str, config: &Config, control: &Control) -> Option<(S
     why.starts_with("NoSuchEntity").then(|| {
         (format!("there is no role {role}"), "correct the ARN, or add the role to the account's stack")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, content) in files {
+            zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(content).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_what_is_not_there() {
+        let good = zipped(&[("a.yml", b"version: 0.2"), ("b.yml", b"\xff\xfe"), ("c.yml", b"c: 1")]);
+        let mut broken = good.clone();
+        // The bytes of the first file: what its checksum says no more.
+        let at = broken.windows(7).position(|bytes| bytes == b"version").unwrap_or(40);
+        broken[at] ^= 0xff;
+        for (zip, name, expected) in [
+            (&good, "a.yml", Ok(Some("version: 0.2"))),
+            (&good, "./a.yml", Ok(Some("version: 0.2"))),
+            (&good, "none.yml", Ok(None)),
+            (&good, "b.yml", Err("b.yml of the source is not UTF-8")),
+            (&broken, "a.yml", Err("a.yml of the source cannot be read: ")),
+            (&b"no zip".to_vec(), "a.yml", Err("the source is no archive that can be read: ")),
+        ] {
+            match (Source::of(zip).text(name), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found.as_deref(), expected, "{name}"),
+                (Err(why), Err(expected)) => assert!(why.starts_with(expected), "{name}: {why}"),
+                (found, expected) => panic!("{name}: {found:?}, not {expected:?}"),
+            }
+        }
+    }
 }

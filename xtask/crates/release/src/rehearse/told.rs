@@ -12,6 +12,8 @@ pub(super) fn outcome(ended: Ended) -> Outcome {
                 .next("prod serves what it served before");
             Outcome { error: Some(fault), ..Outcome::of(Verdict::Rejected) }
         }
+        // Nothing failed, and nobody may take it for a release: a condition refused it.
+        Ended::Skipped(fault) => Outcome { error: Some(fault), ..Outcome::of(Verdict::Rejected) },
         Ended::Failed(fault) | Ended::Unjudged(fault) => {
             let mut outcome = Outcome::of(fault.kind.verdict());
             outcome.code = Some(fault.kind.exit_code());
