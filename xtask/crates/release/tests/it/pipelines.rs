@@ -334,10 +334,8 @@ fn a_second_release_waits_or_is_told_who_has_the_cloud() {
     });
     let refused = project.run(&words);
     assert_eq!((refused.code, &refused.result()["verdict"]), (6, &"stuck".into()), "{}", refused.stderr);
-    let commit = causeway_testing::read(causeway_machine::cmd::cmd!(
-        causeway_testing::shell(project.path()),
-        "git rev-parse HEAD"
-    ));
+    let sh = causeway_testing::shell(project.path());
+    let commit = causeway_testing::read(causeway_machine::cmd::cmd!(sh, "git rev-parse HEAD"));
     let said = refused.result()["error"].to_string();
     assert!(said.contains(&format!("process {pid} holds it and releases {}", &commit[..12])), "{said}");
     assert!(refused.of_type("step").next().is_none(), "nothing was begun");
