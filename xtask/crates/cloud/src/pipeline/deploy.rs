@@ -372,7 +372,8 @@ fn refuse_dead_stack(stack: &str, info: &StackInfo) -> anyhow::Result<()> {
 
 fn deleted(stack: &str, settled: &Settled) -> anyhow::Result<()> {
     match settled.status {
-        StackStatus::Known(Phase::Delete, Outcome::Complete) => Ok(()),
+        // `DELETE_COMPLETE` is read so.
+        StackStatus::Absent => Ok(()),
         _ => {
             let why = settled.first_failure.clone().unwrap_or_else(|| "no reason was given".to_owned());
             Err(Fault::failed("delete the stack", stack).why(format!("{}: {why}", settled.status)).into())

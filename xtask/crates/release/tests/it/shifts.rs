@@ -35,8 +35,8 @@ Resources:
     Properties: {InlineCode: "def handler(e, c): return 'CODE'", DeploymentPreference: {Alarms: [!Ref Slow], Hooks: {PostTraffic: !Ref After}}}
   Before: {Type: AWS::Serverless::Function, Properties: {DeploymentPreference: {Enabled: false}, InlineCode: "def handler(e, c): raise Exception('no')"}}
   After: {Type: AWS::Serverless::Function, Properties: {DeploymentPreference: {Enabled: false}, InlineCode: "def handler(e, c): pass"}}
-  Errors: {Type: AWS::CloudWatch::Alarm, Properties: &a {Namespace: AWS/Lambda, MetricName: Errors, Statistic: Sum, Period: 60, EvaluationPeriods: 1, Threshold: 1, ComparisonOperator: GreaterThanOrEqualToThreshold}}
-  Slow: {Type: AWS::CloudWatch::Alarm, Properties: *a}
+  Errors: {Type: AWS::CloudWatch::Alarm, Properties: {Namespace: AWS/Lambda, MetricName: Errors, Statistic: Sum, Period: 60, EvaluationPeriods: 1, Threshold: 1, ComparisonOperator: GreaterThanOrEqualToThreshold}}
+  Slow: {Type: AWS::CloudWatch::Alarm, Properties: {Namespace: AWS/Lambda, MetricName: Duration, Statistic: Maximum, Period: 60, EvaluationPeriods: 1, Threshold: 60000, ComparisonOperator: GreaterThanOrEqualToThreshold}}
 '''
 LOOP = '''
 Transform: [AWS::LanguageExtensions, AWS::Serverless-2016-10-31]
@@ -101,7 +101,8 @@ fn a_shift_is_done_however_it_was_asked_for() {
             r#"
 answer = {}
 for name, text in (('parameter', PARAMETER), ('globals', GLOBALS), ('loop', LOOP), ('alarmed', ALARMED), ('machine', MACHINE)):
-    create(text.replace('CODE', 'one'), name)
+    made = create(text.replace('CODE', 'one'), name)
+    assert made[1] == 'it is not refused', (name, made)
 for name, text in (('parameter', PARAMETER), ('globals', GLOBALS), ('loop', LOOP), ('alarmed', ALARMED)):
     made = settled(name)
     answer[name] = [made, update(name, text.replace('CODE', 'two')), deployments(name)]
