@@ -87,6 +87,22 @@ impl StoreError {
     }
 }
 
+/// How fresh a read is. A consistent one costs twice as much ("Read consistency" in the DynamoDB developer guide), so each has
+/// a reason, which is what the contract says of the operation:
+///
+/// * one location, consistent: whoever follows the `location` of a 201 finds it, and checks in there at once;
+/// * a day's registrations, consistent: once a removal is answered, nobody is shown who was removed;
+/// * the look for what is to be removed, consistent: a 404 would say that nothing is kept of somebody of whom something is;
+/// * the list of locations, eventual: it is what every phone reads, and a desk may be listed a moment later;
+/// * the search for contacts, eventual: it reads the most of all, over several reads and pages that are of no one moment anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// It sees every write that was answered before it began.
+    Strong,
+    /// It may miss what was written in the last second or so.
+    Eventual,
+}
+
 /// The table. Every method fails with a [`StoreError`] when the service does.
 pub trait Store: Send + Sync + 'static {
     /// A page of all locations.
@@ -123,6 +139,7 @@ pub trait Store: Send + Sync + 'static {
     fn stretch(
         &self,
         stretch: &Stretch,
+        consistency: Consistency,
     ) -> impl Future<Output = Result<Listing<Registration>, StoreError>> + Send;
 
     /// Removes a registration, and has done so when it returns; says whether there was one.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use api::cursor::Page;
 use api::model::{Location, Partition, Registration};
-use api::store::{DynamoStore, Store, Stretch};
+use api::store::{Consistency, DynamoStore, Store, Stretch};
 use serde_json::{Value, json};
 use server::Seen;
 use uuid::Uuid;
@@ -169,17 +169,16 @@ async fn a_stretch_is_one_read_between_two_keys() {
     let whole = (200, json!({"Items": [item(&row)]}));
     let part = (200, json!({"Items": [], "LastEvaluatedKey": key(&item(&row))}));
     let (store, log) = scripted(vec![whole, part]).await;
-    let read = store.stretch(&Stretch::whole(day, 7)).await.unwrap();
+    let read = store.stretch(&Stretch::whole(day, 7), Consistency::Strong).await.unwrap();
     assert_eq!((read.items, read.next), (vec![row.clone()], None));
     let stretch = Stretch { places, ..Stretch::between(day, row.timestamp, row.timestamp, 7) };
-    let read = store.stretch(&stretch.behind(&row.sort_key())).await.unwrap();
+    let read = store.stretch(&stretch.behind(&row.sort_key()), Consistency::Eventual).await.unwrap();
     assert_eq!((read.items, read.next), (vec![], Some(row.sort_key())));
     let log = log.lock().unwrap();
     let values = |at: usize| log[at].body["ExpressionAttributeValues"].clone();
     let (pk, now) = (json!({"S": "Reg_2024-02-29"}), json!({"N": "7"}));
     assert_eq!(log[0].body["KeyConditionExpression"], "pk = :pk AND sk BETWEEN :from AND :to");
     assert_eq!(log[0].body["FilterExpression"], "expiresAt > :now");
-    assert_eq!(log[0].body["ConsistentRead"], true);
     let days = json!({":pk": pk, ":now": now, ":from": {"S": "2024-02-29"}, ":to": {"S": "2024-02-29U"}});
     assert_eq!(values(0), days);
     assert_eq!(log[1].body["FilterExpression"], "expiresAt > :now AND locationId IN (:place0, :place1)");
@@ -200,6 +199,23 @@ async fn a_deletion_tells_whether_there_was_anything() {
     assert_eq!(sent.line, "POST / DynamoDB_20120810.DeleteItem");
     assert_eq!(sent.body["Key"], key(&item(&row)));
     assert_eq!(sent.body["ConditionExpression"], "attribute_exists(pk)");
+}
+
+/// What the contract promises of each read decides, since a consistent one costs twice as much.
+#[tokio::test]
+async fn a_read_is_consistent_where_the_contract_needs_it_and_nowhere_else() {
+    let row = registration();
+    let day = row.timestamp.day();
+    let empty = (200, json!({"Items": []}));
+    let (store, log) = scripted(vec![empty; 5]).await;
+    store.location(row.location_id).await.unwrap();
+    store.registrations(day, None, 7, &page(1)).await.unwrap();
+    store.stretch(&Stretch::whole(day, 7), Consistency::Strong).await.unwrap();
+    store.stretch(&Stretch::whole(day, 7), Consistency::Eventual).await.unwrap();
+    store.locations(&page(1)).await.unwrap();
+    let log = log.lock().unwrap();
+    let consistent: Vec<&Value> = log.iter().map(|seen| &seen.body["ConsistentRead"]).collect();
+    assert_eq!(consistent, [true, true, true, false, false]);
 }
 
 #[tokio::test]

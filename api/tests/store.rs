@@ -7,7 +7,7 @@ mod table;
 
 use api::cursor::Page;
 use api::model::{Day, Location, Moment, Registration};
-use api::store::{DynamoStore, Store, Stretch};
+use api::store::{Consistency, DynamoStore, Store, Stretch};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -181,7 +181,7 @@ async fn a_registration_is_removed(store: &DynamoStore) {
 async fn stretched(store: &DynamoStore, mut stretch: Stretch) -> (Vec<Registration>, usize) {
     let (mut rows, mut reads) = (Vec::new(), 0);
     loop {
-        let read = store.stretch(&stretch).await.unwrap();
+        let read = store.stretch(&stretch, Consistency::Strong).await.unwrap();
         rows.extend(read.items);
         reads += 1;
         let Some(next) = read.next else { return (rows, reads) };

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use uuid::Uuid;
 
-use super::{Listing, Store, StoreError, Stretch};
+use super::{Consistency, Listing, Store, StoreError, Stretch};
 use crate::cursor::Page;
 use crate::model::{Day, Location, Partition, Registration, canonical_uuid, split_sort_key};
 
@@ -83,6 +83,7 @@ impl DynamoStore {
     async fn query<T>(
         &self,
         partition: Partition,
+        consistency: Consistency,
         filter: Option<(&str, Vec<(&str, AttributeValue)>)>,
         page: &Page,
         read: fn(Item) -> Option<(String, T)>,
@@ -94,7 +95,7 @@ impl DynamoStore {
                 .client
                 .query()
                 .table_name(&self.table)
-                .consistent_read(true)
+                .consistent_read(consistency == Consistency::Strong)
                 .key_condition_expression("pk = :pk")
                 .expression_attribute_values(":pk", text(partition.to_string()))
                 .set_exclusive_start_key(start.take());
@@ -129,7 +130,7 @@ impl DynamoStore {
 
 impl Store for DynamoStore {
     async fn locations(&self, page: &Page) -> Result<Listing<Location>, StoreError> {
-        self.query(Partition::Locations, None, page, |item| {
+        self.query(Partition::Locations, Consistency::Eventual, None, page, |item| {
             let location = location_of(&item)?;
             Some((location.id.to_string(), location))
         })
@@ -191,19 +192,23 @@ impl Store for DynamoStore {
             expression = "expiresAt > :now AND locationId = :location";
             values.push((":location", text(location.to_string())));
         }
-        self.query(Partition::Day(day), Some((expression, values)), page, |item| {
+        self.query(Partition::Day(day), Consistency::Strong, Some((expression, values)), page, |item| {
             let registration = registration_of(&item)?;
             Some((registration.sort_key(), registration))
         })
         .await
     }
 
-    async fn stretch(&self, stretch: &Stretch) -> Result<Listing<Registration>, StoreError> {
+    async fn stretch(
+        &self,
+        stretch: &Stretch,
+        consistency: Consistency,
+    ) -> Result<Listing<Registration>, StoreError> {
         let mut query = self
             .client
             .query()
             .table_name(&self.table)
-            .consistent_read(true)
+            .consistent_read(consistency == Consistency::Strong)
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
             .expression_attribute_values(":pk", text(Partition::Day(stretch.day).to_string()))
             .expression_attribute_values(":from", text(stretch.from.clone()))

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::cursor::Page;
 use api::model::{Day, Location, Registration};
-use api::store::{Listing, Store, StoreError, Stretch};
+use api::store::{Consistency, Listing, Store, StoreError, Stretch};
 use uuid::Uuid;
 
 /// The store; its clones share what is in it. With `broken` every question fails.
@@ -92,7 +92,7 @@ impl Store for MemoryStore {
         Ok(page_of(wanted.map(|(key, (registration, _))| (key, registration)), page))
     }
 
-    async fn stretch(&self, stretch: &Stretch) -> Result<Listing<Registration>, StoreError> {
+    async fn stretch(&self, stretch: &Stretch, _: Consistency) -> Result<Listing<Registration>, StoreError> {
         self.check()?;
         assert!(stretch.places.len() <= Stretch::MAX_PLACES, "too many places for one read");
         self.reads.fetch_add(1, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use api::model::{Day, Moment, Partition, Registration, sort_key};
 use api::problem::{Failure, Problem};
 use api::query::Query;
 use api::serve::{Context, Table};
-use api::store::{Store, Stretch};
+use api::store::{Consistency, Store, Stretch};
 use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -101,7 +101,7 @@ pub(crate) async fn delete<S: Store>(
 async fn find<S: Store>(day: Day, id: Uuid, store: &S) -> Result<Option<String>, Failure> {
     let mut stretch = Stretch::whole(day, 0);
     for _ in 0..MAX_READS {
-        let read = store.stretch(&stretch).await?;
+        let read = store.stretch(&stretch, Consistency::Strong).await?;
         if let Some(found) = read.items.iter().find(|registration| registration.id == id) {
             return Ok(Some(found.sort_key()));
         }

@@ -7,7 +7,7 @@
 use api::cursor::foreign;
 use api::model::Registration;
 use api::problem::Failure;
-use api::store::{Store, Stretch};
+use api::store::{Consistency, Store, Stretch};
 
 use crate::cursor::{GROUP, Key, Progress};
 use crate::question::{Question, folded};
@@ -50,7 +50,8 @@ impl<S: Store> Search<'_, S> {
     async fn recall(&mut self) -> Result<(), Failure> {
         for key in std::mem::take(&mut self.progress.visits) {
             let day = self.question.day;
-            let found = self.store.stretch(&Stretch::single(day, &key.sort_key(day), self.now)).await?;
+            let visit = Stretch::single(day, &key.sort_key(day), self.now);
+            let found = self.store.stretch(&visit, Consistency::Eventual).await?;
             for visit in found.items {
                 if folded(&visit.email) != self.question.email {
                     return Err(foreign().into());
@@ -72,7 +73,7 @@ impl<S: Store> Search<'_, S> {
                 Some(looked) => stretch.behind(&looked.sort_key(day)),
                 None => stretch,
             };
-            let read = self.store.stretch(&stretch).await?;
+            let read = self.store.stretch(&stretch, Consistency::Eventual).await?;
             self.progress.looked = read.next.as_deref().and_then(|next| Key::of(next, day));
             self.progress.seen_all = self.progress.looked.is_none();
             for visit in read.items.into_iter().filter(|row| folded(&row.email) == self.question.email) {
@@ -112,7 +113,7 @@ impl<S: Store> Search<'_, S> {
                     return Ok(Page { contacts, next: Some(self.progress) });
                 }
                 self.reads_left -= 1;
-                let read = self.store.stretch(&stretch).await?;
+                let read = self.store.stretch(&stretch, Consistency::Eventual).await?;
                 for other in read.items {
                     if folded(&other.email) == self.question.email {
                         continue;
