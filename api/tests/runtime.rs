@@ -183,6 +183,60 @@ async fn a_client_that_cannot_be_made_ends_the_process_and_routes_without_a_tabl
 }
 
 #[tokio::test]
+async fn every_line_of_a_request_carries_lambdas_id_and_x_rays() {
+    let variables = [("TABLE_NAME", "table"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:1")];
+    for (name, binary, base) in FUNCTIONS {
+        let mut function =
+            start(binary, &variables, vec![event("GET", &format!("{base}/version"), "")]).await;
+        function.answer().await;
+        let line = function.log().await;
+        let ids = (&line["span"]["requestId"], &line["span"]["xrayTraceId"]);
+        let trace = json!("Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=1");
+        assert_eq!(ids, (&json!("request-1"), &trace), "{name}: {line}");
+    }
+}
+
+/// "Advanced logging controls": the level and the form that Lambda tells a function.
+#[tokio::test]
+async fn lambdas_level_and_form_of_the_log_are_followed() {
+    // A refusal, which is not tried again.
+    let table = server::start(|_| async { server::Response::text(400, "{}") }).await;
+    let endpoint = format!("http://{table}");
+    for (level, lines) in [
+        ("INFO", &["the store failed", "request"][..]),
+        ("DEBUG", &["the store failed", "request"]),
+        ("WARN", &["the store failed"]),
+        ("ERROR", &["the store failed"]),
+        ("", &["the store failed", "request"]),
+    ] {
+        let variables = [
+            ("TABLE_NAME", "table"),
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
+            ("AWS_LAMBDA_LOG_LEVEL", level),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+        ];
+        let events = vec![event("GET", "/api/locations", ""), event("GET", "/api/locations", "")];
+        let mut function = start(FUNCTIONS[0].1, &variables, events).await;
+        for _ in 0..2 {
+            assert_eq!(function.answer().await.body["statusCode"], 500);
+            // The next request's first line shows that there is no other of this one.
+            for expected in lines {
+                let line = function.log().await;
+                assert_eq!(line["message"], *expected, "{level:?}: {line}");
+            }
+        }
+    }
+    let variables = [("TABLE_NAME", "table"), ("AWS_LAMBDA_LOG_FORMAT", "Text")];
+    let mut function = start(FUNCTIONS[0].1, &variables, vec![event("GET", "/api/version", "")]).await;
+    function.answer().await;
+    let line = function.log().await;
+    let line = line.as_str().unwrap();
+    for part in ["INFO", "request-1", "route=\"/api/version\"", "status=200"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}
+
+#[tokio::test]
 async fn without_credentials_or_a_region_none_starts() {
     for (name, binary, _) in FUNCTIONS {
         for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"] {

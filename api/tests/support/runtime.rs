@@ -60,6 +60,7 @@ impl Function {
                 let headers = [
                     ("lambda-runtime-aws-request-id", "request-1"),
                     ("lambda-runtime-deadline-ms", deadline.as_str()),
+                    ("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=1"),
                     (
                         "lambda-runtime-invoked-function-arn",
                         "arn:aws:lambda:eu-central-1:222222222222:function:f",
