@@ -1,6 +1,6 @@
 //! Which alarms are evaluated here: what CloudWatch's description of one says, and why some are not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -34,38 +34,73 @@ pub(super) async fn definitions(cloud: &Cloud, account: &str) -> anyhow::Result<
     }
 }
 
-/// Why each of these alarms is watched by nobody here, though a deployment asks for it: for a warning, since such an
-/// alarm never stops anything. `unevaluated` are those of the stack that the emulator does not have.
+/// What AWS's own metrics here are: by namespace, their names and the sets of dimensions under which they are kept.
+///
+/// Source: "Types of metrics for Lambda functions" and "Monitor CloudWatch metrics for HTTP APIs".
+const MEASURED: [(&str, &[&str], &[&[&str]]); 2] = [
+    (
+        "AWS/Lambda",
+        &["Invocations", "Errors", "Duration", "Throttles"],
+        &[&["FunctionName"], &["FunctionName", "Resource"], &["ExecutedVersion", "FunctionName", "Resource"]],
+    ),
+    (
+        "AWS/ApiGateway",
+        &["Count", "4xx", "5xx", "Latency", "IntegrationLatency"],
+        &[&["ApiId"], &["ApiId", "Stage"]],
+    ),
+];
+
+/// Why each of these alarms cannot stop the deployment that asks for it, for a warning: nobody here watches it, or the shift,
+/// of so many minutes, is over before it can ring. `unevaluated` are those of
+/// the stack that the emulator does not have.
 ///
 /// # Errors
 /// The emulator does not answer.
 pub(crate) async fn unwatched(
     cloud: &Cloud,
     account: &str,
-    names: &BTreeSet<String>,
+    names: &BTreeMap<String, u32>,
     unevaluated: &BTreeMap<String, &'static str>,
-) -> anyhow::Result<Vec<(String, String)>> {
+) -> anyhow::Result<Vec<String>> {
     let mut all = Vec::new();
-    for name in names {
+    let nobody = |name: &str, why: &str| {
+        format!("the alarm {name} of the deployment is watched by nobody here, so it stops nothing: {why}")
+    };
+    for (name, minutes) in names {
         let body = json!({"AlarmNames": [name], "AlarmTypes": ["MetricAlarm"]});
         let answer = cloud
             .emulator
             .json(account, "monitoring", "GraniteServiceVersion20100801.DescribeAlarms", &body)
             .await?;
         let found = answer.get("MetricAlarms").and_then(Value::as_array);
-        let why = match found.and_then(|found| found.first()) {
+        let message = match found.and_then(|found| found.first()) {
             _ if unevaluated.contains_key(name) => {
-                unevaluated.get(name).copied().unwrap_or_default().to_owned()
+                nobody(name, unevaluated.get(name).copied().unwrap_or_default())
             }
-            None => "there is no such alarm in the account".to_owned(),
+            None => nobody(name, "there is no such alarm in the account"),
             Some(described) => match definition(described) {
-                Ok(_) => continue,
-                Err(why) => why,
+                Ok((alarm, _)) => match too_late(&alarm, *minutes) {
+                    Some(message) => message,
+                    None => continue,
+                },
+                Err(why) => nobody(name, &why),
             },
         };
-        all.push((name.clone(), why));
+        all.push(message);
     }
     Ok(all)
+}
+
+/// What to say of an alarm that cannot ring within a shift of so many minutes. A shift of none is nobody's mistake: all of the
+/// traffic moves at once, and whoever chose that knows.
+fn too_late(alarm: &Alarm, minutes: u32) -> Option<String> {
+    let (within, shift) = (alarm.rings_within(), u64::from(minutes) * 60);
+    (shift > 0 && within > shift).then(|| {
+        format!(
+            "the alarm {} cannot stop the deployment: it rings within {within} s (its periods, and two minutes until their data are there and looked at), and the shift is over after {shift} s; shorten its periods or lengthen the shift",
+            alarm.name
+        )
+    })
 }
 
 /// An alarm as CloudWatch describes it, and its state.
@@ -80,7 +115,7 @@ pub(crate) fn definition(described: &Value) -> Result<(Alarm, State), String> {
     }
     let namespace = text("Namespace").unwrap_or_default();
     // What AWS's services measure is measured here of these two alone; any other namespace is whoever's who puts data there.
-    if namespace.starts_with("AWS/") && !["AWS/Lambda", "AWS/ApiGateway"].contains(&namespace) {
+    if namespace.starts_with("AWS/") && !MEASURED.iter().any(|(name, ..)| *name == namespace) {
         return Err(format!("metrics of {namespace:?} are not measured here"));
     }
     let mut dimensions: Vec<(String, String)> = described
@@ -91,6 +126,17 @@ pub(crate) fn definition(described: &Value) -> Result<(Alarm, State), String> {
         .filter_map(|d| Some((d.get("Name")?.as_str()?.to_owned(), d.get("Value")?.as_str()?.to_owned())))
         .collect();
     dimensions.sort();
+    let metric = text("MetricName").ok_or("it has no metric")?;
+    if let Some((_, metrics, sets)) = MEASURED.iter().find(|(name, ..)| *name == namespace) {
+        if !metrics.contains(&metric) {
+            return Err(format!("the metric {metric:?} of {namespace:?} is not measured here"));
+        }
+        let own: Vec<&str> = dimensions.iter().map(|(name, _)| name.as_str()).collect();
+        if !sets.contains(&own.as_slice()) {
+            let own = own.join(", ");
+            return Err(format!("{namespace:?} has no data under the dimensions [{own}] here"));
+        }
+    }
     let periods = number("EvaluationPeriods").map_or(1, |n| n as usize);
     let statistic = text("ExtendedStatistic").filter(|name| !name.is_empty()).or_else(|| text("Statistic"));
     let statistic = statistic.unwrap_or_default();
@@ -98,7 +144,7 @@ pub(crate) fn definition(described: &Value) -> Result<(Alarm, State), String> {
     let alarm = Alarm {
         name: text("AlarmName").ok_or("it has no name")?.to_owned(),
         namespace: namespace.to_owned(),
-        metric: text("MetricName").ok_or("it has no metric")?.to_owned(),
+        metric: metric.to_owned(),
         dimensions,
         statistic: Statistic::parse(statistic)
             .ok_or_else(|| format!("the statistic {statistic:?} is not evaluated here"))?,
@@ -123,6 +169,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_alarm_that_rings_after_the_shift_is_told() {
+        let mut described = json!({"AlarmName": "a", "Namespace": "Own", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 3, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"});
+        let told = |described: &Value, minutes| too_late(&definition(described).unwrap().0, minutes);
+        for (minutes, late) in [(0, false), (4, true), (5, false), (9, false)] {
+            assert_eq!(told(&described, minutes).is_some(), late, "{minutes}");
+        }
+        described["Period"] = json!(300);
+        let said = told(&described, 9).unwrap();
+        assert!(said.contains("the alarm a ") && said.contains("1020 s") && said.contains("540 s"), "{said}");
+    }
+
+    #[test]
     fn only_alarms_of_what_is_recorded_are_read() {
         let described = json!({"AlarmName": "a", "Namespace": "AWS/Lambda", "MetricName": "Duration", "ExtendedStatistic": "p99", "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "Threshold": 2000.0, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching", "StateValue": "OK", "Dimensions": [{"Name": "Resource", "Value": "f:live"}, {"Name": "FunctionName", "Value": "f"}]});
         let (alarm, state) = definition(&described).unwrap();
@@ -136,6 +194,17 @@ mod tests {
             ("ComparisonOperator", json!("GreaterThanUpperThreshold"), "GreaterThanUpperThreshold"),
             ("Threshold", Value::Null, "threshold"),
             ("ExtendedStatistic", json!("tm99"), "tm99"),
+            (
+                "MetricName",
+                json!("ConcurrentExecutions"),
+                "\"ConcurrentExecutions\" of \"AWS/Lambda\" is not measured",
+            ),
+            (
+                "Dimensions",
+                json!([{"Name": "Resource", "Value": "f:live"}]),
+                "no data under the dimensions [Resource]",
+            ),
+            ("Dimensions", json!([]), "no data under the dimensions []"),
             ("Metrics", json!([{"Id": "m1", "Expression": "m2 * 2"}]), "metric math"),
         ] {
             let mut other = described.clone();

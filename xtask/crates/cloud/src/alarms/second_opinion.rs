@@ -52,7 +52,7 @@ async fn the_emulators_own_evaluation_agrees() {
             let metric = format!("Errors{n}x{round}");
             let values: Vec<f64> = (0..random.usize(1..6)).map(|_| f64::from(random.u8(0..4))).collect();
             let threshold = f64::from(random.u8(0..6));
-            let mut alarm = json!({"AlarmName": metric, "Namespace": "AWS/Lambda", "MetricName": metric,
+            let mut alarm = json!({"AlarmName": metric, "Namespace": "Own", "MetricName": metric,
                 "Period": 60, "EvaluationPeriods": 1, "Threshold": threshold,
                 "ComparisonOperator": comparison, "TreatMissingData": "notBreaching"});
             let percent: Option<f64> = statistic.strip_prefix('p').and_then(|number| number.parse().ok());
@@ -62,7 +62,7 @@ async fn the_emulators_own_evaluation_agrees() {
             // All data of a call are put before the alarms are evaluated.
             let data: Vec<Value> =
                 values.iter().map(|value| json!({"MetricName": metric, "Value": value})).collect();
-            call("PutMetricData", json!({"Namespace": "AWS/Lambda", "MetricData": data})).await;
+            call("PutMetricData", json!({"Namespace": "Own", "MetricData": data})).await;
             let described = call("DescribeAlarms", json!({"AlarmNames": [metric]})).await;
             let (alarm, emulators) = definition(&described["MetricAlarms"][0]).unwrap();
             let breaches = alarm.statistic.of(&values).map(|value| alarm.breaches(value));

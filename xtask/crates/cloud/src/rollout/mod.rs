@@ -10,7 +10,7 @@ mod plan;
 mod tests;
 mod way_back;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -76,9 +76,20 @@ pub(crate) async fn run(
     carry_out(cloud, key, rollouts).await
 }
 
-/// Says of every alarm that a deployment asks for and nobody here evaluates that it stops nothing.
+/// Says of every alarm that a deployment asks for, and that cannot ring before the shift is over, that it stops nothing.
 async fn warn_of_unwatched(cloud: &Cloud, key: &StackKey, record: &Record, rollouts: &[Rollout]) {
-    let names: BTreeSet<String> = rollouts.iter().flat_map(|rollout| rollout.alarms.clone()).collect();
+    let mut names: BTreeMap<String, u32> = BTreeMap::new();
+    for (rollout, alarm) in
+        rollouts.iter().flat_map(|rollout| rollout.alarms.iter().map(move |own| (rollout, own)))
+    {
+        // Where several deployments ask for it, the shortest that takes any time is the first that it comes too late for.
+        let least = names.entry(alarm.clone()).or_default();
+        *least = [*least, rollout.shifting.minutes()]
+            .into_iter()
+            .filter(|minutes| *minutes > 0)
+            .min()
+            .unwrap_or(0);
+    }
     let unevaluated = match plan::unevaluated(cloud, key, record).await {
         Ok(names) => names,
         Err(error) => {
@@ -87,14 +98,7 @@ async fn warn_of_unwatched(cloud: &Cloud, key: &StackKey, record: &Record, rollo
         }
     };
     let said = match alarms::unwatched(cloud, &key.0, &names, &unevaluated).await {
-        Ok(unwatched) => unwatched
-            .into_iter()
-            .map(|(name, why)| {
-                format!(
-                    "the alarm {name} of the deployment is watched by nobody here, so it stops nothing: {why}"
-                )
-            })
-            .collect(),
+        Ok(unwatched) => unwatched,
         Err(error) => vec![format!("the deployment's alarms cannot be looked at: {error:#}")],
     };
     for message in said {

@@ -218,7 +218,7 @@ mod tests {
                 "DescribeAlarms" => {
                     let body: Value = serde_json::from_str(&asked.body).unwrap();
                     let alarm = match body["AlarmNames"][0].as_str() {
-                        Some("fine") => json!([{"AlarmName": "fine", "Namespace": "AWS/Lambda", "MetricName": "Errors", "Statistic": "Sum", "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"}]),
+                        Some("fine") => json!([{"AlarmName": "fine", "Namespace": "AWS/Lambda", "MetricName": "Errors", "Statistic": "Sum", "Dimensions": [{"Name": "FunctionName", "Value": "f"}], "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"}]),
                         Some("math") => json!([{"AlarmName": "math", "Metrics": [{"Id": "m", "Expression": "a/b"}]}]),
                         _ => json!([]),
                     };

@@ -68,6 +68,10 @@ impl World {
         let theirs = Arc::clone(&slot);
         let emulator = Emulator::start(move |asked, before| match asked.alias(before) {
             None => Some(lambda(theirs.get()?, hooks, asked, before)),
+            // The other function is still at its way back when the late hook has failed.
+            Some(answer) if matches!(hooks, Hooks::Late(_, usize::MAX)) && asked.path.contains("/other/") => {
+                Some(answer.after(MINUTE, || ()))
+            }
             alias => alias,
         })
         .await;

@@ -55,7 +55,8 @@ async fn a_hook_that_a_busy_machine_had_no_time_for_is_called_once_more() {
     assert_eq!(world.leads(FUNCTION).await, Alias::to("2"));
 }
 
-/// The cause of a failure is what a function failed by, and not what this machine had no time for in the same moment.
+/// The cause of a failure is what a function failed by, and not what this machine had no time for in the same moment, though
+/// that was known first.
 #[tokio::test(start_paused = true)]
 async fn an_alarm_comes_before_a_hook_that_had_no_time() {
     let busy = Strain { ran: 1.0, waited: 3.0, late: 0.2, ..Strain::default() };
