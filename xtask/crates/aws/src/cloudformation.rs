@@ -118,6 +118,25 @@ impl Wanted<'_> {
     }
 }
 
+/// Fills in what a call that creates, updates or plans a stack has of [`Wanted`]: each has a builder type of its own in the SDK,
+/// and what one of them left out would be a stack that depends on the way it came.
+macro_rules! filled {
+    ($call:expr, $wanted:expr) => {{
+        let (wanted, (body, url)) = ($wanted, $wanted.submitted()?);
+        let parameter = |(k, v)| Parameter::builder().parameter_key(k).parameter_value(v).build();
+        $call
+            .stack_name(wanted.stack)
+            .set_template_body(body)
+            .set_template_url(url)
+            .set_parameters(Some(wanted.parameters.iter().map(parameter).collect()))
+            .set_tags(wanted.tag_list())
+            .set_role_arn(wanted.role_arn.map(ToOwned::to_owned))
+            .capabilities(Capability::CapabilityNamedIam)
+            .capabilities(Capability::CapabilityAutoExpand)
+    }};
+}
+use filled;
+
 /// A change set, ready to be executed.
 #[derive(Debug, Clone)]
 pub struct ChangeSet {

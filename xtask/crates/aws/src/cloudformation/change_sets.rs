@@ -16,28 +16,11 @@ impl Stacks {
         wanted: &Wanted<'_>,
         is_new: bool,
     ) -> anyhow::Result<Option<ChangeSet>> {
-        let (body, url) = wanted.submitted()?;
         let kind = if is_new { ChangeSetType::Create } else { ChangeSetType::Update };
-        let made = self
-            .client
-            .create_change_set()
-            .stack_name(wanted.stack)
+        let made = filled!(self.client.create_change_set(), wanted)
             .change_set_name(wanted.name)
             .set_client_token(wanted.is_own.then(|| wanted.name.to_owned()))
             .change_set_type(kind)
-            .set_template_body(body)
-            .set_template_url(url)
-            .set_parameters(Some(
-                wanted
-                    .parameters
-                    .iter()
-                    .map(|(k, v)| Parameter::builder().parameter_key(k).parameter_value(v).build())
-                    .collect(),
-            ))
-            .set_tags(wanted.tag_list())
-            .set_role_arn(wanted.role_arn.map(ToOwned::to_owned))
-            .capabilities(Capability::CapabilityNamedIam)
-            .capabilities(Capability::CapabilityAutoExpand)
             .send()
             .await;
         let id = match made {

@@ -13,36 +13,16 @@ impl Stacks {
         limit: Duration,
         emit: &Emit,
     ) -> anyhow::Result<Option<Settled>> {
-        let parameters = wanted
-            .parameters
-            .iter()
-            .map(|(k, v)| Parameter::builder().parameter_key(k).parameter_value(v).build());
-        let parameters: Vec<Parameter> = parameters.collect();
         let exists = self.describe(wanted.stack).await?.is_some();
         let seen = if exists { self.event_ids(wanted.stack).await? } else { BTreeSet::new() };
-        let (body, url) = wanted.submitted()?;
         let operation = if exists {
-            let call = self.client.update_stack().stack_name(wanted.stack);
-            let call = call.set_template_body(body).set_template_url(url);
-            let call =
-                call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
-            let call = call
-                .capabilities(Capability::CapabilityNamedIam)
-                .capabilities(Capability::CapabilityAutoExpand);
-            match call.send().await {
+            match filled!(self.client.update_stack(), wanted).send().await {
                 Ok(answer) => answer.operation_id().map(ToOwned::to_owned),
                 Err(error) if error.message().is_some_and(says_no_changes) => return Ok(None),
                 Err(error) => return Err(explain(error, "update the stack", wanted.stack)),
             }
         } else {
-            let call = self.client.create_stack().stack_name(wanted.stack);
-            let call = call.set_template_body(body).set_template_url(url);
-            let call =
-                call.set_parameters(Some(parameters)).set_role_arn(wanted.role_arn.map(ToOwned::to_owned));
-            let call = call
-                .capabilities(Capability::CapabilityNamedIam)
-                .capabilities(Capability::CapabilityAutoExpand);
-            let answer = call.send().await;
+            let answer = filled!(self.client.create_stack(), wanted).send().await;
             let answer = answer.map_err(|error| explain(error, "create the stack", wanted.stack))?;
             answer.operation_id().map(ToOwned::to_owned)
         };

@@ -264,6 +264,45 @@ fn operated(status: &str, operations: &[(&str, &str)]) -> String {
     stack(status).replace("<Outputs>", &format!("<LastOperations>{entries}</LastOperations><Outputs>"))
 }
 
+/// Whichever way a stack is deployed, CloudFormation is given the same.
+#[tokio::test]
+async fn a_stack_is_the_same_however_it_is_deployed() {
+    let silent: Emit = Arc::new(|_| {});
+    let parameters = BTreeMap::from([("P".to_owned(), "v".to_owned())]);
+    let tags = BTreeMap::from([("owner".to_owned(), "us".to_owned())]);
+    let wanted = Wanted { role_arn: Some("arn:r"), ..wanted(&parameters, &tags) };
+    let absent = error(400, "ValidationError", "Stack with id s does not exist");
+    let nothing = error(400, "ValidationError", "No updates are to be performed.");
+    let events = result("DescribeStackEvents", "<StackEvents/>");
+    let refused = || error(403, "AccessDenied", "no");
+    let (script, account) = Script::start(vec![
+        absent,
+        refused(),
+        result("DescribeStacks", &stack("UPDATE_COMPLETE")),
+        events,
+        nothing,
+        refused(),
+    ])
+    .await;
+    let stacks = Stacks::new(&account);
+    let limit = Duration::from_secs(600);
+    assert!(stacks.create_or_update(&wanted, limit, &silent).await.is_err());
+    assert!(stacks.create_or_update(&wanted, limit, &silent).await.unwrap().is_none());
+    assert!(stacks.create_change_set(&wanted, false).await.is_err());
+    let given = |action: &str| {
+        let bodies = script.bodies();
+        let body = bodies.iter().find(|body| body.contains(&format!("Action={action}&"))).unwrap();
+        let own = ["Action=", "ChangeSetName=", "ChangeSetType=", "ClientToken="];
+        let rest = body.split('&').filter(|pair| !own.iter().any(|name| pair.starts_with(name)));
+        rest.map(ToOwned::to_owned).collect::<BTreeSet<String>>()
+    };
+    let planned = given("CreateChangeSet");
+    for word in ["Parameters.member.1.ParameterValue=v", "Tags.member.1.Value=us", "RoleARN=arn%3Ar"] {
+        assert!(planned.contains(word), "{word}: {planned:?}");
+    }
+    assert_eq!((given("CreateStack"), given("UpdateStack")), (planned.clone(), planned));
+}
+
 #[tokio::test]
 async fn a_failed_operation_says_what_describe_events_knows_of_it() {
     let silent: Emit = Arc::new(|_| {});

@@ -36,6 +36,30 @@ struct Configuration {
     tags: BTreeMap<String, String>,
 }
 
+/// What an action gives CloudFormation, however it does.
+struct Submission {
+    template: String,
+    configuration: Configuration,
+    role: Option<String>,
+    url: Option<String>,
+}
+
+impl Submission {
+    /// For a stack, by a change set of that name where there is one.
+    fn of<'a>(&'a self, stack: &'a str, change_set: &'a str) -> Wanted<'a> {
+        Wanted {
+            stack,
+            template: &self.template,
+            url: self.url.as_deref(),
+            parameters: &self.configuration.parameters,
+            tags: &self.configuration.tags,
+            role_arn: self.role.as_deref(),
+            name: change_set,
+            is_own: false,
+        }
+    }
+}
+
 impl Run {
     /// Does a CloudFormation action; what there is to say of it.
     pub(super) async fn deploy(
@@ -139,23 +163,11 @@ impl Run {
         stacks: &Stacks,
         stack: &str,
     ) -> anyhow::Result<Option<String>> {
-        let (template, configuration) = self.inputs(action, session).await?;
+        let submission = self.submission(action, session).await?;
         if let Some(info) = stacks.describe(stack).await? {
             refuse_dead_stack(stack, &info)?;
         }
-        let role = self.setting(action, "RoleArn")?;
-        let url = self.template_url(&template, session).await?;
-        let wanted = Wanted {
-            stack,
-            template: &template,
-            url: url.as_deref(),
-            parameters: &configuration.parameters,
-            tags: &configuration.tags,
-            role_arn: role.as_deref(),
-            name: "",
-            is_own: false,
-        };
-        match stacks.create_or_update(&wanted, LIMIT, &self.emit).await? {
+        match stacks.create_or_update(&submission.of(stack, ""), LIMIT, &self.emit).await? {
             None => Ok(Some("nothing to change".to_owned())),
             Some(settled) => good(stack, &settled).map(|()| None),
         }
@@ -168,27 +180,15 @@ impl Run {
         stacks: &Stacks,
         stack: &str,
     ) -> anyhow::Result<Option<String>> {
-        let (template, configuration) = self.inputs(action, session).await?;
+        let submission = self.submission(action, session).await?;
         let name = self.wanted(action, "ChangeSetName")?;
-        let role = self.setting(action, "RoleArn")?;
         let info = stacks.describe(stack).await?;
         if let Some(info) = &info {
             refuse_dead_stack(stack, info)?;
         }
         let state = info.as_ref().map_or_else(|| "ABSENT".to_owned(), |info| info.status.to_string());
         let is_new = info.is_none_or(|info| info.status == StackStatus::Review);
-        let url = self.template_url(&template, session).await?;
-        let wanted = Wanted {
-            stack,
-            template: &template,
-            url: url.as_deref(),
-            parameters: &configuration.parameters,
-            tags: &configuration.tags,
-            role_arn: role.as_deref(),
-            name: &name,
-            is_own: false,
-        };
-        let made = stacks.create_change_set(&wanted, is_new).await?;
+        let made = stacks.create_change_set(&submission.of(stack, &name), is_new).await?;
         let said = match &made {
             Some(made) => format!("{} changes", made.changes.len()),
             None => "nothing to change".to_owned(),
@@ -246,7 +246,7 @@ impl Run {
     }
 
     /// The template and its parameters, read from artifacts with the action's own rights.
-    async fn inputs(&self, action: &Action, session: &Account) -> anyhow::Result<(String, Configuration)> {
+    async fn submission(&self, action: &Action, session: &Account) -> anyhow::Result<Submission> {
         let template = self.file(session, &self.wanted(action, "TemplatePath")?).await?;
         let mut configuration = match self.setting(action, "TemplateConfiguration")? {
             Some(path) => {
@@ -266,7 +266,9 @@ impl Run {
                 configuration.parameters.insert(name, value);
             }
         }
-        Ok((template, configuration))
+        let role = self.setting(action, "RoleArn")?;
+        let url = self.template_url(&template, session).await?;
+        Ok(Submission { template, configuration, role, url })
     }
 
     /// The value of a parameter that an action overrides.
