@@ -33,6 +33,14 @@ pub fn suffix(region: &str) -> &'static str {
     partition(region).1
 }
 
+/// The one URL of all services, where there is one.
+///
+/// # Errors
+/// The configuration names none.
+pub(super) fn anywhere(sdk: &SdkConfig) -> Result<String, &'static str> {
+    sdk.endpoint_url().map(str::to_owned).ok_or("no endpoint is configured that has all services")
+}
+
 /// The URL of a service for a configuration. As the SDK's clients find it: a URL in the code first, then
 /// `AWS_ENDPOINT_URL_<SERVICE>` or the profile's `services` section, then `AWS_ENDPOINT_URL`, then the host by region.
 ///

@@ -8,11 +8,11 @@
 
 use std::fmt;
 
-use aws_config::BehaviorVersion;
-use aws_runtime::auth::{SigV4OperationSigningConfig, sigv4};
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_runtime::auth::{SigV4OperationSigningConfig, SigningOptions, sigv4};
 use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
 use aws_runtime::service_clock_skew::{ServiceClockSkewClassifier, ServiceClockSkewInterceptor};
-use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::orchestrator::operation::{Operation, OperationBuilder};
 use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
@@ -151,20 +151,15 @@ impl Client {
     ///
     /// # Errors
     /// The service refuses it, or does not answer.
-    pub(super) async fn call<O>(&self, operation: &'static str, input: Value) -> Result<O, Failure>
+    pub(super) async fn call<O>(&self, name: &'static str, input: Value) -> Result<O, Failure>
     where
         O: DeserializeOwned + fmt::Debug + Send + Sync + 'static,
     {
         let sdk = self.account.sdk();
         let url = endpoint::url(sdk, self.service).map_err(SdkError::construction_failure)?;
         let service = self.service;
-        Operation::builder()
-            .service_name(service.id)
-            .operation_name(operation)
-            .behavior_version(sdk.behavior_version().unwrap_or_else(BehaviorVersion::latest))
-            .endpoint_url(&url)
+        operation(sdk, service.id, name, &url)
             .standard_retry(&sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard))
-            .timeout_config(sdk.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
             .retry_classifier(TransientErrorClassifier::<Refusal>::new())
             .retry_classifier(HttpStatusCodeClassifier::default())
             .retry_classifier(AwsErrorCodeClassifier::<Refusal>::new())
@@ -173,8 +168,8 @@ impl Client {
             .interceptor(ServiceClockSkewInterceptor::new())
             .interceptor(self.account.talk())
             .with_connection_poisoning()
-            .runtime_plugin(self.means())
-            .serializer(move |input: Value| request(service, operation, &input))
+            .runtime_plugin(means(sdk, service.host, SigningOptions::default()))
+            .serializer(move |input: Value| request(service, name, &input))
             .deserializer(answer::<O>)
             .build()
             .invoke(input)
@@ -200,30 +195,49 @@ impl Client {
             input[self.service.next] = Value::String(next);
         }
     }
+}
 
-    /// What the account's configuration gives to every client: the way there, the credentials, and who signs for what.
-    fn means(&self) -> StaticRuntimePlugin {
-        let sdk = self.account.sdk();
-        let mut config = Layer::new("account");
-        config.store_put(AuthSchemeOptionResolverParams::new(()));
-        config.store_put(SigV4OperationSigningConfig {
-            region: sdk.region().cloned().map(SigningRegion::from),
-            name: Some(SigningName::from_static(self.service.host)),
-            ..SigV4OperationSigningConfig::default()
-        });
-        let mut components = RuntimeComponentsBuilder::new("account");
-        components.set_http_client(sdk.http_client());
-        components.set_sleep_impl(sdk.sleep_impl());
-        components.set_time_source(sdk.time_source());
-        components.set_identity_cache(sdk.identity_cache());
-        components.push_auth_scheme(sigv4::SigV4AuthScheme::new());
-        let resolver = StaticAuthSchemeOptionResolver::new(vec![sigv4::SCHEME_ID]);
-        components.set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(resolver)));
-        if let Some(credentials) = sdk.credentials_provider() {
-            components.set_identity_resolver(sigv4::SCHEME_ID, credentials);
-        }
-        StaticRuntimePlugin::new().with_config(config.freeze()).with_runtime_components(components)
+/// An operation of a service of an account's, as every call is made: by its configuration's behavior and limits of time.
+pub(super) fn operation(
+    sdk: &SdkConfig,
+    service: &'static str,
+    name: &'static str,
+    url: &str,
+) -> OperationBuilder {
+    Operation::builder()
+        .service_name(service)
+        .operation_name(name)
+        .behavior_version(sdk.behavior_version().unwrap_or_else(BehaviorVersion::latest))
+        .endpoint_url(url)
+        .timeout_config(sdk.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
+}
+
+/// What the account's configuration gives to every client: the way there, the credentials, and who signs for what.
+pub(super) fn means(
+    sdk: &SdkConfig,
+    name: &'static str,
+    signing_options: SigningOptions,
+) -> StaticRuntimePlugin {
+    let mut config = Layer::new("account");
+    config.store_put(AuthSchemeOptionResolverParams::new(()));
+    config.store_put(SigV4OperationSigningConfig {
+        region: sdk.region().cloned().map(SigningRegion::from),
+        name: Some(SigningName::from_static(name)),
+        signing_options,
+        ..SigV4OperationSigningConfig::default()
+    });
+    let mut components = RuntimeComponentsBuilder::new("account");
+    components.set_http_client(sdk.http_client());
+    components.set_sleep_impl(sdk.sleep_impl());
+    components.set_time_source(sdk.time_source());
+    components.set_identity_cache(sdk.identity_cache());
+    components.push_auth_scheme(sigv4::SigV4AuthScheme::new());
+    let resolver = StaticAuthSchemeOptionResolver::new(vec![sigv4::SCHEME_ID]);
+    components.set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(resolver)));
+    if let Some(credentials) = sdk.credentials_provider() {
+        components.set_identity_resolver(sigv4::SCHEME_ID, credentials);
     }
+    StaticRuntimePlugin::new().with_config(config.freeze()).with_runtime_components(components)
 }
 
 /// The request of a call, before it is signed.

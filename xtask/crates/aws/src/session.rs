@@ -74,11 +74,33 @@ pub struct Account {
 }
 
 /// The accounts of a configuration, before anybody knows whose credentials their profiles have. No client can be made from
-/// it; [`Unverified::verify`] gives what clients are made from.
+/// it, and the compiler holds that:
+///
+/// ```compile_fail,E0308
+/// use causeway_aws::{Unverified, cloudformation::Stacks};
+/// fn forgotten(accounts: &Unverified) -> Stacks {
+///     Stacks::new(accounts)
+/// }
+/// ```
+///
+/// [`Unverified::verify`] gives what clients are made from:
+///
+/// ```no_run
+/// use causeway_aws::{Unverified, cloudformation::Stacks};
+/// use causeway_model::config::Config;
+/// async fn looked_at(accounts: Unverified, config: &Config) -> anyhow::Result<Stacks> {
+///     let names = ["dev".to_owned()];
+///     Ok(Stacks::new(accounts.verify(config, &names).await?.get("dev")?))
+/// }
+/// ```
 #[must_use = "only `verify` gives accounts that clients can be made from"]
 pub struct Unverified(BTreeMap<String, Account>);
 
-/// The accounts whose credentials were verified.
+/// The accounts whose credentials were verified. Nobody else can make any up:
+///
+/// ```compile_fail,E0423
+/// let made_up = causeway_aws::Accounts(Default::default());
+/// ```
 #[derive(Clone)]
 pub struct Accounts(BTreeMap<String, Account>);
 

@@ -15,13 +15,13 @@ use super::Context;
 use crate::gates_model::Judged;
 use crate::real::{self, Answer, Ask, Real, Thing, compare};
 use causeway_aws::cloudformation::Stacks;
-use causeway_aws::raw::Raw;
-use causeway_aws::{Accounts, LocalWorld, OpenOptions, Unverified, assume_role};
+use causeway_aws::raw;
+use causeway_aws::{Account, Accounts, LocalWorld, OpenOptions, Unverified, assume_role};
 use causeway_cloud::resident::{self, Keep};
 use causeway_machine::expand::Expander;
 use causeway_machine::paths::Paths;
 use causeway_model::calls::{Call, inline_policy, new_bucket, new_role, takes_away};
-use causeway_model::config::Config;
+use causeway_model::config::{BUILD, Config};
 use causeway_model::fault::{Fault, from_error};
 use causeway_model::keys::Keys;
 use causeway_prove::{self, Problem};
@@ -89,20 +89,20 @@ async fn check(
     paper: &Paper,
     world: LocalWorld,
 ) -> anyhow::Result<Judged> {
-    let raw = Raw::new(&world, &config.region)?;
     let options = OpenOptions { world: Some(world.clone()), ..OpenOptions::default() };
     let names: Vec<String> = config.accounts.keys().cloned().collect();
     let accounts = Unverified::open(config, &options).await?.verify(config, &names).await?;
-    bootstrap_with_rights(context, config, &accounts, &raw, &world, &paper.rights).await?;
+    bootstrap_with_rights(context, config, &accounts, &paper.rights).await?;
     app::deploy(context, config, &accounts).await?;
     let real = real_names(config, &accounts, &paper.things).await?;
+    let stranger = accounts.get(BUILD)?.with_keys("stranger", STRANGER, &world.root(STRANGER));
     for bucket in foreign(&paper.asks, &paper.things) {
         // A bucket that is nowhere is said to be so before anybody's rights are looked at.
-        succeed(&raw, &world.root(STRANGER), &new_bucket(&bucket, &config.region)).await?;
+        succeed(&stranger, &new_bucket(&bucket, &config.region)).await?;
     }
     let asked = paper.asks.len();
     let roles = paper.asks.iter().map(|ask| &ask.role).collect::<BTreeSet<_>>().len();
-    let (answers, absent) = answers(config, &accounts, &raw, &real, &paper.asks).await?;
+    let (answers, absent) = answers(config, &accounts, &real, &paper.asks).await?;
     let compared = compare(&answers, &absent)
         .map_err(|error| Fault::failed("compare with the local cloud", "").why(error))?;
     let data = json!({
@@ -118,21 +118,16 @@ async fn bootstrap_with_rights(
     context: &Context,
     config: &Config,
     accounts: &Accounts,
-    raw: &Raw,
-    world: &LocalWorld,
     rights: &BTreeMap<String, Value>,
 ) -> anyhow::Result<()> {
     let quiet = context.answering_yes();
     let mut people = accounts.clone();
     for (name, policy) in rights {
         let account = accounts.get(name)?;
-        let root = world.root(&account.id);
         let arn =
             format!("arn:{}:iam::{}:role/{PERSON}", causeway_prove::partition(&config.region), account.id);
-        succeed(raw, &root, &new_role(PERSON, &account.id, causeway_prove::partition(&config.region)))
-            .await?;
-        succeed(raw, &root, &inline_policy(PERSON, &without(policy, "cloudformation:CreateChangeSet")?))
-            .await?;
+        succeed(account, &new_role(PERSON, &account.id, causeway_prove::partition(&config.region))).await?;
+        succeed(account, &inline_policy(PERSON, &without(policy, "cloudformation:CreateChangeSet")?)).await?;
         let keys = assume_role(account, &arn, "person").await?;
         people = people.with(account.with_keys(name, &account.id, &keys));
     }
@@ -148,7 +143,7 @@ async fn bootstrap_with_rights(
         }
     }
     for (name, policy) in rights {
-        succeed(raw, &world.root(&accounts.get(name)?.id), &inline_policy(PERSON, policy)).await?;
+        succeed(accounts.get(name)?, &inline_policy(PERSON, policy)).await?;
     }
     let outcome = bootstrap::deploy(&quiet, config, &people, &bootstrap::Args::act()).await;
     let outcome = outcome.map_err(|error| {
@@ -185,8 +180,8 @@ fn without(policy: &Value, action: &str) -> anyhow::Result<Value> {
     Ok(policy)
 }
 
-async fn succeed(raw: &Raw, keys: &Keys, call: &Call) -> anyhow::Result<()> {
-    let (status, said) = raw.send(keys, call).await?;
+async fn succeed(account: &Account, call: &Call) -> anyhow::Result<()> {
+    let (status, said) = raw::send(account, call).await?;
     anyhow::ensure!((200..300).contains(&status), "the local cloud refused a set-up call: {status} {said}");
     Ok(())
 }
@@ -259,7 +254,6 @@ fn account_of<'a>(config: &'a Config, role: &str) -> anyhow::Result<&'a str> {
 async fn answers(
     config: &Config,
     accounts: &Accounts,
-    raw: &Raw,
     real: &Real,
     asks: &[Ask],
 ) -> anyhow::Result<(Vec<Answer>, BTreeSet<String>)> {
@@ -277,8 +271,10 @@ async fn answers(
         let mut begun = JoinSet::new();
         for (role, calls) in open {
             let Some(keys) = sessions.get(role).cloned().flatten() else { continue };
-            let raw = raw.clone();
-            begun.spawn(async move { one_role(&raw, &keys, calls).await });
+            let name = account_of(config, role)?;
+            let account = accounts.get(name)?;
+            let session = account.with_keys(name, &account.id, &keys);
+            begun.spawn(async move { one_role(&session, calls).await });
         }
         while let Some(ended) = begun.join_next().await {
             all.extend(ended??);
@@ -292,7 +288,7 @@ async fn answers(
     Ok((all, absent))
 }
 
-async fn one_role(raw: &Raw, keys: &Keys, calls: Vec<(Ask, Call)>) -> anyhow::Result<Vec<Answer>> {
+async fn one_role(session: &Account, calls: Vec<(Ask, Call)>) -> anyhow::Result<Vec<Answer>> {
     let mut known: HashMap<String, (bool, String)> = HashMap::new();
     let mut all = Vec::new();
     for (ask, call) in calls {
@@ -300,8 +296,7 @@ async fn one_role(raw: &Raw, keys: &Keys, calls: Vec<(Ask, Call)>) -> anyhow::Re
         let name = format!("{call:?}");
         let (allowed, said) = match known.get(&name) {
             Some(answer) => answer.clone(),
-            None => raw
-                .may(keys, &call)
+            None => raw::may(session, &call)
                 .await
                 .with_context(|| format!("row {}: {} asks {}", ask.row, ask.who, ask.action))?,
         };
