@@ -106,27 +106,68 @@ impl Verdict {
 mod tests {
     use super::*;
 
+    use crate::fault::Kind;
+
+    const CODES: [(ExitCode, &str); 9] = [
+        (ExitCode::Ok, "done, nothing to do, or a dry run without `--detailed-exitcode`"),
+        (ExitCode::Failed, "failed, or the approval was refused"),
+        (ExitCode::Usage, "the command line, a configuration file, or a tool that is missing"),
+        (ExitCode::Changes, "a dry run with `--detailed-exitcode` found changes"),
+        (ExitCode::Credentials, "credentials, or those of another account"),
+        (ExitCode::RolledBack, "deployed, then taken back"),
+        (ExitCode::Stuck, "waits for a person or for another run"),
+        (ExitCode::TimedOut, "not settled in time, or too busy to judge; it may still be running"),
+        (ExitCode::Interrupted, "Ctrl-C, or a signal to end"),
+    ];
+    const VERDICTS: [Verdict; 13] = [
+        Verdict::Released,
+        Verdict::Rejected,
+        Verdict::Failed,
+        Verdict::RolledBack,
+        Verdict::Stuck,
+        Verdict::TimedOut,
+        Verdict::Interrupted,
+        Verdict::Done,
+        Verdict::NothingToDo,
+        Verdict::Changes,
+        Verdict::Healthy,
+        Verdict::NothingToWatch,
+        Verdict::Unreachable,
+    ];
+    const KINDS: [Kind; 7] = [
+        Kind::Failed,
+        Kind::Usage,
+        Kind::Credentials,
+        Kind::RolledBack,
+        Kind::Stuck,
+        Kind::TimedOut,
+        Kind::Interrupted,
+    ];
+
+    /// The one table of exit codes is the page's, and says what the code does.
     #[test]
-    fn words_and_codes_are_those_of_the_contract() {
-        let table = [
-            (Verdict::Released, "released", 0),
-            (Verdict::Rejected, "rejected", 1),
-            (Verdict::Failed, "failed", 1),
-            (Verdict::RolledBack, "rolled-back", 5),
-            (Verdict::Stuck, "stuck", 6),
-            (Verdict::TimedOut, "timed-out", 7),
-            (Verdict::Interrupted, "interrupted", 130),
-            (Verdict::Done, "done", 0),
-            (Verdict::NothingToDo, "nothing-to-do", 0),
-            (Verdict::Changes, "changes", 0),
-            (Verdict::Healthy, "healthy", 0),
-            (Verdict::NothingToWatch, "nothing-to-watch", 0),
-            (Verdict::Unreachable, "unreachable", 1),
-        ];
-        for (verdict, word, code) in table {
-            assert_eq!(serde_json::to_value(verdict).unwrap(), word);
-            assert_eq!(verdict.word(), word);
-            assert_eq!(verdict.exit_code() as i32, code, "{word}");
+    fn the_page_has_the_table_of_exit_codes() {
+        let mut table = String::from("| code | means | verdicts |\n| ---: | --- | --- |\n");
+        for (code, means) in CODES {
+            // A kind of failure may have a code of its own below its verdict: the verdict alone does not say everything.
+            let by_verdict = VERDICTS.into_iter().filter(|verdict| verdict.exit_code() == code);
+            let by_kind = KINDS.into_iter().filter(|kind| kind.exit_code() == code).map(Kind::verdict);
+            let mut words: Vec<String> = Vec::new();
+            for verdict in by_verdict.chain(by_kind) {
+                let word = format!("`{}`", verdict.word());
+                if !words.contains(&word) {
+                    words.push(word);
+                }
+            }
+            if code == ExitCode::Changes {
+                words.push(format!("`{}`", Verdict::Changes.word()));
+            }
+            table += &format!("| {} | {means} | {} |\n", code as i32, words.join(", "));
+        }
+        let page = include_str!("../../../../docs/exit-codes.md");
+        assert!(page.contains(&table), "docs/exit-codes.md has another table than this:\n{table}");
+        for verdict in VERDICTS {
+            assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.word());
         }
     }
 }
