@@ -338,6 +338,17 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The cargo of this machine by its place, for a script of the same name that stands before it: by its name alone the script would
+/// start itself, for ever.
+pub fn cargo() -> PathBuf {
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        return cargo.into();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join("cargo")).find(|cargo| cargo.is_file());
+    found.unwrap_or_else(|| panic!("no cargo is on the path"))
+}
+
 /// Writes a program for a test.
 pub fn script(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;

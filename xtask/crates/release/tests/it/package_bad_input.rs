@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use causeway_testing::{Project, script, wait_until};
+use causeway_testing::{Project, cargo, script, wait_until};
 
 /// Puts a folder of programs before the others.
 fn programs(project: &mut Project, dir: &Path) {
@@ -95,7 +95,7 @@ fn a_second_run_waits_for_the_first_and_says_so() {
 fn what_cargo_says_of_a_missing_library_ends_in_the_lines_that_mend_it() {
     let mut project = Project::that_packages();
     let bin = project.path().join("target/bin");
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let cargo = cargo().display().to_string();
     script(
         &bin.join("cargo"),
         &format!(

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use causeway_testing::{Ended, Project, script};
+use causeway_testing::{Ended, Project, cargo, script};
 use serde_json::{Value, json};
 
 const NAME: &str = "pre-traffic";
@@ -24,7 +24,7 @@ fn project(has_built: bool) -> Project {
     });
     std::fs::create_dir_all(&bin).unwrap();
     std::fs::write(bin.join("said"), if has_built { format!("{message}\n") } else { String::new() }).unwrap();
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let cargo = cargo().display().to_string();
     script(
         &bin.join("cargo"),
         &format!(
@@ -115,6 +115,56 @@ fn a_full_disk_and_a_limit_leave_the_last_packages_and_a_retry_works() {
 
     assert_ne!(sha256(&project.run(&WORDS)), first, "a retry works");
     assert!(files(&package(&project)).iter().zip(&before).all(|(now, then)| now.0 == then.0));
+}
+
+/// What the last run left does not stop the next one: a record that is damaged is said and written anew, and what lies where a
+/// package has to go is named.
+#[test]
+fn a_damaged_record_is_said_and_what_is_in_the_way_is_named() {
+    let project = project(true);
+    build(&project, 1, 0);
+    let first = sha256(&project.run(&WORDS));
+    let made = files(&package(&project));
+    for damage in ["", "{", "[]", "{\"functions\": 1}"] {
+        std::fs::write(package(&project).join("package.json"), damage).unwrap();
+        let again = project.run(&WORDS);
+        assert_eq!(sha256(&again), first, "{damage}");
+        let said = |line: &Value| line["message"].as_str().unwrap().contains("package.json cannot be read");
+        assert!(again.of_type("warning").any(said), "{damage}: {:?}", again.lines);
+        assert_eq!(files(&package(&project)), made, "{damage}");
+    }
+    let again = project.run(&WORDS);
+    assert_eq!((sha256(&again), again.of_type("warning").count()), (first, 0), "a good one is not spoken of");
+
+    for name in ["pre-traffic.zip", "package.json"] {
+        let place = package(&project).join(name);
+        std::fs::remove_file(&place).unwrap();
+        std::fs::create_dir_all(place.join("in-the-way")).unwrap();
+        let blocked = project.run(&WORDS);
+        assert_eq!(blocked.code, 1, "{name}: {}", blocked.error());
+        assert!(blocked.error().contains(name), "{name}: {}", blocked.error());
+        std::fs::remove_dir_all(&place).unwrap();
+        sha256(&project.run(&WORDS));
+        assert_eq!(files(&package(&project)), made, "{name}: a retry works, and nothing else is left");
+    }
+}
+
+/// A package explains itself by the bill beside it, without a build.
+#[test]
+fn a_package_says_what_changed_since() {
+    let project = project(true);
+    build(&project, 1, 0);
+    sha256(&project.run(&WORDS));
+    let differences = || {
+        let explained = project.run(&["package", "--explain"]);
+        assert_eq!(explained.code, 0, "{} {}", explained.error(), explained.stderr);
+        explained.result()["data"]["functions"]["pre-traffic"].clone()
+    };
+    assert_eq!(differences()["unchanged"], true);
+    project.edit("README.md", "# ", "# The ");
+    assert_eq!(differences()["unchanged"], true, "a document is in no package");
+    project.edit("hooks/src/lib.rs", "//! ", "//! The ");
+    assert_eq!(differences()["differences"], json!(["source changed: hooks/src/lib.rs"]));
 }
 
 /// No shell stands between the tool and cargo, and what is a value stays one.
