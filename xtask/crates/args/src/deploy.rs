@@ -24,6 +24,9 @@ pub struct Args {
     /// With --dry-run: exit with 3 where something would change
     #[arg(long, requires = "dry_run")]
     pub detailed_exitcode: bool,
+    /// Your stack's data may be lost: its table is replaced or removed (--yes is not enough)
+    #[arg(long, value_name = "STACK")]
+    pub allow_data_loss: Vec<String>,
     /// The stack may go after so many days; deploying it again moves the day
     #[arg(long, value_name = "DAYS", default_value_t = DAYS, value_parser = clap::value_parser!(u8).range(1..=i64::from(DAYS)))]
     pub days: u8,

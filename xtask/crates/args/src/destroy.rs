@@ -12,4 +12,7 @@ pub struct Args {
     /// The project's name, in place of typing it; --yes is not enough
     #[arg(long, value_name = "NAME")]
     pub confirm_delete: Option<String>,
+    /// This stack's data may be lost; with --yes and one for each stack that holds data, no name is asked for
+    #[arg(long, value_name = "STACK")]
+    pub allow_data_loss: Vec<String>,
 }

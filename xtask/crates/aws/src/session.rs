@@ -165,6 +165,11 @@ impl Unverified {
 }
 
 impl Accounts {
+    /// One account by itself: it was verified, or it would be none.
+    pub fn of(account: &Account) -> Self {
+        Self(BTreeMap::from([(account.name.clone(), account.clone())]))
+    }
+
     /// The account of that name.
     ///
     /// # Errors

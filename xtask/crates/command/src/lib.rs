@@ -189,6 +189,7 @@ where
         Ok(runtime) => {
             let whole = async {
                 let interrupts = Arc::new(Interrupts::default());
+                planned.keep_in(root()?.join("target/causeway/planned"));
                 let context = Context {
                     out: out.clone(),
                     root: root()?,

@@ -23,6 +23,7 @@ pub mod latency;
 pub mod line;
 pub mod net;
 pub mod omitted;
+pub mod ownership;
 pub mod package;
 pub mod pipeline;
 pub mod plan;

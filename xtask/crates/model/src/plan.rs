@@ -27,6 +27,9 @@ pub struct StackPlan {
     /// Outputs of other stacks that are not there yet, so that the change set can only be made when they are.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub waits_for: Vec<String>,
+    /// Whether it is somebody else's stack, which is taken over.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub adopts: bool,
     /// What changes of the stack itself, beside its resources.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub settings: Vec<Setting>,
@@ -47,6 +50,7 @@ impl StackPlan {
             action,
             changes: Vec::new(),
             waits_for: Vec::new(),
+            adopts: false,
             settings: Vec::new(),
         }
     }

@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use causeway_args::destroy::Args;
 use serde_json::{Value, json};
 
+use crate::consent::{self, Loss};
+use crate::ownership;
 use causeway_aws::cloudformation::{Physical, Stacks};
 use causeway_aws::teardown::Teardown;
 use causeway_aws::{Account, Accounts, Unverified};
@@ -19,6 +21,7 @@ use causeway_model::changeset::{Change, sorted};
 use causeway_model::config::{Config, DeployedBy, Instance};
 use causeway_model::fault::Fault;
 use causeway_model::line::Line;
+use causeway_model::ownership::{ISOLATED, Owner};
 use causeway_model::plan::{StackPlan, waves};
 use causeway_model::retained::{Fate, fate, retained};
 use causeway_model::stack::{Action, StackStatus};
@@ -85,7 +88,18 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
-    confirm(&context, &config.project, args.confirm_delete.as_deref()).await?;
+    let stacks: Vec<(String, String)> =
+        all().map(|found| (found.account.name.clone(), found.name.clone())).collect();
+    consent::known(&args.allow_data_loss, &stacks)?;
+    let losses = || all().filter_map(Found::loss);
+    let named = !args.allow_data_loss.is_empty()
+        && orphans.is_empty()
+        && losses().all(|loss| loss.is_allowed(&args.allow_data_loss));
+    match named && args.confirm_delete.is_none() && context.out.answers_yes() {
+        // Every stack that holds data is named, and the rest is what --yes is for.
+        true => {}
+        false => confirm(&context, &config.project, args.confirm_delete.as_deref()).await?,
+    }
     let removal = async {
         for found in order.iter().flatten() {
             remove(&context, found).await?;
@@ -123,11 +137,12 @@ async fn look(context: &Context, config: &Config, accounts: &Accounts) -> anyhow
     for target in config.targets() {
         let account = accounts.get(target)?;
         for (name, _) in Stacks::new(account).named(&config.names().isolated_prefix()).await? {
-            first.extend(found(account, &name).await?);
+            first.extend(found(config, ISOLATED, account, &name).await?);
         }
     }
     for instance in config.instances(DeployedBy::Pipeline) {
-        first.extend(found(accounts.get(&instance.account)?, &config.stack_name(&instance)).await?);
+        let (account, name) = (accounts.get(&instance.account)?, config.stack_name(&instance));
+        first.extend(found(config, &instance.stack, account, &name).await?);
     }
     order.push(first);
     let mut deployed: Vec<Vec<Instance>> =
@@ -137,7 +152,8 @@ async fn look(context: &Context, config: &Config, accounts: &Accounts) -> anyhow
         let mut all = Vec::new();
         for instance in wave {
             context.out.spin(&format!("look at {} in {}", instance.stack, instance.account));
-            all.extend(found(accounts.get(&instance.account)?, &config.stack_name(&instance)).await?);
+            let (account, name) = (accounts.get(&instance.account)?, config.stack_name(&instance));
+            all.extend(found(config, &instance.stack, account, &name).await?);
         }
         order.push(all);
     }
@@ -145,12 +161,23 @@ async fn look(context: &Context, config: &Config, accounts: &Accounts) -> anyhow
 }
 
 /// A stack and what outlives it; `None` where there is no such stack.
-pub(super) async fn found(account: &Account, name: &str) -> anyhow::Result<Option<Found>> {
+///
+/// # Errors
+/// It is somebody else's stack; or it cannot be looked at.
+pub(super) async fn found(
+    config: &Config,
+    stack: &str,
+    account: &Account,
+    name: &str,
+) -> anyhow::Result<Option<Found>> {
     let stacks = Stacks::new(account);
     let Some(info) = stacks.describe(name).await? else { return Ok(None) };
     let resources =
         if info.status == StackStatus::Review { Default::default() } else { stacks.resources(name).await? };
     let text = if info.status == StackStatus::Review { String::new() } else { stacks.template(name).await? };
+    if info.status != StackStatus::Review && ownership::of(config, stack, &info, &text) == Owner::Stranger {
+        return Err(ownership::refused("remove the stack", (&account.name, name), &info, &text).into());
+    }
     let kept = if text.is_empty() {
         Vec::new()
     } else {
@@ -293,6 +320,21 @@ impl Found {
     /// `<account>/<stack>`.
     fn path(&self) -> String {
         format!("{}/{}", self.account.name, self.name)
+    }
+
+    /// The data that goes with it, in words.
+    pub(super) fn lost(&self) -> Vec<String> {
+        self.loss().map(|loss| loss.what).unwrap_or_default()
+    }
+
+    /// The data that goes with it.
+    fn loss(&self) -> Option<Loss> {
+        let kept = self.leftovers.iter().filter(|left| left.fate != Fate::Stays).map(Leftover::words);
+        let gone = self.changes.iter().filter(|change| change.endangers_data());
+        let gone = gone.map(|change| format!("{} ({})", change.logical_id, change.resource_type));
+        let what: Vec<String> = kept.chain(gone).collect();
+        let (account, stack) = (self.account.name.clone(), self.name.clone());
+        (!what.is_empty()).then_some(Loss { account, stack, what })
     }
 
     /// What outlives it and goes after it.

@@ -2,11 +2,13 @@
 
 mod accounts;
 pub mod bootstrap;
+mod consent;
 pub mod deploy;
 pub mod destroy;
 pub mod doctor;
 pub mod integration_test;
 pub mod local;
+mod ownership;
 pub mod package;
 mod planned;
 pub mod rehearse;

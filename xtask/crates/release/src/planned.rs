@@ -1,12 +1,63 @@
-//! How a change set that a command only planned is removed when the command ends.
+//! How a change set that a command only planned is removed: when the command ends, and, after a kill, by the next one.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use causeway_aws::Accounts;
 use causeway_aws::cloudformation::Stacks;
-use causeway_command::planned::Planned;
+use causeway_command::Context;
+use causeway_command::planned::{Left, Planned};
+use causeway_model::config::Config;
+use causeway_model::fault::from_error;
+use causeway_model::line::Line;
+
+/// How long the removal of one may take.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// A change set of that name is made now; `is_new`: it would create the stack, and nobody else planned that before.
-pub(crate) fn begin(planned: &Planned, stacks: &Stacks, stack: &str, name: &str, is_new: bool) {
+pub(crate) fn begin(
+    planned: &Planned,
+    (stacks, account): (&Stacks, &str),
+    stack: &str,
+    name: &str,
+    is_new: bool,
+) {
     let place = format!("{}/{stack}", stacks.account());
-    let (stacks, stack, owned) = (stacks.clone(), stack.to_owned(), name.to_owned());
-    let removal = async move { stacks.withdraw(&owned, &stack, is_new).await };
-    planned.begin(place, name, Box::pin(removal));
+    let left = Left { account: account.to_owned(), stack: stack.to_owned(), name: name.to_owned(), is_new };
+    let (stacks, owned) = (stacks.clone(), left.clone());
+    let removal = async move { stacks.withdraw(&owned.name, &owned.stack, is_new).await };
+    planned.begin(place, &left, Box::pin(removal));
+}
+
+/// Removes what runs planned in this checkout that were killed, as far as it is in these accounts. What cannot be removed is
+/// said, and tried again by the next run.
+pub(crate) async fn sweep(context: &Context, config: &Config, accounts: &Accounts) {
+    for remains in context.planned.remains() {
+        let mut all = true;
+        for left in &remains.left {
+            let account = config.account_named_by_id(&left.account).and_then(|name| accounts.get(name).ok());
+            let Some(account) = account else {
+                all = false;
+                continue;
+            };
+            let stacks = Stacks::new(account);
+            let place = format!("{}/{}", account.name, left.stack);
+            let removal = timeout(LIMIT, stacks.withdraw(&left.name, &left.stack, left.is_new)).await;
+            let why = match removal {
+                Ok(Ok(())) => {
+                    context.out.note(format!("removed what a run that was cut off had planned: {place}"));
+                    continue;
+                }
+                Ok(Err(error)) => from_error(&error).why,
+                Err(_) => format!("it was still there after {} s", LIMIT.as_secs()),
+            };
+            all = false;
+            let name = &left.name;
+            context.out.line(&Line::Warning { message: format!("the change set {name} of {place} is of a run that was cut off, and could not be removed ({why})") });
+        }
+        if all {
+            remains.removed();
+        }
+    }
 }

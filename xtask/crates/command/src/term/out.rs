@@ -220,6 +220,11 @@ impl Out {
         }
     }
 
+    /// Whether every question is answered with yes.
+    pub fn answers_yes(&self) -> bool {
+        self.0.options.yes
+    }
+
     /// Asks for yes or no. `--yes` answers yes.
     ///
     /// # Errors

@@ -162,6 +162,9 @@ fn stack_plan(stack: &StackPlan, paint: Paint) -> String {
     };
     let mut text =
         format!("{:<6} {:<28} {:<24} {action}", stack.account, stack.stack, paint.dim(&stack.state));
+    if stack.adopts {
+        let _ = write!(text, " {}", paint.bad("IS SOMEBODY ELSE'S, AND IS TAKEN OVER"));
+    }
     if !stack.waits_for.is_empty() {
         let mut stacks: Vec<&str> =
             stack.waits_for.iter().map(|output| output.split('@').next().unwrap_or(output)).collect();

@@ -13,6 +13,7 @@ use causeway_aws::cloudformation::{Settled, StackInfo, Stacks};
 use causeway_aws::connections::{self, Standing};
 use causeway_command::Context;
 use causeway_machine::clock::Stopwatch;
+use causeway_model::changeset::Change;
 use causeway_model::config::Config;
 use causeway_model::connection::{console_link, is_connection};
 use causeway_model::fault::{Fault, Kind};
@@ -241,15 +242,20 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
         let lacks = job.protected && info.as_ref().is_some_and(|info| !info.protected);
         return Ok((lacks.then_some(name), protected(&job, info).await?));
     };
+    let shown = |change: &Change| {
+        job.plan.changes.iter().any(|one| one.endangers_data() && one.logical_id == change.logical_id)
+    };
     if let Some(danger) =
-        ready.changes.iter().find(|change| change.endangers_data() && !job.plan.changes.contains(change))
+        ready.changes.iter().find(|change| change.endangers_data() && !shown(change) && !job.may_lose)
     {
         return Err(Fault::failed("deploy the stack", stack)
             .why(format!(
                 "{} ({}) would be replaced or removed, which the plan did not show",
                 danger.logical_id, danger.resource_type
             ))
-            .next("run it again: the plan shows it now")
+            .next(format!(
+                "run it again: the plan shows it now; --allow-data-loss {stack} says that it may be lost"
+            ))
             .into());
     }
     // Only what CloudFormation has begun is not ours to remove any more.

@@ -2,10 +2,12 @@
 //! The pipeline's action cannot set it, and the data is in that stack.
 
 use super::plan::tasks;
+use crate::ownership;
 use causeway_aws::Accounts;
 use causeway_aws::cloudformation::Stacks;
 use causeway_command::Changes;
 use causeway_model::config::{Config, DeployedBy};
+use causeway_model::ownership::Owner;
 use causeway_model::plan::{StackPlan, protection};
 use causeway_model::stack::{Action, StackStatus};
 
@@ -25,12 +27,17 @@ pub(super) async fn look(config: &Config, accounts: &Accounts) -> anyhow::Result
     let mut looks = Vec::new();
     for instance in all {
         let account = accounts.get(&instance.account)?.clone();
-        let name = config.stack_name(&instance);
+        let (name, config) = (config.stack_name(&instance), config.clone());
         looks.push(async move {
             let stacks = Stacks::new(&account);
             let Some(info) = stacks.describe(&name).await? else { return Ok(None) };
             if info.status == StackStatus::Review {
                 return Ok(None);
+            }
+            let template = stacks.template(&name).await?;
+            if ownership::of(&config, &instance.stack, &info, &template) == Owner::Stranger {
+                let place = (account.name.as_str(), name.as_str());
+                return Err(ownership::refused("protect the stack", place, &info, &template).into());
             }
             let settings: Vec<_> = protection(true, info.protected).into_iter().collect();
             let action = if settings.is_empty() { Action::None } else { Action::Update };

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 pub use causeway_args::bootstrap::Args;
 use serde_json::{Value, json};
 
+use crate::consent::{self, Loss};
 use causeway_aws::artifacts::Bucket;
 use causeway_aws::cloudformation::{ChangeSet, StackInfo, Stacks};
 use causeway_aws::{Accounts, Unverified};
@@ -60,11 +61,15 @@ pub async fn deploy(
 ) -> anyhow::Result<Outcome> {
     let out = &context.out;
     let waves = in_order(config)?;
+    let names: Vec<(String, String)> =
+        waves.iter().flatten().map(|one| (one.account.clone(), config.stack_name(one))).collect();
+    consent::known(&args.allow_data_loss, &names)?;
+    crate::planned::sweep(context, config, accounts).await;
     out.spin("plan");
     let mut known = Known::default();
     let mut planned = Vec::new();
     for wave in &waves {
-        planned.push(plan::wave(context, config, accounts, wave, &mut known).await?);
+        planned.push(plan::wave(context, config, accounts, (wave, args.adopt), &mut known).await?);
     }
     let guarded = guarded::look(config, accounts).await?;
     out.rest();
@@ -87,6 +92,12 @@ pub async fn deploy(
     if !out.confirm("Deploy this?").await? {
         return Ok(Outcome::of(Verdict::NothingToDo));
     }
+    consent(context, &planned, args).await?;
+    for job in planned.iter_mut().flatten() {
+        let loss =
+            Loss { account: job.plan.account.clone(), stack: job.plan.stack.clone(), what: Vec::new() };
+        job.may_lose = loss.is_allowed(&args.allow_data_loss);
+    }
     let mut changed = Vec::new();
     for wave in planned {
         let acted = act::wave(context, config, accounts, wave, &mut known).await;
@@ -102,6 +113,25 @@ pub async fn deploy(
     outcome.data = known.data(config);
     outcome.changed = changed;
     Ok(outcome)
+}
+
+/// What is asked for by name: stacks that are taken over, and data that is lost. Taking one over is the wider of the two.
+async fn consent(context: &Context, planned: &[Vec<Job>], args: &Args) -> anyhow::Result<()> {
+    let losing = |plan: &StackPlan| Loss::of(&plan.account, &plan.stack, &plan.changes);
+    for plan in planned.iter().flatten().map(|job| &job.plan).filter(|plan| plan.adopts) {
+        let lost = losing(plan).map(|loss| format!(", and loses {}", loss.what.join(", ")));
+        let said = format!(
+            "{} in {} is somebody else's, and becomes this project's{}",
+            plan.stack,
+            plan.account,
+            lost.unwrap_or_default()
+        );
+        let next = "nothing was changed; its name must be typed in a terminal";
+        consent::typed(context, "take over the stack", &plan.stack, &said, next).await?;
+    }
+    let own = planned.iter().flatten().map(|job| &job.plan).filter(|plan| !plan.adopts);
+    let losses: Vec<Loss> = own.filter(|plan| plan.action != Action::None).filter_map(losing).collect();
+    Ok(consent::losses(context, &args.allow_data_loss, &losses).await?)
 }
 
 /// Stacks as far as they are known.
@@ -142,10 +172,13 @@ impl Known {
 struct Job {
     instance: Instance,
     stacks: Stacks,
+    account_id: String,
     planned: Planned,
     protected: bool,
     /// The template as it is submitted.
     template: String,
+    /// The same as versions before the mark submitted it.
+    unmarked: String,
     /// Where a template is put that is too large for a request; only the stack that makes the bucket has none.
     bucket: Option<Bucket>,
     parameters: BTreeMap<String, Parameter>,
@@ -153,6 +186,8 @@ struct Job {
     info: Option<StackInfo>,
     /// Whether nothing but settings of the stack itself change.
     only_settings: bool,
+    /// Whether data may be lost that only a later change set shows to be in danger.
+    may_lose: bool,
     /// The parameters that the stack was compared with, where it was.
     compared: Option<BTreeMap<String, String>>,
     /// The change set that was shown, and the parameters it was made with.

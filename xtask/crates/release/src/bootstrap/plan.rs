@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use super::{Job, Known};
+use crate::ownership;
 use causeway_aws::artifacts::Bucket;
 use causeway_aws::cloudformation::{ChangeSet, StackInfo, Stacks, Wanted};
 use causeway_aws::{Account, Accounts};
@@ -13,6 +14,7 @@ use causeway_command::Context;
 use causeway_model::changeset::{Change, sorted};
 use causeway_model::config::{BUILD, Config, Instance, Parameter};
 use causeway_model::fault::{Fault, Kind};
+use causeway_model::ownership::Owner;
 use causeway_model::plan::{StackPlan, all_tags, protection};
 use causeway_model::stack::{Action, StackStatus};
 use causeway_model::template;
@@ -50,7 +52,7 @@ pub(super) async fn wave(
     context: &Context,
     config: &Config,
     accounts: &Accounts,
-    wave: &[Instance],
+    (wave, adopt): (&[Instance], bool),
     known: &mut Known,
 ) -> anyhow::Result<Vec<Job>> {
     let mut plans = Vec::new();
@@ -59,7 +61,7 @@ pub(super) async fn wave(
         let mut job = job(context, config, &account, instance)?;
         job.bucket = bucket(config, accounts, known)?;
         let filled = fill(config, &job, known);
-        plans.push(plan_stack(job, filled));
+        plans.push(plan_stack(config.clone(), adopt, job, filled));
     }
     let mut jobs = Vec::new();
     for job in tasks(plans).await? {
@@ -102,13 +104,21 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
     Ok(Job {
         instance: instance.clone(),
         stacks: Stacks::new(account),
+        account_id: account.id.clone(),
         planned: context.planned.clone(),
         protected,
-        template: template::submitted(&text).into_owned(),
+        template: ownership::submitted_as(
+            config,
+            &format!("cfn/{}", stack.template),
+            &text,
+            &instance.stack,
+        )?,
+        unmarked: template::submitted(&text).into_owned(),
         bucket: None,
         parameters,
         shown: None,
         only_settings: false,
+        may_lose: false,
         compared: None,
         info: None,
         plan,
@@ -172,7 +182,7 @@ pub(super) fn fill(config: &Config, job: &Job, known: &Known) -> Filled {
 }
 
 /// What would happen to one stack. Makes a change set for one that exists and would differ.
-async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<Job> {
+async fn plan_stack(config: Config, adopt: bool, mut job: Job, filled: Filled) -> anyhow::Result<Job> {
     job.info = job.stacks.describe(&job.plan.stack).await?;
     let Some(info) = job.info.clone() else {
         job.plan.action = Action::Create;
@@ -180,6 +190,21 @@ async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<Job> {
         return Ok(job);
     };
     job.plan.state = info.status.to_string();
+    // One that was only planned has no template, and nothing in it.
+    let deployed = match info.status {
+        StackStatus::Review => String::new(),
+        _ => job.stacks.template(&job.plan.stack).await?,
+    };
+    if info.status != StackStatus::Review {
+        match ownership::of(&config, &job.instance.stack, &info, &deployed) {
+            Owner::Ours | Owner::Before => {}
+            Owner::Stranger if adopt => job.plan.adopts = true,
+            Owner::Stranger => {
+                let place = (job.plan.account.as_str(), job.plan.stack.as_str());
+                return Err(ownership::refused("deploy the stack", place, &info, &deployed).into());
+            }
+        }
+    }
     job.plan.settings.extend(protection(job.protected, info.protected));
     job.plan.action = info.status.action().map_err(|advice| {
         Fault::new(Kind::Stuck, "deploy the stack", job.plan.stack.as_str())
@@ -195,7 +220,7 @@ async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<Job> {
     };
     if job.plan.action == Action::Update {
         job.compared = Some(values.clone());
-        let made = match is_same(&job, &info, &values).await? {
+        let made = match is_same(&job, &info, &deployed, &values) {
             true => None,
             false => change_set(&job, &values, Standing::There).await?,
         };
@@ -216,10 +241,11 @@ async fn plan_stack(mut job: Job, filled: Filled) -> anyhow::Result<Job> {
     Ok(job)
 }
 
-/// Whether template and parameters are those of the stack: then nothing is asked of CloudFormation at all.
-async fn is_same(job: &Job, info: &StackInfo, values: &BTreeMap<String, String>) -> anyhow::Result<bool> {
+/// Whether template and parameters are those of the stack: then nothing more is asked of CloudFormation. The mark alone is no
+/// difference: CloudFormation takes it only along with a change ("Metadata" in the CloudFormation user guide).
+fn is_same(job: &Job, info: &StackInfo, deployed: &str, values: &BTreeMap<String, String>) -> bool {
     let same = values.iter().all(|(name, value)| info.parameters.get(name) == Some(value));
-    Ok(same && job.stacks.template(&job.plan.stack).await? == job.template)
+    same && (deployed == job.template || deployed == job.unmarked)
 }
 
 /// What there is of a stack before its change set is made.
@@ -258,7 +284,13 @@ pub(super) async fn change_set(
         name: &name,
         is_own: true,
     };
-    crate::planned::begin(&job.planned, &job.stacks, &job.plan.stack, &name, standing == Standing::Absent);
+    crate::planned::begin(
+        &job.planned,
+        (&job.stacks, &job.account_id),
+        &job.plan.stack,
+        &name,
+        standing == Standing::Absent,
+    );
     let made = job.stacks.create_change_set(&wanted, standing != Standing::There).await;
     if standing != Standing::Absent && !matches!(made, Ok(Some(_))) {
         // It is removed already, and there is no stack beside it that would be ours.

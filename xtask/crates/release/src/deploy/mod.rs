@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use super::bootstrap::{STACK_LIMIT, failed, ready};
 use super::package;
 use super::package::isolated::{How, Isolated, build};
+use crate::consent::{self, Loss};
+use crate::ownership;
 use causeway_aws::artifacts::Bucket;
 use causeway_aws::cloudformation::{StackInfo, Stacks, Wanted};
 use causeway_aws::{Account, Unverified};
@@ -25,6 +27,7 @@ use causeway_model::config::{Config, Instance};
 use causeway_model::fault::{Fault, Kind};
 use causeway_model::isolated::{self, EXPIRES, Filled, OWNER, PARAMETERS};
 use causeway_model::line::Line;
+use causeway_model::ownership::{ISOLATED, Owner};
 use causeway_model::plan::{StackPlan, all_tags, retagged};
 use causeway_model::stack::{Action, StackStatus};
 use causeway_model::template;
@@ -54,7 +57,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let account = accounts.get(&env)?;
     match stack {
         None => list::run(&context, &config, account).await,
-        Some(stack) if args.delete => remove::run(&context, account, &stack, &args).await,
+        Some(stack) if args.delete => remove::run(&context, &config, account, &stack, &args).await,
         Some(stack) => {
             let home = found_home(&config, account, &home).await?;
             deploy(&context, &config, (account, &home), &stack, args).await
@@ -146,8 +149,21 @@ async fn deploy(
 ) -> anyhow::Result<Outcome> {
     let out = &context.out;
     let stacks = Stacks::new(account);
+    let only = causeway_aws::Accounts::of(account);
+    crate::planned::sweep(context, config, &only).await;
     out.spin("look at the stack");
     let info = stacks.describe(stack).await?;
+    let deployed = match &info {
+        Some(info) if info.status != StackStatus::Review => Some(stacks.template(stack).await?),
+        _ => None,
+    };
+    if let (Some(info), Some(deployed)) = (&info, &deployed)
+        && ownership::of(config, ISOLATED, info, deployed) == Owner::Stranger
+    {
+        return Err(ownership::refused("deploy the stack", (&account.name, stack), info, deployed).into());
+    }
+    let names = [(account.name.clone(), stack.to_owned())];
+    consent::known(&args.allow_data_loss, &names)?;
     let tags = BTreeMap::from([
         (EXPIRES.to_owned(), isolated::expiry(today(), args.days).to_string()),
         (OWNER.to_owned(), owner()),
@@ -156,12 +172,13 @@ async fn deploy(
     let target = args.target.or_else(|| account.loopback.then(|| "host".to_owned()));
     let how = How { target, profile: args.profile };
     let mut isolated = build(context, config, (&account.name, &home.bucket), how).await?;
-    isolated.template = template::submitted(&isolated.template).into_owned();
+    let file = format!("cfn/{}", package::app_stack(config)?.template);
+    isolated.template = ownership::submitted_as(config, &file, &isolated.template, ISOLATED)?;
     let mut parameters = isolated.parameters.clone();
     parameters.extend(PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned())));
     out.spin("plan");
     let mut deployment =
-        plan(&stacks, info.as_ref(), (stack, &account.name), isolated, parameters, tags).await?;
+        plan((info.as_ref(), deployed.as_deref()), (stack, &account.name), isolated, parameters, tags)?;
     out.rest();
     if config.is_released_to(&account.name) {
         out.line(&Line::Warning { message: isolated::REACH.to_owned() });
@@ -188,8 +205,11 @@ async fn deploy(
     if !out.confirm("Deploy this?").await? {
         return Ok(deployment.outcome(Verdict::NothingToDo, data));
     }
+    let loss = Loss::of(&account.name, stack, &deployment.changes);
+    consent::losses(context, &args.allow_data_loss, loss.as_slice()).await?;
     let mut changed = Vec::new();
-    let acted = act(context, (account, home), &stacks, &mut deployment, &mut changed).await;
+    let allowed = &args.allow_data_loss;
+    let acted = act(context, (account, home), &stacks, (&mut deployment, allowed), &mut changed).await;
     let verdict = match acted {
         Ok(verdict) => verdict,
         Err(source) => return Err(AfterChanges { changed, data: json!({}), source }.into()),
@@ -222,9 +242,8 @@ fn warn(context: &Context, stack: &str, info: Option<&StackInfo>, tags: &BTreeMa
 }
 
 /// What would happen, told from what is deployed and what was built. Changes nothing.
-async fn plan(
-    stacks: &Stacks,
-    info: Option<&StackInfo>,
+fn plan(
+    (info, deployed): (Option<&StackInfo>, Option<&str>),
     (stack, account): (&str, &str),
     isolated: Isolated,
     parameters: BTreeMap<String, String>,
@@ -245,7 +264,7 @@ async fn plan(
     let changes = match info.filter(|_| matches!(action, Action::Update | Action::Wait | Action::Repair)) {
         None => isolated::changes(None, after),
         Some(info) => {
-            let text = stacks.template(stack).await?;
+            let text = deployed.unwrap_or_default();
             let given =
                 parameters.keys().filter_map(|name| Some((name.clone(), info.parameters.get(name)?.clone())));
             let given: BTreeMap<String, String> = given.collect();
@@ -254,7 +273,7 @@ async fn plan(
             if same && action == Action::Update && info.status.is_good() {
                 action = Action::None;
             }
-            let before = read(&text).with_context(|| format!("read the template of {stack}"))?;
+            let before = read(text).with_context(|| format!("read the template of {stack}"))?;
             isolated::changes(Some(Filled { template: &before, parameters: &given }), after)
         }
     };
@@ -266,7 +285,7 @@ async fn act(
     context: &Context,
     (account, home): (&Account, &Home),
     stacks: &Stacks,
-    deployment: &mut Deployment,
+    (deployment, allowed): (&mut Deployment, &[String]),
     changed: &mut Vec<String>,
 ) -> anyhow::Result<Verdict> {
     let out = &context.out;
@@ -299,7 +318,7 @@ async fn act(
         is_own: true,
     };
     // What is not executed is removed when the command ends.
-    crate::planned::begin(&context.planned, stacks, stack, &name, before.is_none());
+    crate::planned::begin(&context.planned, (stacks, &account.id), stack, &name, before.is_none());
     let Some(set) = stacks.create_change_set(&wanted, is_new).await? else {
         if before.is_some() {
             context.planned.settled(&name);
@@ -315,9 +334,8 @@ async fn act(
         // Only the change set knows what must be replaced, and no plan could have shown it.
         out.rest();
         out.approval("The change set endangers data, which the plan could not tell:", &dangers);
-        if !out.confirm("Deploy this all the same?").await? {
-            return Ok(Verdict::NothingToDo);
-        }
+        let loss = Loss::of(&account.name, stack, &dangers);
+        consent::losses(context, allowed, loss.as_slice()).await?;
     }
     let begun = || context.planned.settled(&name);
     let settled = stacks.execute(stack, &set.id, is_new, begun, STACK_LIMIT, &emit).await?;

@@ -3,12 +3,15 @@
 use serde_json::json;
 
 use super::{Args, owner};
+use crate::consent::{self, Loss};
 use crate::destroy::{self, Leftover};
 use causeway_aws::Account;
 use causeway_aws::cloudformation::Stacks;
 use causeway_command::{Context, Outcome};
+use causeway_model::config::Config;
 use causeway_model::isolated::OWNER;
 use causeway_model::line::Line;
+use causeway_model::ownership::ISOLATED;
 use causeway_model::retained::{Fate, fate};
 use causeway_model::verdict::{ExitCode, Verdict};
 
@@ -18,6 +21,7 @@ use causeway_model::verdict::{ExitCode, Verdict};
 /// Nobody may be asked, or something cannot be removed. What was removed is listed.
 pub(super) async fn run(
     context: &Context,
+    config: &Config,
     account: &Account,
     stack: &str,
     args: &Args,
@@ -25,7 +29,8 @@ pub(super) async fn run(
     let out = &context.out;
     out.spin(&format!("look at {stack}"));
     let stacks = Stacks::new(account);
-    let found = destroy::found(account, stack).await?;
+    consent::known(&args.allow_data_loss, &[(account.name.clone(), stack.to_owned())])?;
+    let found = destroy::found(config, ISOLATED, account, stack).await?;
     let mut orphans: Vec<Leftover> = Vec::new();
     for (name, physical) in stacks.left_behind(stack).await? {
         let known = found.iter().flat_map(|found| found.leftovers()).any(|left| left.id() == physical.id);
@@ -43,7 +48,7 @@ pub(super) async fn run(
             return Ok(Outcome::of(Verdict::NothingToDo));
         }
         destroy::show(context, &[], &orphans);
-        return ask_and_remove(context, None, &orphans, stack, args).await;
+        return ask_and_remove(context, account, None, &orphans, stack, args).await;
     };
     if let Some(other) = other.filter(|other| *other != owner()) {
         out.line(&Line::Warning { message: format!("{stack} was deployed by {other}") });
@@ -51,11 +56,12 @@ pub(super) async fn run(
     let order = [vec![found]];
     destroy::show(context, &order, &orphans);
     let [wave] = order;
-    ask_and_remove(context, wave.into_iter().next(), &orphans, stack, args).await
+    ask_and_remove(context, account, wave.into_iter().next(), &orphans, stack, args).await
 }
 
 async fn ask_and_remove(
     context: &Context,
+    account: &Account,
     found: Option<destroy::Found>,
     orphans: &[Leftover],
     stack: &str,
@@ -69,13 +75,22 @@ async fn ask_and_remove(
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
-    let holds: Vec<String> = all.iter().map(|left| left.words()).collect();
+    let holds: Vec<String> = match &found {
+        // What goes with it, and what an earlier one of its name left.
+        Some(found) => found.lost().into_iter().chain(orphans.iter().map(Leftover::words)).collect(),
+        None => all.iter().map(|left| left.words()).collect(),
+    };
     let question = match holds.is_empty() {
         true => format!("Remove {stack}?"),
         false => format!("Remove {stack} and its data, which nothing brings back: {}?", holds.join(", ")),
     };
-    if !context.out.confirm(&question).await? {
-        return Ok(Outcome::of(Verdict::NothingToDo).with_data(data));
+    let loss = Loss { account: account.name.clone(), stack: stack.to_owned(), what: holds };
+    if loss.what.is_empty() || loss.is_allowed(&args.allow_data_loss) {
+        if !context.out.confirm(&question).await? {
+            return Ok(Outcome::of(Verdict::NothingToDo).with_data(data));
+        }
+    } else {
+        consent::losses(context, &[], &[loss]).await?;
     }
     let removal = async {
         if let Some(found) = &found {

@@ -37,6 +37,7 @@ use causeway_model::artifact::{self, PackageRecord, Upload};
 use causeway_model::config::{Config, DeployedBy, Stack};
 use causeway_model::fault::{Fault, from_error};
 use causeway_model::line::Line;
+use causeway_model::ownership::marked;
 use causeway_model::package::{self, Packaged};
 use causeway_model::verdict::Verdict;
 
@@ -166,6 +167,8 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         let template = package::template(&plan.template, &packaged).map_err(|error| {
             Fault::failed("write the packaged template", app.template.as_str()).why(error)
         })?;
+        let template = marked(&template, &config.project, &app.name)
+            .map_err(|why| Fault::usage("mark the template", format!("cfn/{}", app.template)).why(why))?;
         files.push(("template.yaml".to_owned(), template.into_bytes()));
         for account in &app.accounts {
             let mut parameters = write::parameters(&config, app, account, &record)?;

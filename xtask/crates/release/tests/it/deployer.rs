@@ -61,3 +61,100 @@ answer = [stack('causeway-target-roles', 'prod'), stack('causeway-app-prod', 'pr
     let again = project.run(&["bootstrap", "--dry-run", "--detailed-exitcode"]);
     assert_eq!((again.code, again.result()["verdict"].as_str()), (0, Some("nothing-to-do")));
 }
+
+#[test]
+fn a_strangers_stack_is_refused_whatever_is_said_and_its_data_stays() {
+    let mut project = Project::new();
+    project.up();
+    let client = Client::of_empty(&project);
+    client.ask(
+        "
+made = client('cloudformation', 'build')
+template = 'Resources: {Data: {Type: AWS::DynamoDB::Table, Properties: {TableName: books, BillingMode: PAY_PER_REQUEST, AttributeDefinitions: [{AttributeName: id, AttributeType: S}], KeySchema: [{AttributeName: id, KeyType: HASH}]}}}'
+made.create_stack(StackName='causeway-build-base', TemplateBody=template, EnableTerminationProtection=True,
+    Tags=[{'Key': 'owner', 'Value': 'accounting'}])
+client('cloudformation', 'dev').create_stack(StackName='causeway-isolated-ann', TemplateBody=template)
+for account in ['build', 'dev']:
+    client('dynamodb', account).put_item(TableName='books', Item={'id': {'S': '1'}})
+answer = None",
+    );
+    let table: [&[&str]; 6] = [
+        &["bootstrap", "--yes"],
+        &["bootstrap", "--dry-run"],
+        &["bootstrap", "--yes", "--allow-data-loss", "causeway-build-base"],
+        &["destroy", "--confirm-delete", "causeway"],
+        &["destroy", "--dry-run"],
+        &["deploy", "--isolated", "ann", "--delete", "--yes", "--allow-data-loss", "causeway-isolated-ann"],
+    ];
+    for words in table {
+        let refused = project.run(words);
+        assert_eq!((refused.code, refused.result()["verdict"].as_str()), (6, Some("stuck")), "{words:?}");
+        for word in ["no mark", "Data (AWS::DynamoDB::Table)", "--adopt", "nothing was changed"] {
+            assert!(refused.error().contains(word), "{words:?}: {word}: {}", refused.error());
+        }
+        assert_eq!(refused.of_type("event").count(), 0, "{words:?}");
+    }
+    // It is taken over by its name in a terminal alone.
+    let shown = project.run(&["bootstrap", "--dry-run", "--detailed-exitcode", "--adopt"]);
+    assert_eq!(shown.code, 3, "{}", shown.error());
+    let plan = &shown.of_type("plan").next().unwrap()["waves"][0][0];
+    assert_eq!(plan["adopts"], true);
+    let gone = json!(["Data", "remove", true]);
+    let changes = plan["changes"].as_array().unwrap();
+    assert!(changes.iter().any(|c| json!([c["logical_id"], c["op"], c["stateful"]]) == gone), "{changes:?}");
+    let refused = project.run(&["bootstrap", "--adopt", "--yes", "--allow-data-loss", "causeway-build-base"]);
+    assert_eq!(refused.code, 2, "{}", refused.error());
+    assert!(refused.error().contains("--yes is not enough"), "{}", refused.error());
+    let seen = client.ask(
+        "
+stack = client('cloudformation').describe_stacks(StackName='causeway-build-base')['Stacks'][0]
+items = [len(client('dynamodb', account).scan(TableName='books')['Items']) for account in ['build', 'dev']]
+sets = client('cloudformation').list_change_sets(StackName='causeway-build-base')['Summaries']
+answer = [items, stack['EnableTerminationProtection'], stack['Tags'], len(sets)]",
+    );
+    assert_eq!(seen, json!([[1, 1], true, [{"Key": "owner", "Value": "accounting"}], 0]));
+}
+
+#[test]
+fn data_is_lost_by_its_stacks_name_alone_and_a_stack_of_before_gets_its_mark() {
+    let mut project = Project::new();
+    project.up();
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
+    let client = Client::of_empty(&project);
+    // As a version without the mark left it.
+    client.ask(
+        "
+cloud = client('cloudformation')
+text = cloud.get_template(StackName='causeway-build-base', TemplateStage='Original')['TemplateBody']
+head, mark = text.rstrip().rsplit('Metadata:', 1)
+assert 'Causeway' in mark, mark
+cloud.update_stack(StackName='causeway-build-base', TemplateBody=head + '# before', Capabilities=['CAPABILITY_NAMED_IAM'],
+    Parameters=[{'ParameterKey': p['ParameterKey'], 'UsePreviousValue': True}
+        for p in cloud.describe_stacks(StackName='causeway-build-base')['Stacks'][0]['Parameters']])
+cloud.get_waiter('stack_update_complete').wait(StackName='causeway-build-base', WaiterConfig={'Delay': 1})
+answer = None",
+    );
+    let text = std::fs::read_to_string(project.path().join("cfn/build-base.yaml")).unwrap();
+    project.edit("cfn/build-base.yaml", "Resources:\n", "Resources:\n  Extra: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PAY_PER_REQUEST, AttributeDefinitions: [{AttributeName: id, AttributeType: S}], KeySchema: [{AttributeName: id, KeyType: HASH}]}}\n");
+    let added = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(added.code, 0, "{}", added.error());
+    let marked = client.ask(
+        "answer = 'Metadata:\\n  Causeway: {project: \"causeway\", stack: \"build-base\"}' in client('cloudformation').get_template(StackName='causeway-build-base', TemplateStage='Original')['TemplateBody']",
+    );
+    assert_eq!(marked, true);
+    std::fs::write(project.path().join("cfn/build-base.yaml"), &text).unwrap();
+    let refused = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(refused.code, 2, "{}", refused.error());
+    for word in ["Extra (AWS::DynamoDB::Table) goes", "--allow-data-loss causeway-build-base"] {
+        assert!(refused.error().contains(word), "{word}: {}", refused.error());
+    }
+    let other = project.run(&["bootstrap", "--yes", "--allow-data-loss", "causeway-other"]);
+    assert_eq!(other.code, 2, "{}", other.error());
+    let done = project.run(&["bootstrap", "--yes", "--allow-data-loss", "build/causeway-build-base"]);
+    assert_eq!(done.code, 0, "{}", done.error());
+    // A removal of everything: --yes alone is nothing, and neither is one of two stacks.
+    for words in [&["destroy", "--yes"][..], &["destroy", "--yes", "--allow-data-loss", "causeway-pipeline"]]
+    {
+        assert_eq!(project.run(words).code, 2, "{words:?}");
+    }
+}

@@ -196,7 +196,11 @@ fn developers_and_the_pipeline_stand_side_by_side() {
     let dry = project.run(&["deploy", "--isolated", "ann", "--delete", "--dry-run"]);
     assert_eq!((dry.code, dry.result()["verdict"].as_str()), (0, Some("changes")));
     assert_eq!(locations(&ann), ["Ann's desk"]);
-    let gone = project.run(&["deploy", "--isolated", "ann", "--delete", "--yes"]);
+    let refused = project.run(&["deploy", "--isolated", "ann", "--delete", "--yes"]);
+    assert_eq!(refused.code, 2, "its table goes with it: {}", refused.error());
+    assert!(refused.error().contains("--allow-data-loss causeway-isolated-ann"), "{}", refused.error());
+    let loss = ["--allow-data-loss", "causeway-isolated-ann"];
+    let gone = project.run(&[&["deploy", "--isolated", "ann", "--delete", "--yes"][..], &loss].concat());
     let removed = data(&gone)["removed"].as_array().unwrap();
     assert!(removed.contains(&json!("dev/causeway-isolated-ann")) && removed.len() == 2, "{removed:?}");
     assert_eq!(version(&ann), None, "its API is gone");
