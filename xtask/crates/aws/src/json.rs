@@ -104,6 +104,26 @@ pub(super) const CODECONNECTIONS: Service = Service {
     gov_is_fips: (false, false),
 };
 
+/// CodePipeline.
+pub(super) const CODEPIPELINE: Service = Service {
+    id: "CodePipeline",
+    host: "codepipeline",
+    target: "CodePipeline_20150709",
+    version: "1.1",
+    next: "nextToken",
+    gov_is_fips: (false, false),
+};
+
+/// SNS, which is asked by forms and answers in XML; `version` is its API's.
+pub(super) const SNS: Service = Service {
+    id: "SNS",
+    host: "sns",
+    target: "",
+    version: "2010-03-31",
+    next: "NextToken",
+    gov_is_fips: (true, false),
+};
+
 /// What a call that did not work ends in: as for the SDK's clients.
 pub(super) type Failure = SdkError<Refusal, HttpResponse>;
 
@@ -155,6 +175,38 @@ impl Client {
     where
         O: DeserializeOwned + fmt::Debug + Send + Sync + 'static,
     {
+        let service = self.service;
+        let serialize = move |input: Value| request(service, name, &input);
+        self.send(name, input, serialize, answer::<O>).await
+    }
+
+    /// Makes one call of a service that is asked by forms; what it answers, whole.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub(super) async fn query(
+        &self,
+        operation: &'static str,
+        fields: &[(&str, String)],
+    ) -> Result<String, Failure> {
+        let service = self.service;
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", operation).append_pair("Version", service.version);
+        let form = form.extend_pairs(fields.iter().map(|(name, value)| (name, value))).finish();
+        self.send(operation, form, form_request, text_answer).await
+    }
+
+    async fn send<I, O>(
+        &self,
+        name: &'static str,
+        input: I,
+        serialize: impl Fn(I) -> Result<HttpRequest, BoxError> + Send + Sync + 'static,
+        deserialize: impl Fn(&HttpResponse) -> Result<O, OrchestratorError<Refusal>> + Send + Sync + 'static,
+    ) -> Result<O, Failure>
+    where
+        I: fmt::Debug + Send + Sync + 'static,
+        O: fmt::Debug + Send + Sync + 'static,
+    {
         let sdk = self.account.sdk();
         let url = endpoint::url(sdk, self.service).map_err(SdkError::construction_failure)?;
         let service = self.service;
@@ -169,8 +221,8 @@ impl Client {
             .interceptor(self.account.talk())
             .with_connection_poisoning()
             .runtime_plugin(means(sdk, service.host, SigningOptions::default()))
-            .serializer(move |input: Value| request(service, name, &input))
-            .deserializer(answer::<O>)
+            .serializer(serialize)
+            .deserializer(deserialize)
             .build()
             .invoke(input)
             .await
@@ -250,6 +302,37 @@ fn request(service: &Service, operation: &str, input: &Value) -> Result<HttpRequ
     headers.insert("x-amz-target", format!("{}.{operation}", service.target));
     headers.insert("user-agent", concat!("causeway/", env!("CARGO_PKG_VERSION")));
     Ok(request)
+}
+
+/// The request of a call by a form, before it is signed.
+fn form_request(form: String) -> Result<HttpRequest, BoxError> {
+    let mut request = HttpRequest::new(SdkBody::from(form));
+    request.set_method("POST")?;
+    request.set_uri("/")?;
+    let headers = request.headers_mut();
+    headers.insert("content-type", "application/x-www-form-urlencoded");
+    headers.insert("user-agent", concat!("causeway/", env!("CARGO_PKG_VERSION")));
+    Ok(request)
+}
+
+/// What an answer in XML says, whole; it must be one of an operation.
+fn text_answer(response: &HttpResponse) -> Result<String, OrchestratorError<Refusal>> {
+    let text = String::from_utf8_lossy(response.body().bytes().unwrap_or_default()).into_owned();
+    if response.status().is_success() && text.contains("Response") {
+        return Ok(text);
+    }
+    if response.status().is_success() {
+        return Err(OrchestratorError::other("the answer is not what the API reference says"));
+    }
+    let part = |name: &str| {
+        text.split(&format!("<{name}>")).nth(1).and_then(|rest| rest.split('<').next()).map(ToOwned::to_owned)
+    };
+    let mut metadata = ErrorMetadata::builder();
+    if let Some(code) = part("Code") {
+        metadata = metadata.code(code);
+    }
+    metadata = metadata.message(part("Message").unwrap_or_else(|| "no message".to_owned()));
+    Err(OrchestratorError::operation(Refusal(apply_request_id(metadata, response.headers()).build())))
 }
 
 /// What an answer says.

@@ -15,6 +15,7 @@ mod deployments;
 pub mod endpoint;
 mod error;
 mod json;
+pub mod pipelines;
 pub mod raw;
 pub mod region;
 pub mod rollouts;

@@ -15,6 +15,7 @@ pub mod deployment;
 pub mod embedded;
 pub mod fault;
 pub mod functions;
+pub mod health;
 pub mod isolated;
 pub mod judgement;
 pub mod keys;

@@ -182,6 +182,30 @@ fn goes(action: &str) -> bool {
 fn doctor_calls(ground: &Ground<'_>, world: &World, account: &str) -> BTreeSet<Wanted> {
     let mut all: BTreeSet<Wanted> = PRESENCE_CALLS.map(|action| plain(action, "*".to_owned())).into();
     all.insert(plain("cloudformation:ListStacks", "*".to_owned()));
+    for stack in stacks(ground, world, account, DeployedBy::Bootstrap) {
+        let looks = [
+            "cloudformation:DescribeStacks",
+            "cloudformation:GetTemplate",
+            "cloudformation:ListStackResources",
+        ];
+        all.extend(looks.map(|action| plain(action, stack.pseudo.stack_id.clone())));
+        let names = Names::new(stack, ground.types);
+        for resource in stack.resources.values() {
+            // Whether something waits in the pipeline, and whether anybody hears of it.
+            match (resource.kind.as_str(), names.reference(resource, None)) {
+                ("AWS::CodePipeline::Pipeline", Ok(name)) => {
+                    let (partition, region) = (&stack.pseudo.partition, &stack.pseudo.region);
+                    let id = ground.config.account_id(account).unwrap_or_default();
+                    let arn = format!("arn:{partition}:codepipeline:{region}:{id}:{name}");
+                    all.insert(plain("codepipeline:GetPipelineState", arn));
+                }
+                ("AWS::SNS::Topic", Ok(arn)) => {
+                    all.insert(plain("sns:ListSubscriptionsByTopic", arn));
+                }
+                _ => {}
+            }
+        }
+    }
     for stack in stacks(ground, world, account, DeployedBy::Pipeline) {
         let on = isolated(ground, stack.pseudo.stack_id.clone());
         all.insert(plain("cloudformation:DescribeStackEvents", on.clone()));

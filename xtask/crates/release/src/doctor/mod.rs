@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use causeway_aws::cloudformation::{StackInfo, Stacks};
 use causeway_aws::connections::{self, Standing};
 use causeway_aws::endpoint;
+use causeway_aws::pipelines;
 use causeway_aws::region::{self, Presence};
 use causeway_aws::rollouts;
 use causeway_aws::{Account, Unverified};
@@ -25,8 +26,10 @@ use causeway_machine::shell::{describe, read};
 use causeway_model::config::{BUILD, Config, DeployedBy, Instance};
 use causeway_model::connection::{console_link, is_connection};
 use causeway_model::fault::{Fault, Kind, from_error};
+use causeway_model::health::{self, Complaint, Severity};
 use causeway_model::line::{Line, Mode, Status, Step, tenths};
 use causeway_model::stack::{Outcome as How, Phase, StackStatus};
+use causeway_model::template;
 use causeway_model::verdict::Verdict;
 
 /// One thing that was looked at.
@@ -35,6 +38,8 @@ struct Finding {
     name: String,
     /// What is there; or what is wrong and how to mend it.
     found: Result<String, Fault>,
+    /// How bad it is.
+    severity: Severity,
 }
 
 /// Runs `doctor`.
@@ -52,7 +57,8 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     }
     let findings = doctor.findings;
     let data: Vec<Value> = findings.iter().map(Finding::data).collect();
-    let faults: Vec<&Fault> = findings.iter().filter_map(|finding| finding.found.as_ref().err()).collect();
+    let wrong: Vec<&Finding> = findings.iter().filter(|found| found.severity == Severity::Error).collect();
+    let faults: Vec<&Fault> = wrong.iter().filter_map(|finding| finding.found.as_ref().err()).collect();
     let mut outcome = Outcome::of(Verdict::Done).with_data(json!({"findings": data}));
     outcome.changed = changed;
     let grave = |kind: Kind| faults.iter().any(|fault| fault.kind == kind);
@@ -63,7 +69,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         .into_iter()
         .find(|kind| grave(*kind))
         .unwrap_or(Kind::Failed);
-    let names: Vec<&str> = findings.iter().filter(|f| f.found.is_err()).map(|f| f.name.as_str()).collect();
+    let names: Vec<&str> = wrong.iter().map(|finding| finding.name.as_str()).collect();
     outcome.verdict = kind.verdict();
     outcome.code = Some(kind.exit_code());
     outcome.error = Some(
@@ -76,9 +82,12 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
 
 impl Finding {
     fn data(&self) -> Value {
+        let (id, severity) = (&self.name, self.severity);
         match &self.found {
-            Ok(found) => json!({"name": self.name, "ok": true, "found": found}),
-            Err(fault) => json!({"name": self.name, "ok": false, "problem": fault}),
+            Ok(found) => json!({"name": id, "ok": true, "found": found,
+                "id": id, "severity": severity, "seen": found, "fix": null}),
+            Err(fault) => json!({"name": id, "ok": false, "problem": fault,
+                "id": id, "severity": severity, "seen": fault.why, "fix": fault.next}),
         }
     }
 }
@@ -114,7 +123,24 @@ impl Doctor<'_> {
             reason: Some(reason),
             checks: Vec::new(),
         }));
-        self.findings.push(Finding { name: name.to_owned(), found });
+        let severity = if found.is_ok() { Severity::Ok } else { Severity::Error };
+        self.findings.push(Finding { name: name.to_owned(), found, severity });
+    }
+
+    /// Says what is not in order of one thing, or that it is: a check mark stands for nothing else.
+    fn judge(&mut self, name: &str, watch: Stopwatch, seen: &str, complaints: Vec<Complaint>) {
+        if complaints.is_empty() {
+            self.note(name, watch, Ok(seen.to_owned()));
+        }
+        for Complaint { severity, fault } in complaints {
+            if severity == Severity::Error {
+                self.note(name, watch, Err(fault));
+            } else {
+                let message = format!("{name}: {fault}; mend: {}", fault.next);
+                self.context.out.line(&Line::Warning { message });
+                self.findings.push(Finding { name: name.to_owned(), found: Err(fault), severity });
+            }
+        }
     }
 
     /// The way to binaries for Lambda on arm64; the target where it was added.
@@ -220,7 +246,16 @@ impl Doctor<'_> {
                 Ok(Some(info)) if is_dead(&info) => {
                     changed.extend(self.dead(account, &finding, &name, watch, fix).await?);
                 }
-                Ok(Some(info)) => self.note(&finding, watch, standing(&name, &info)),
+                Ok(Some(info)) => {
+                    let stack = Seen {
+                        account,
+                        name: &name,
+                        info: &info,
+                        by_bootstrap: false,
+                        is_to_be_protected: false,
+                    };
+                    self.standing(&finding, watch, &stack, (&config.project, ISOLATED)).await;
+                }
                 Ok(None) => {}
                 Err(error) => self.note(&finding, watch, Err(from_error(&error))),
             }
@@ -272,14 +307,86 @@ impl Doctor<'_> {
                 return Ok(None);
             }
         };
-        if !is_dead(&info) {
-            self.note(&finding, watch, standing(&name, &info));
+        let by_bootstrap =
+            config.stack(&instance.stack).is_some_and(|stack| stack.deployed_by == DeployedBy::Bootstrap);
+        if !is_dead(&info) || by_bootstrap {
+            let is_to_be_protected =
+                config.accounts.get(&instance.account).is_some_and(|found| found.protected);
+            let stack = Seen { account, name: &name, info: &info, by_bootstrap, is_to_be_protected };
+            self.standing(&finding, watch, &stack, (&config.project, &instance.stack)).await;
+            self.pipelines(account, &name).await;
             if config.stack(&instance.stack).is_some_and(|s| s.deployed_by == DeployedBy::Pipeline) {
                 self.alarms(account, instance, &name).await;
             }
             return Ok(None);
         }
         self.dead(account, &finding, &name, watch, fix).await
+    }
+
+    /// How a stack stands, with its protection and its mark.
+    async fn standing(&mut self, finding: &str, watch: Stopwatch, seen: &Seen<'_>, should_be: (&str, &str)) {
+        let text = match Stacks::new(seen.account).template(seen.name).await {
+            Ok(text) => text,
+            Err(error) => return self.note(finding, watch, Err(from_error(&error))),
+        };
+        let root = template::parse(&text).ok();
+        let says = |key: &str| root.as_ref()?.at(&["Metadata", "Causeway", key])?.as_str();
+        let complaints = health::of_stack(&health::Stack {
+            name: seen.name,
+            status: &seen.info.status,
+            by_bootstrap: seen.by_bootstrap,
+            protected: seen.info.protected,
+            is_to_be_protected: seen.is_to_be_protected,
+            mark: says("project").zip(says("stack")),
+            should_be,
+        });
+        self.judge(finding, watch, &seen.info.status.to_string(), complaints);
+    }
+
+    /// The pipelines of a stack, and who hears of them.
+    async fn pipelines(&mut self, account: &Account, stack: &str) {
+        let watch = Stopwatch::start();
+        let resources = match Stacks::new(account).resources(stack).await {
+            Ok(resources) => resources,
+            Err(error) => return self.note(&format!("pipeline-{stack}"), watch, Err(from_error(&error))),
+        };
+        let of = |kind: &str| {
+            let found =
+                resources.iter().filter(|(_, found)| found.resource_type == kind && !found.id.is_empty());
+            found.map(|(logical, found)| (logical.clone(), found.id.clone())).collect::<Vec<_>>()
+        };
+        for (_, pipeline) in of("AWS::CodePipeline::Pipeline") {
+            let (watch, name) = (Stopwatch::start(), format!("pipeline-{pipeline}"));
+            if account.loopback {
+                let why = "not looked at: a rehearsal's own runner stands for CodePipeline";
+                self.note_as(&name, watch, Mode::Simulated, Ok(why.to_owned()));
+                continue;
+            }
+            match pipelines::state(account, &pipeline).await {
+                Ok(state) => {
+                    let complaints = health::of_pipeline(&pipeline, &state.closed, &state.waiting);
+                    self.judge(
+                        &name,
+                        watch,
+                        "every stage is open, and nothing waits for a decision",
+                        complaints,
+                    );
+                }
+                Err(error) => self.note(&name, watch, Err(from_error(&error))),
+            }
+        }
+        for (logical, topic) in of("AWS::SNS::Topic") {
+            let (watch, name) = (Stopwatch::start(), format!("notices-{}", logical.to_lowercase()));
+            match pipelines::subscribers(account, &topic).await {
+                Ok(found) => {
+                    let complaints =
+                        health::of_topic(&topic, found.confirmed, found.pending).into_iter().collect();
+                    let seen = format!("{} subscribers confirmed", found.confirmed);
+                    self.judge(&name, watch, &seen, complaints);
+                }
+                Err(error) => self.note(&name, watch, Err(from_error(&error))),
+            }
+        }
     }
 
     /// A stack whose first create failed: what it holds, and, where that is wanted and confirmed, its removal.
@@ -331,11 +438,11 @@ impl Doctor<'_> {
         let arn = match &config.source.connection_arn {
             Some(arn) => Some(arn.clone()),
             None => {
-                let base = Stacks::new(build)
-                    .describe(&format!("{}-build-base", config.project))
-                    .await
-                    .ok()
-                    .flatten();
+                let base = Stacks::new(build).describe(&format!("{}-build-base", config.project)).await;
+                let base = match base {
+                    Ok(base) => base,
+                    Err(error) => return self.note("connection", watch, Err(from_error(&error))),
+                };
                 base.and_then(|info| info.outputs.into_values().find(|value| is_connection(value)))
             }
         };
@@ -357,6 +464,18 @@ impl Doctor<'_> {
     }
 }
 
+/// A stack that was found, and what is known of it from the configuration.
+struct Seen<'a> {
+    account: &'a Account,
+    name: &'a str,
+    info: &'a StackInfo,
+    by_bootstrap: bool,
+    is_to_be_protected: bool,
+}
+
+/// What the mark of a developer's own stack says it is.
+const ISOLATED: &str = "isolated";
+
 /// Whether the stack's first create failed, so that it can only be removed.
 fn is_dead(info: &StackInfo) -> bool {
     info.status == StackStatus::Known(Phase::Rollback, How::Complete)
@@ -375,16 +494,6 @@ fn services(region: &str, presence: &Presence) -> Result<String, Fault> {
         .next(
             "see that the network and its DNS are up; else choose a region that has them, in cfn/stacks.toml",
         ))
-}
-
-/// Whether a stack can be deployed as it stands.
-fn standing(name: &str, info: &StackInfo) -> Result<String, Fault> {
-    match info.status.action() {
-        Err(advice) => Err(Fault::new(Kind::Stuck, "deploy the stack", name)
-            .why(format!("it is in {}", info.status))
-            .next(advice)),
-        Ok(_) => Ok(info.status.to_string()),
-    }
 }
 
 /// An endpoint that cannot be resolved is most likely a region that does not exist or lacks the service.
