@@ -18,7 +18,7 @@ pub struct Args {
     /// organization's policies for this project
     #[arg(long, value_name = "DIR")]
     pub bootstrap_policies: Option<PathBuf>,
-    /// Print every request, not only every row
+    /// Print every row and every request, not only what fails
     #[arg(long)]
     pub all: bool,
 }

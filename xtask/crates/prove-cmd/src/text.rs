@@ -1,13 +1,16 @@
-//! What `prove` found out, as a person reads it: failures first, then one line a row.
+//! What `prove` found out, as a person reads it: what a change brings, what fails, and counts.
 
 use std::fmt::Write as _;
 
 use causeway_command::term::Paint;
-use causeway_prove::{Checked, Report, sentences};
+use causeway_prove::{Checked, Report, Shift, told};
 
-/// The report as text. With `all` every request has its line, else every row.
+/// The report as text: what fails, and counts. With `all` every row and every request has its line, too.
 pub(crate) fn render(report: &Report, all: bool, paint: Paint) -> String {
     let mut text = String::new();
+    if let Some(shifts) = &report.shifts {
+        diff(shifts, paint, &mut text);
+    }
     for problem in &report.problems {
         let _ = writeln!(text, "  {} {problem}", paint.bad("✗"));
     }
@@ -29,21 +32,36 @@ pub(crate) fn render(report: &Report, all: bool, paint: Paint) -> String {
             one.by
         );
     }
-    rows(report, all, paint, &mut text);
-    if let Some(shifts) = &report.shifts {
-        for (widened, sentence) in sentences(shifts) {
-            let mark = if widened { paint.warn("+") } else { paint.dim("-") };
-            let _ = writeln!(text, "  {mark} {sentence}");
-        }
-        let widened = shifts.iter().filter(|shift| shift.widened).count();
-        let _ = writeln!(
-            text,
-            "  diff         {widened} rights came, {} went (one for each who has it)",
-            shifts.len() - widened
-        );
+    if all {
+        rows(report, paint, &mut text);
     }
     summary(report, paint, &mut text);
     text.trim_end().to_owned()
+}
+
+/// What a change of the templates does, in the order in which a reviewer asks: what somebody may do now and could not before,
+/// what nobody may do any more, what only has another name.
+fn diff(shifts: &[Shift], paint: Paint, text: &mut String) {
+    let told = told(shifts);
+    if told.came.is_empty() {
+        let _ = writeln!(text, "  nobody may do anything now that they could not do before");
+    }
+    for sentence in &told.came {
+        let _ = writeln!(text, "  {} {sentence}", paint.warn("+"));
+    }
+    for sentence in &told.went {
+        let _ = writeln!(text, "  {} {sentence}", paint.dim("-"));
+    }
+    for sentence in &told.renamed {
+        let _ = writeln!(text, "  {} {sentence}", paint.dim("="));
+    }
+    let _ = writeln!(
+        text,
+        "  diff         {} sentences of rights that came, {} of rights that went, {} things with another name",
+        told.came.len(),
+        told.went.len(),
+        told.renamed.len()
+    );
 }
 
 fn failed(one: &Checked, paint: Paint) -> String {
@@ -64,8 +82,9 @@ fn failed(one: &Checked, paint: Paint) -> String {
     )
 }
 
-/// One line for each row that holds: what came out, how often it was asked, and the statement that decided first.
-fn rows(report: &Report, all: bool, paint: Paint, text: &mut String) {
+/// One line for each row that holds: what came out, how often it was asked, and the statement that decided first; then one for
+/// each request.
+fn rows(report: &Report, paint: Paint, text: &mut String) {
     let mut at = 0;
     while let Some(first) = report.checked.get(at) {
         let count = report.checked[at..].iter().take_while(|one| one.id == first.id).count();
@@ -83,7 +102,7 @@ fn rows(report: &Report, all: bool, paint: Paint, text: &mut String) {
                 paint.dim(&first.by)
             );
         }
-        for one in row.iter().filter(|one| all && one.holds) {
+        for one in row.iter().filter(|one| one.holds) {
             let _ = writeln!(
                 text,
                 "             {} {} on {}  {}",

@@ -17,6 +17,7 @@ mod policies;
 mod rights;
 pub mod rows;
 mod stack;
+pub mod told;
 mod types;
 mod world;
 
@@ -27,9 +28,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use compare::sentences;
+pub use compare::Shift;
 pub use identity::IdentityPolicy;
 pub use rows::Checked;
+pub use told::told;
 pub use world::partition;
 
 use causeway_model::config::Config;
