@@ -97,6 +97,9 @@ fn outcome(context: &Context, args: &Args, report: &Report, changed: Vec<String>
         for message in failures(report) {
             out.line(&Line::Warning { message });
         }
+        for warning in &report.rules.warnings {
+            out.line(&Line::Warning { message: warning.to_string() });
+        }
     }
     let widened = report.shifts.iter().flatten().filter(|shift| shift.widened).count();
     let mut outcome = Outcome::of(Verdict::Done);
@@ -125,6 +128,8 @@ fn next(report: &Report) -> &'static str {
         "mend the statement, or the row of cfn/access-matrix.toml where it asks the wrong thing"
     } else if !report.sufficiency.missing.is_empty() {
         "allow it to the role that deploys the stack"
+    } else if !report.rules.violations.is_empty() {
+        "mend the template, or the rule of cfn/release-rules.toml where the release is meant to be so"
     } else {
         "add a row to cfn/access-matrix.toml that notices, or list the mutant there with its reason"
     }
@@ -153,6 +158,7 @@ fn failures(report: &Report) -> Vec<String> {
             one.file, one.line, one.handler, one.resource, one.who, one.action, one.on, one.by
         )
     }));
+    all.extend(report.rules.violations.iter().map(ToString::to_string));
     all.extend(
         report
             .unexplained()
@@ -171,6 +177,10 @@ fn data(report: &Report) -> serde_json::Value {
         "requests": report.checked.len(),
         "calls": report.sufficiency.asked,
         "missing": report.sufficiency.missing,
+        "rules": report.rules.rules,
+        "rules_asked": report.rules.asked,
+        "violations": report.rules.violations,
+        "warnings": report.rules.warnings,
         "problems": report.problems,
         "results": report.checked,
     });

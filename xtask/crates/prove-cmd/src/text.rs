@@ -32,6 +32,22 @@ pub(crate) fn render(report: &Report, all: bool, paint: Paint) -> String {
             one.by
         );
     }
+    for one in &report.rules.violations {
+        let _ = writeln!(
+            text,
+            "  {} rule {} {}\n      {}\n      {}:{}  {}",
+            paint.bad("✗"),
+            paint.bold(&one.rule),
+            one.thing,
+            one.what,
+            one.file,
+            one.line,
+            paint.dim(&one.reason)
+        );
+    }
+    for warning in &report.rules.warnings {
+        let _ = writeln!(text, "  {} {warning}", paint.warn("!"));
+    }
     if all {
         rows(report, paint, &mut text);
     }
@@ -133,6 +149,13 @@ fn summary(report: &Report, paint: Paint, text: &mut String) {
         "  sufficiency  {} calls of CloudFormation's handlers: {}",
         sufficiency.asked,
         count(sufficiency.missing.len(), "not allowed")
+    );
+    let _ = writeln!(
+        text,
+        "  rules        {} of cfn/release-rules.toml, asked {} times: {}",
+        report.rules.rules,
+        report.rules.asked,
+        count(report.rules.violations.len(), "not kept")
     );
     if let Some(mutation) = &report.mutation {
         let total = mutation.mutants.len();

@@ -16,6 +16,7 @@ mod places;
 mod policies;
 mod rights;
 pub mod rows;
+pub mod rules;
 mod stack;
 pub mod told;
 mod types;
@@ -79,6 +80,8 @@ pub struct Report {
     pub targets: Vec<String>,
     /// What CloudFormation's handlers need.
     pub sufficiency: needs::Sufficiency,
+    /// What the rules of the release say.
+    pub rules: rules::Judged,
     /// How strong the matrix is, where that was asked.
     pub mutation: Option<mutate::Mutation>,
     /// What changed since another version, where that was asked.
@@ -109,6 +112,7 @@ impl Report {
         self.failed_rows().is_empty()
             && self.sufficiency.missing.is_empty()
             && self.problems.is_empty()
+            && self.rules.violations.is_empty()
             && self.unexplained().next().is_none()
     }
 }
@@ -146,6 +150,20 @@ pub fn with<T>(
     Ok(work(&Proof { worlds: &worlds, asked, problems }))
 }
 
+/// What the rules of the release say of the files, without anything else that `prove` asks.
+///
+/// # Errors
+/// As [`with`].
+pub fn rules_of(files: &Files, config: &Config, expand: &dyn Expand) -> Result<rules::Judged, Problem> {
+    let text = files.get("access-matrix.toml");
+    let text = text.ok_or_else(|| Problem::new(matrix::FILE, 1, "the file is missing"))?;
+    let matrix = matrix::parse(text)?;
+    let types = types::known().map_err(|error| Problem::new("xtask/data/resource-types.toml", 1, error))?;
+    let ground = world::Ground::new(config, &matrix, types, files, expand);
+    let world = World::build(&ground, &matrix::Variant::default(), None, false);
+    Ok(rules::check(&ground, &world))
+}
+
 impl Proof<'_, '_> {
     /// Asks every row and every call of a handler.
     pub fn report(&self) -> Report {
@@ -159,12 +177,14 @@ impl Proof<'_, '_> {
         let (checked, complaints) = rows::check(self.worlds, &self.asked);
         let usual = self.worlds.get(ask::USUAL, "");
         let mut sufficiency = usual.map(|world| needs::check(self.worlds.ground, world)).unwrap_or_default();
+        let mut rules = usual.map(|world| rules::check(self.worlds.ground, world)).unwrap_or_default();
         let mut problems = self.problems.clone();
         problems.extend(complaints);
         problems.append(&mut sufficiency.problems);
+        problems.append(&mut rules.problems);
         problems.sort();
         problems.dedup();
-        Report { checked, rows, targets, sufficiency, problems, ..Report::default() }
+        Report { checked, rows, targets, sufficiency, rules, problems, ..Report::default() }
     }
 
     /// The plain template of every stack, by a name that is a file's: each as configured, the app's also as developers deploy

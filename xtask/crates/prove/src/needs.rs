@@ -94,7 +94,12 @@ pub fn check(ground: &Ground<'_>, world: &World) -> Sufficiency {
     out
 }
 
-fn ask(world: &World, asker: &Asker<'_>, account: &str, wanted: &Wanted) -> Result<Verdict, String> {
+pub(super) fn ask(
+    world: &World,
+    asker: &Asker<'_>,
+    account: &str,
+    wanted: &Wanted,
+) -> Result<Verdict, String> {
     let owner = world.owner(&wanted.on, account);
     let request =
         Request::new(&asker.caller, &wanted.action, &wanted.on, owner, &world.setting, &wanted.with)?;

@@ -5,6 +5,7 @@ mod limits;
 mod organization;
 mod original;
 mod people;
+mod slips;
 mod templates;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ pub(super) fn files() -> Files {
     let all = [
         ("stacks.toml", include_str!("../../../../../cfn/stacks.toml")),
         ("access-matrix.toml", include_str!("../../../../../cfn/access-matrix.toml")),
+        ("release-rules.toml", include_str!("../../../../../cfn/release-rules.toml")),
         ("scp-names.json", include_str!("../../../../../cfn/scp-names.json")),
         ("scp-release.json", include_str!("../../../../../cfn/scp-release.json")),
         ("scp-artifacts.json", include_str!("../../../../../cfn/scp-artifacts.json")),
