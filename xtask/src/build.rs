@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use causeway_args::Common;
 use causeway_digest::sources;
 use causeway_progress::{Record, Screen, VARIABLES, Watch, follow};
 use terminal_size::terminal_size_of;
@@ -29,7 +30,7 @@ const COMPILERS: [&str; 3] = ["CC", "HOST_CC", "TARGET_CC"];
 const INSTALL: &str = "install one (Debian: apt-get install gcc libc6-dev; macOS: xcode-select --install)";
 
 /// Builds a part of the tool as the entry was built.
-pub(crate) fn build(root: &Path, place: &Place, part: Part, no_color: bool) -> Result<Built, Fault> {
+pub(crate) fn build(root: &Path, place: &Place, part: Part, common: &Common) -> Result<Built, Fault> {
     let usual;
     let cargos = match &place.cargos {
         Some(cargos) => cargos,
@@ -43,7 +44,7 @@ pub(crate) fn build(root: &Path, place: &Place, part: Part, no_color: bool) -> R
         compiler()?;
     }
     let before = sources(root).ok();
-    cargo(root, cargos, part, no_color)?;
+    cargo(root, cargos, part, common)?;
     if !path.is_file() {
         return Err(Fault::new(Kind::Failed, "find the tool", &path.display().to_string())
             .why("cargo has built it, but into another folder")
@@ -74,7 +75,7 @@ fn on_the_path(name: &str) -> bool {
 }
 
 /// Runs cargo to its end. Its bar becomes our line; everything else that it prints is shown as it is.
-fn cargo(root: &Path, cargos: &Cargos, part: Part, no_color: bool) -> Result<(), Fault> {
+fn cargo(root: &Path, cargos: &Cargos, part: Part, common: &Common) -> Result<(), Fault> {
     let watch = Stopwatch::start();
     let name = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = program(&name);
@@ -83,9 +84,10 @@ fn cargo(root: &Path, cargos: &Cargos, part: Part, no_color: bool) -> Result<(),
     command.stdin(Stdio::null()).stdout(std::io::stderr()).stderr(Stdio::piped()).envs(VARIABLES);
     let terminal =
         std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if terminal && !no_color && !set("NO_COLOR") && !set("CARGO_TERM_COLOR") {
-        command.env("CARGO_TERM_COLOR", "always");
+    let variable = |name: &str| std::env::var_os(name);
+    if variable("CARGO_TERM_COLOR").is_none_or(|value| value.is_empty()) {
+        let colored = common.colors().paints(terminal, variable);
+        command.env("CARGO_TERM_COLOR", if colored { "always" } else { "never" });
     }
     let interruptions = Interruptions::listen()
         .map_err(|error| Fault::new(Kind::Failed, "listen for Ctrl-C", part.package).why(error))?;
@@ -102,7 +104,7 @@ fn cargo(root: &Path, cargos: &Cargos, part: Part, no_color: bool) -> Result<(),
     let passed = match child.stderr.take() {
         Some(stderr) => {
             let columns = || {
-                let size = terminal.then(|| terminal_size_of(std::io::stderr()));
+                let size = (terminal && !common.quiet).then(|| terminal_size_of(std::io::stderr()));
                 size.map(|size| size.map_or(80, |(width, _)| usize::from(width.0)))
             };
             follow(stderr, &mut progress, &mut screen, || watch.elapsed(), columns)
@@ -117,7 +119,9 @@ fn cargo(root: &Path, cargos: &Cargos, part: Part, no_color: bool) -> Result<(),
     }
     if status.success() {
         if let Some(summary) = progress.summary(watch.elapsed()) {
-            note(&summary);
+            if !common.quiet {
+                note(&summary);
+            }
             progress.record(watch.elapsed()).keep(&record);
         }
         return Ok(());

@@ -11,6 +11,7 @@ mod interrupt;
 mod part;
 mod place;
 mod said;
+mod welcome;
 
 pub use part::{PARTS, Part};
 
@@ -46,12 +47,16 @@ pub fn main() -> ExitCode {
 
 /// Help, the version, or what is wrong with the command line.
 fn answer(unread: &Unread) -> ExitCode {
+    if unread.is_empty() {
+        let _ = writeln!(std::io::stdout(), "{}", welcome::text(place::root().as_deref()));
+        return ExitCode::SUCCESS;
+    }
     let _ = unread.error.print();
     if !unread.is_mistake() {
         return ExitCode::SUCCESS;
     }
     if unread.json {
-        let fault = Fault::new(Kind::Usage, "read the command line", &unread.typed)
+        let fault = Fault::fact(Kind::Usage, "the command line is not understood", &unread.typed)
             .why(unread.why())
             .next("see cargo xtask --help");
         return said::end(&unread.command, true, 0.0, &Outcome::Failed(fault));
@@ -99,7 +104,7 @@ fn tool(cli: &Cli, part: Part) -> Result<Tool, Fault> {
     if let Some(tool) = the_one_that_runs(&root, part) {
         return Ok(tool);
     }
-    let Built { path, digest } = build::build(&root, &place, part, cli.common.no_color)?;
+    let Built { path, digest } = build::build(&root, &place, part, &cli.common)?;
     let built = digest.and_then(|of| digest::built(&of, &path).ok());
     Ok(Tool { path, built })
 }

@@ -39,6 +39,8 @@ impl Kind {
 pub(crate) struct Fault {
     pub(crate) kind: Kind,
     what: &'static str,
+    /// Whether `what` is a fact, and no act that did not work.
+    is_fact: bool,
     on: String,
     why: String,
     pub(crate) next: String,
@@ -46,7 +48,17 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(kind: Kind, what: &'static str, on: &str) -> Self {
-        Self { kind, what, on: on.to_owned(), why: String::new(), next: String::new() }
+        Self { kind, what, is_fact: false, on: on.to_owned(), why: String::new(), next: String::new() }
+    }
+
+    /// A fact in place of an act that did not work.
+    pub(crate) fn fact(kind: Kind, fact: &'static str, on: &str) -> Self {
+        Self { is_fact: true, ..Self::new(kind, fact, on) }
+    }
+
+    /// What happened, as a sentence.
+    fn title(&self) -> String {
+        if self.is_fact { self.what.to_owned() } else { format!("could not {}", self.what) }
     }
 
     pub(crate) fn why(mut self, why: impl fmt::Display) -> Self {
@@ -84,7 +96,7 @@ pub(crate) fn end(command: &str, json: bool, seconds: f64, outcome: &Outcome) ->
         let line = line(&now(), command, code, verdict, seconds, fault, data);
         let _ = writeln!(std::io::stdout(), "{line}");
     } else if let Some(fault) = fault {
-        let mut text = format!("failed: {}\n", fault.what);
+        let mut text = format!("error: {}\n", fault.title());
         for (name, value) in [("on", &fault.on), ("why", &fault.why), ("next", &fault.next)] {
             if !value.is_empty() {
                 let _ = writeln!(text, "  {name:<5} {value}");
@@ -110,7 +122,8 @@ fn line(
         |fault| {
             let (what, on) = (quoted(fault.what), quoted(&fault.on));
             let (why, next) = (quoted(&fault.why), quoted(&fault.next));
-            format!("{{\"what\":{what},\"on\":{on},\"why\":{why},\"next\":{next}}}")
+            let title = quoted(&fault.title());
+            format!("{{\"what\":{what},\"on\":{on},\"why\":{why},\"next\":{next},\"title\":{title}}}")
         },
     );
     let (command, ok) = (quoted(command), fault.is_none());
@@ -205,7 +218,7 @@ mod tests {
         let text = line("2026-11-28T00:00:00.000Z", "x", 2, "failed", 0.04, Some(&fault), "{}");
         assert_eq!(
             text,
-            r#"{"v":1,"type":"result","at":"2026-11-28T00:00:00.000Z","command":"x","ok":false,"exit_code":2,"verdict":"failed","commit":null,"seconds":0.0,"changed":[],"error":{"what":"read","on":"a \"b\"\\\n\u001bé","why":"so","next":"go"},"data":{}}"#
+            r#"{"v":1,"type":"result","at":"2026-11-28T00:00:00.000Z","command":"x","ok":false,"exit_code":2,"verdict":"failed","commit":null,"seconds":0.0,"changed":[],"error":{"what":"read","on":"a \"b\"\\\n\u001bé","why":"so","next":"go","title":"could not read"},"data":{}}"#
         );
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["error"]["on"], "a \"b\"\\\n\u{1b}é");

@@ -11,6 +11,8 @@ pub mod completions;
 pub mod deploy;
 pub mod destroy;
 pub mod doctor;
+mod help;
+mod hint;
 pub mod integration_test;
 pub mod local;
 pub mod package;
@@ -22,12 +24,13 @@ pub mod test_deployment;
 
 use clap::{Parser, Subcommand};
 
-pub use common::{Common, Format, Report};
+pub use common::{Color, Common, Format, Report};
+pub use help::GROUPS;
 pub use read::{Unread, read};
 
-/// Carries a commit of a serverless application across AWS accounts, or rehearses that on one machine.
+/// Causeway carries a commit of a serverless application across AWS accounts, or rehearses that on one machine.
 #[derive(Parser, Debug)]
-#[command(name = "xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(name = "causeway", bin_name = "cargo xtask", version, max_term_width = 100)]
 pub struct Cli {
     /// What is to be done.
     #[command(subcommand)]
@@ -40,35 +43,35 @@ pub struct Cli {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run the whole release on this machine: local cloud, bootstrap, pipeline, traffic shift, verdict
+    /// Run the whole release on this machine, to a verdict
     Rehearse(rehearse::Args),
     /// Run everything that CI checks
     Check(check::Args),
-    /// Plan and deploy the stacks of the build account and its targets, in order
+    /// Plan, show and deploy the stacks of all accounts, in order
     Bootstrap(bootstrap::Args),
-    /// Build the functions, zip them, upload them, and write the packaged template
+    /// Build, zip and upload the functions, write the template
     Package(package::Args),
-    /// What packaging and a start cost, beside the usual tools, in one run
+    /// Measure packaging, cold starts and shifts beside other tools
     #[command(subcommand)]
     Bench(bench::Command),
-    /// Run the unit tests of what is released; the build stage does
+    /// Run the unit tests of what is released
     Test(test::Args),
-    /// Run the tests of the Dev stage against the API at API_URL
+    /// Run the tests of the Dev stage against API_URL
     IntegrationTest(integration_test::Args),
-    /// Evaluate the access matrix on the policies that the templates would deploy
+    /// Test the templates' policies against the access matrix
     Prove(prove::Args),
-    /// Drive traffic at an environment while it is deployed, and end with a verdict
+    /// Send traffic to an environment while it is deployed
     TestDeployment(test_deployment::Args),
-    /// Deploy, list or remove a developer's own copy of the application
+    /// Deploy, list or remove your own copy of the application
     Deploy(deploy::Args),
-    /// List everything of the project in all accounts, then remove it
+    /// List everything in all accounts, ask, and remove it
     Destroy(destroy::Args),
-    /// Look at everything a release rests on, and say how to mend what is wrong
+    /// Look at all that a release needs, and say how to fix it
     Doctor(doctor::Args),
     /// The local cloud by itself, for any AWS client
     #[command(subcommand)]
     Local(local::Command),
-    /// Print what completes the word `xtask` in bash, zsh or fish
+    /// Print completions for bash, zsh or fish
     ///
     /// cargo does not ask what may follow `cargo xtask`, so let a function of that name stand
     /// for it. In bash (in zsh after compinit, with the other name):
@@ -85,6 +88,17 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether its text is made for a program: lines for `eval`, the names of files.
+    #[must_use]
+    pub fn stdout_is_read(&self) -> bool {
+        match self {
+            Command::Local(part) => matches!(part, local::Command::Env),
+            Command::Prove(args) => args.bootstrap_policies.is_some(),
+            Command::Completions(_) => true,
+            _ => false,
+        }
+    }
+
     /// Its name, as it is typed.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -107,8 +121,10 @@ impl Command {
     }
 }
 
-/// The whole command line, for completions.
+/// The whole command line.
 #[must_use]
 pub fn command() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
+    let command = <Cli as clap::CommandFactory>::command();
+    let template = help::template(&command);
+    command.help_template(template)
 }

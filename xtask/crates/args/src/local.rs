@@ -13,7 +13,7 @@ pub enum Command {
     Down,
     /// Print the variables with which any AWS client reaches it
     Env,
-    /// Play the person who finishes the connection to the repository, or undo that
+    /// Approve the local connection to the repository as a person would, or undo that
     Connection {
         /// How connections stand from now on
         #[arg(value_enum)]
@@ -36,7 +36,7 @@ pub enum Standing {
 /// How fast time passes.
 #[derive(clap::Args, Debug)]
 pub struct Minute {
-    /// How long a minute of AWS takes, for instance 1s or 250ms
+    /// How long a simulated minute takes, for instance 1s or 250ms
     #[arg(long, default_value = "1s", value_parser = duration, value_name = "TIME")]
     pub minute: Duration,
 }

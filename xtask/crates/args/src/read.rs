@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
-use crate::Cli;
+use crate::{Cli, hint};
 
 /// A command line that names nothing to do: somebody asked for help or the version, or there is a mistake in it.
 #[derive(Debug)]
@@ -26,10 +26,20 @@ impl Unread {
         self.error.use_stderr()
     }
 
-    /// What is wrong with it, in a few words.
+    /// Whether nothing at all was typed that says what to do: somebody wants to know what this is.
     #[must_use]
-    pub fn why(&self) -> &'static str {
-        self.error.kind().as_str().unwrap_or("it is not understood")
+    pub fn is_empty(&self) -> bool {
+        self.is_mistake() && self.command.is_empty() && !self.json && self.typed.is_empty()
+    }
+
+    /// What is wrong with it, without clap's usage lines.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let text = self.error.to_string();
+        let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+        let said: Vec<&str> =
+            lines.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+        said.join("; ").trim_start_matches("error: ").to_owned()
     }
 }
 
@@ -39,7 +49,14 @@ impl Unread {
 /// There is nothing to do: see [`Unread`].
 pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Unread> {
     let words: Vec<OsString> = words.into_iter().collect();
-    Cli::try_parse_from(&words).map_err(|error| {
+    let command = crate::command();
+    let read = command.clone().try_get_matches_from(&words);
+    let read = read.and_then(|matches| Cli::from_arg_matches(&matches)).map(|mut cli| {
+        cli.common.stdout_is_read = cli.command.stdout_is_read();
+        cli
+    });
+    read.map_err(|mut error| {
+        hint::add(&mut error, &command);
         let words: Vec<String> =
             words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let json = words.iter().any(|word| word == "--output=json")

@@ -16,7 +16,7 @@ pub struct Args {
     /// Leave the local cloud up afterwards, and print how to reach it
     #[arg(long)]
     pub keep: bool,
-    /// How long a minute of AWS takes; a hook at work has 60 s in any case
+    /// How long a simulated minute takes; a hook at work has 60 s in any case
     #[arg(long, default_value = "1s", value_parser = duration, value_name = "TIME")]
     pub minute: Duration,
     /// Show the true first day: no earlier release, so no hooks and no traffic shift
@@ -25,11 +25,11 @@ pub struct Args {
     /// Let the integration tests fail, to see the pipeline stop before prod
     #[arg(long)]
     pub fail_test: bool,
-    /// Release a version that misbehaves in prod, to see it taken back
-    #[arg(long, conflicts_with = "no_baseline", num_args = 0..=1, require_equals = true, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(BROKEN))]
+    /// Release a version that fails in prod, to see it rolled back
+    #[arg(long, conflicts_with = "no_baseline", num_args = 0..=1, default_missing_value = "errors", value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(BROKEN))]
     pub break_prod: Option<String>,
     /// Put other bytes in place of an approved package between approval and execution, to see what comes of it
-    #[arg(long, conflicts_with_all = ["no_baseline", "break_prod"], num_args = 0..=1, require_equals = true, default_missing_value = "deleted", value_name = "HOW", value_enum)]
+    #[arg(long, conflicts_with_all = ["no_baseline", "break_prod"], num_args = 0..=1, default_missing_value = "deleted", value_name = "HOW", value_enum)]
     pub swap_package: Option<Swap>,
     /// Wait at most so long for another release of this checkout; by default a terminal waits, and nothing else does
     #[arg(long, value_name = "SECONDS")]

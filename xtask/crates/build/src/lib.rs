@@ -22,6 +22,7 @@ pub mod tests;
 pub mod trial;
 pub mod versions;
 pub mod way;
+pub mod worktree;
 pub mod zips;
 
 pub use zips::bootstrap_zip;

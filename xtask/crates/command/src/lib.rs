@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 pub use self::cut_off::Changes;
 use self::cut_off::{Interrupts, guarded};
 use self::planned::Planned;
-use crate::term::{Options, Out};
+use crate::term::{Level, Options, Out};
 use causeway_machine::clock::Stopwatch;
 use causeway_model::config::{self, Config};
-use causeway_model::fault::{Fault, from_error};
+use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::line::{Line, ResultLine, tenths};
 use causeway_model::net::is_loopback;
 use causeway_model::verdict::{ExitCode as Code, Verdict};
@@ -142,7 +142,7 @@ pub fn main(run: impl FnOnce(Cli) -> ExitCode) -> ExitCode {
     }
     let out = Out::new(Options { json: unread.json, ..Options::default() });
     if unread.json {
-        let fault = Fault::usage("read the command line", &unread.typed)
+        let fault = Fault::fact(Kind::Usage, "the command line is not understood", &unread.typed)
             .why(unread.why())
             .next("see cargo xtask --help");
         finish(&out, &unread.command, Err(fault.into()), 0.0);
@@ -174,14 +174,28 @@ pub fn elsewhere(command: &str, common: Common) -> ExitCode {
 /// by themselves; a question that nobody answers any more is not waited for longer.
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
 
+/// How much is printed.
+fn level(common: &Common) -> Level {
+    match (common.quiet, common.verbose) {
+        (true, _) => Level::Quiet,
+        (_, true) => Level::Verbose,
+        _ => Level::Usual,
+    }
+}
+
 /// Runs a command to its end, or until Ctrl-C, and prints the result line.
 pub fn run<F, W>(command: &str, common: Common, work: F) -> ExitCode
 where
     F: FnOnce(Context) -> W,
     W: Future<Output = anyhow::Result<Outcome>>,
 {
-    let out =
-        Out::new(Options { json: common.output == Format::Json, no_color: common.no_color, yes: common.yes });
+    let out = Out::new(Options {
+        json: common.output == Format::Json,
+        color: common.colors(),
+        level: level(&common),
+        yes: common.yes,
+        stdout_is_read: common.stdout_is_read,
+    });
     let watch = Stopwatch::start();
     let (changes, planned) = (Changes::default(), Planned::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -228,13 +242,21 @@ fn cut_off(out: &Out, changes: &Changes) -> anyhow::Error {
 }
 
 fn finish(out: &Out, command: &str, result: anyhow::Result<Outcome>, seconds: f64) -> ExitCode {
-    if !out.is_json() && result.as_ref().is_ok_and(|outcome| outcome.quiet) {
-        return ExitCode::SUCCESS;
+    let says_enough =
+        result.as_ref().is_ok_and(|outcome| outcome.quiet && outcome.error.is_none()) && !out.is_json();
+    let mut code = 0;
+    if !says_enough {
+        let line = result_line(command, result, seconds);
+        code = line.exit_code;
+        out.line(&Line::Result(Box::new(line)));
+        report::write(out);
     }
-    let line = result_line(command, result, seconds);
-    let code = line.exit_code;
-    out.line(&Line::Result(Box::new(line)));
-    report::write(out);
+    // What nobody could read is no success: a script would go on with an empty result.
+    if let (Some(why), true) = (out.lost(), code == 0) {
+        let fault = Fault::fact(Kind::Failed, "the output could not be written", "stdout").why(why);
+        out.complain(&format!("error: {fault}"));
+        code = i32::from(code_byte(fault.kind.exit_code()));
+    }
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
@@ -326,7 +348,6 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_model::fault::Kind;
 
     #[test]
     fn failures_keep_what_was_changed() {

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+/// Where a rehearsal notes how it ended, below the checkout: one line for `cargo xtask` alone.
+pub const LAST_REHEARSAL: &str = "target/causeway/last-rehearsal";
 /// Names a tool that need not be built again to the entry of a checkout.
 pub const TOOL: &str = "CAUSEWAY_TOOL";
 /// The digest of the sources it was built from.

@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::verdict::{ExitCode, Verdict};
 
@@ -56,12 +57,15 @@ impl Kind {
 }
 
 /// One failure. All four texts are lowercase fragments without a full stop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Fault {
     /// How the command ends because of it.
     #[serde(skip)]
     pub kind: Kind,
-    /// What failed: an act, as in "deploy the stack".
+    /// Whether `what` is a fact, as in "2 checks failed", and no act.
+    #[serde(skip)]
+    pub is_fact: bool,
+    /// What failed: an act, as in "deploy the stack", or a fact.
     pub what: String,
     /// The object it failed on: a stack, a file, a command.
     pub on: String,
@@ -74,7 +78,18 @@ pub struct Fault {
 impl Fault {
     /// A fault of the given kind; the reason and the next step are added with [`Fault::why`] and [`Fault::next`].
     pub fn new(kind: Kind, what: impl Into<String>, on: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), on: on.into(), why: String::new(), next: String::new() }
+        let (what, on) = (what.into(), on.into());
+        Self { kind, is_fact: false, what, on, why: String::new(), next: String::new() }
+    }
+
+    /// A fact in place of an act that did not work: "2 checks failed".
+    pub fn fact(kind: Kind, fact: impl Into<String>, on: impl Into<String>) -> Self {
+        Self { is_fact: true, ..Self::new(kind, fact, on) }
+    }
+
+    /// What happened, as a sentence: "2 checks failed", "could not deploy the stack".
+    pub fn title(&self) -> String {
+        if self.is_fact { self.what.clone() } else { format!("could not {}", self.what) }
     }
 
     /// A fault of kind [`Kind::Failed`].
@@ -100,9 +115,23 @@ impl Fault {
     }
 }
 
+/// With the title, which is made of the rest: whoever shows a fault has the same words.
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Fault", 5)?;
+        for (name, value) in
+            [("what", &self.what), ("on", &self.on), ("why", &self.why), ("next", &self.next)]
+        {
+            fields.serialize_field(name, value)?;
+        }
+        fields.serialize_field("title", &self.title())?;
+        fields.end()
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.what)?;
+        write!(f, "{}", self.title())?;
         if !self.on.is_empty() {
             write!(f, ": {}", self.on)?;
         }
@@ -126,7 +155,7 @@ pub mod with_kind {
     /// # Errors
     /// The serializer's own.
     pub fn serialize<S: Serializer>(fault: &Fault, serializer: S) -> Result<S::Ok, S::Error> {
-        (fault.kind, fault).serialize(serializer)
+        (fault.kind, fault.is_fact, fault).serialize(serializer)
     }
 
     /// Reads it.
@@ -134,8 +163,8 @@ pub mod with_kind {
     /// # Errors
     /// What is there is no fault with its kind.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Fault, D::Error> {
-        let (kind, fault) = <(Kind, Fault)>::deserialize(deserializer)?;
-        Ok(Fault { kind, ..fault })
+        let (kind, is_fact, fault) = <(Kind, bool, Fault)>::deserialize(deserializer)?;
+        Ok(Fault { kind, is_fact, ..fault })
     }
 }
 
@@ -172,9 +201,15 @@ mod tests {
     fn the_kind_goes_along_between_processes_and_not_to_a_reader() {
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
         struct Told(#[serde(with = "with_kind")] Fault);
-        let told = Told(Fault::new(Kind::RolledBack, "deploy", "s").why("w").next("n"));
-        let text = serde_json::to_string(&told).unwrap();
-        assert_eq!(serde_json::from_str::<Told>(&text).unwrap(), told);
+        for fault in [
+            Fault::new(Kind::RolledBack, "deploy", "s").why("w").next("n"),
+            Fault::fact(Kind::Failed, "2 checks failed", "s"),
+        ] {
+            let told = Told(fault);
+            let text = serde_json::to_string(&told).unwrap();
+            assert_eq!(serde_json::from_str::<Told>(&text).unwrap(), told);
+        }
+        let told = Told(Fault::new(Kind::RolledBack, "deploy", "s"));
         assert!(!serde_json::to_string(&told.0).unwrap().contains("rolled-back"));
     }
 
@@ -183,6 +218,6 @@ mod tests {
         let error = anyhow::anyhow!("connection refused").context("describe the stack");
         let fault = from_error(&error);
         assert_eq!((fault.what.as_str(), fault.why.as_str()), ("describe the stack", "connection refused"));
-        assert_eq!(fault.to_string(), "describe the stack: connection refused");
+        assert_eq!(fault.to_string(), "could not describe the stack: connection refused");
     }
 }

@@ -277,7 +277,7 @@ mod tests {
         {"type":"step","stage":"Dev","action":"IntegrationTests","status":"not-run","mode":"skipped","seconds":3.2,"reason":null}
         {"type":"step","stage":"Prod","action":"ExecuteChangeSet","sub":"pre-hook","function":"checkin","status":"failed","mode":"executed","seconds":0.4,"reason":"version: no","checks":[{"name":"version","outcome":"failed","ms":12,"reason":"no"}]}
         {"type":"weight","env":"prod","function":"checkin","t_minutes":1,"old":"3","new":"4","new_weight":20}
-        {"type":"result","command":"rehearse","ok":false,"exit_code":1,"verdict":"failed","commit":null,"seconds":41.2,"changed":[],"error":{"what":"run the tests","on":"api","why":"one failed","next":"read the log"},"data":{}}
+        {"type":"result","command":"rehearse","ok":false,"exit_code":1,"verdict":"failed","commit":null,"seconds":41.2,"changed":[],"error":{"what":"run the tests","on":"api","why":"one failed","next":"read the log","title":"could not run the tests"},"data":{}}
         "#);
     }
 }

@@ -16,7 +16,7 @@ use causeway_command::{Context, Outcome};
 use causeway_machine::expand::Expander;
 use causeway_machine::paths::Paths;
 use causeway_model::config::{self, Config};
-use causeway_model::fault::Fault;
+use causeway_model::fault::{Fault, Kind};
 use causeway_model::line::Line;
 use causeway_model::verdict::Verdict;
 use causeway_prove::{Files, Problem, Report};
@@ -92,7 +92,15 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
 
 fn outcome(context: &Context, args: &Args, report: &Report, changed: Vec<String>) -> Outcome {
     let out = &context.out;
-    out.text(|paint| crate::text::render(report, args.all, paint));
+    // Somebody who wants the policies wants to know where they are; the rest only where it does not hold.
+    if args.bootstrap_policies.is_none() || !report.holds() {
+        out.text(|paint| crate::text::render(report, args.all, paint));
+    }
+    if args.bootstrap_policies.is_some() && !out.is_json() {
+        for path in &changed {
+            out.raw(path);
+        }
+    }
     if out.is_json() {
         for message in failures(report) {
             out.line(&Line::Warning { message });
@@ -103,19 +111,28 @@ fn outcome(context: &Context, args: &Args, report: &Report, changed: Vec<String>
     }
     let widened = report.shifts.iter().flatten().filter(|shift| shift.widened).count();
     let mut outcome = Outcome::of(Verdict::Done);
+    outcome.quiet = args.bootstrap_policies.is_some();
     outcome.changed = changed;
     outcome.data = data(report);
     let first = failures(report).into_iter().next();
     if let Some(first) = first.filter(|_| !report.holds()) {
         outcome.verdict = Verdict::Failed;
-        let fault = Fault::failed("prove", format!("{} of {} rows", report.failed_rows().len(), report.rows));
+        let rows = report.failed_rows().len();
+        let fault = match rows {
+            0 => {
+                Fault::fact(Kind::Failed, "the proof does not hold", format!("all {} rows hold", report.rows))
+            }
+            rows => Fault::fact(Kind::Failed, format!("{rows} of {} rows do not hold", report.rows), ""),
+        };
         outcome.error = Some(fault.why(first).next(next(report)));
     } else if args.fail_on_widening && widened > 0 {
         outcome.verdict = Verdict::Failed;
         let fault =
-            Fault::failed("prove that nothing is newly allowed", args.diff.clone().unwrap_or_default());
+            Fault::fact(Kind::Failed, "the change adds permissions", args.diff.clone().unwrap_or_default());
         outcome.error = Some(
-            fault.why(format!("{widened} rights came")).next("have them reviewed; they are listed above"),
+            fault
+                .why(format!("{widened} permissions are added"))
+                .next("have them reviewed; they are listed above"),
         );
     }
     outcome
@@ -229,6 +246,8 @@ pub fn read(dir: &Path) -> anyhow::Result<Files> {
 /// The files below `cfn/` as they were, asked by the matrix as it is.
 async fn revision_files(context: &Context, now: &Files, revision: &str) -> anyhow::Result<(Config, Files)> {
     let root = &context.root;
+    // Where git is missing or refuses, the revision is not at fault.
+    git::standing(root).await?;
     let commit = git::commit(root, revision).await.ok_or_else(|| {
         Fault::usage("find the revision", revision)
             .why("git does not know it")

@@ -7,6 +7,7 @@ mod client;
 mod environment;
 mod hold;
 mod settle;
+mod sources;
 mod told;
 
 pub(super) use told::version_routes;
@@ -46,6 +47,7 @@ use causeway_model::verdict::Verdict;
 use causeway_watch::api_client::ApiClient;
 use client::{Ask, Client};
 use hold::Patience;
+use sources::Sources;
 
 /// Runs `rehearse`.
 ///
@@ -55,7 +57,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
     causeway_command::report::begin(&args.report, &context)?;
     let paths = Paths::of(&context.root);
-    let commit = git::commit(&context.root, "HEAD").await.unwrap_or_else(|| "the working tree".to_owned());
+    // A checkout that git does not answer about is released by nobody.
+    let commit = git::standing(&context.root).await?.commit();
+    git::uncommitted(&context.root).await?;
+    let commit = commit.unwrap_or_else(|| "the working tree".to_owned());
     let patience = Patience::of(args.wait, context.out.is_interactive());
     let _held = hold::hold(&paths, &commit, patience, &|text| context.out.note(text)).await?;
     let watch = Stopwatch::start();
@@ -76,7 +81,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     setup(&context, "LocalCloud", Status::Succeeded, Some(watch.seconds()), Some(note.to_owned()));
     let watch = Stopwatch::start();
     let result = match rehearse(&context, &args, &config, &paths, &found).await {
-        Ok(outcome) => Ok(outcome),
+        Ok(outcome) => {
+            told::noted(&context.root, outcome.verdict, outcome.commit.as_deref());
+            Ok(outcome)
+        }
         Err(error) => Err(explained(error, watch.seconds().min(LOOKED_BACK), &paths, &found).await),
     };
     // A cloud that ended under us left behind what it could not end, or is about to.
@@ -161,17 +169,8 @@ async fn rehearse(
     };
     setup(context, "Bootstrap", Status::Succeeded, Some(watch.seconds()), Some(note));
 
-    let head = git::commit(&context.root, "HEAD").await;
-    let dirty = git::uncommitted(&context.root).await;
-    if !dirty.is_empty() {
-        let message =
-            format!("{} files differ from the commit; the working tree is released as it is", dirty.len());
-        context.out.line(&Line::Warning { message });
-    }
-    let source = match (&head, dirty.is_empty()) {
-        (Some(commit), true) => git::archive(&context.root, commit).await?,
-        _ => git::working_tree(&context.root).await?,
-    };
+    let sources = Sources::of(context).await?;
+    let (head, dirty) = (sources.head, sources.uncommitted);
     let routes = version_routes(context, config)?;
     let units = tempfile::NamedTempFile::new().context("make a file for what is compiled")?;
     let rehearsal = Rehearsal {
@@ -183,9 +182,9 @@ async fn rehearse(
         context: context.clone(),
         args: args.clone(),
         head: head.clone(),
-        source: Arc::new(source),
-        uncommitted: dirty.len(),
-        about: about(git::subject(&context.root).await, dirty.len()),
+        source: Arc::new(sources.zip),
+        uncommitted: dirty,
+        about: about(git::subject(&context.root).await, dirty),
         revision: git::revision(&context.root).await,
         probes: routes.clone(),
     };
@@ -211,7 +210,7 @@ async fn rehearse(
     }
     outcome.data["target"] = json!(host);
     outcome.data["compiled"] = told::compiled(context, units.path())?.data();
-    outcome.data["working_tree"] = json!(!dirty.is_empty());
+    outcome.data["working_tree"] = json!(dirty > 0 || outcome.commit.is_none());
     Ok(outcome)
 }
 

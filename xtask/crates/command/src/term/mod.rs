@@ -8,6 +8,6 @@ mod text;
 mod wrap;
 
 pub use chart::Chart;
-pub use out::{Options, Out};
+pub use out::{Level, Options, Out};
 pub use style::Paint;
 pub use text::{plain, watched};

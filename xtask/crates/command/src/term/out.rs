@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::style::Paint;
-use super::text::{render, step_name};
+use super::text::{is_quiet, render, step_name};
 use super::wrap::wrap;
+use causeway_args::Color;
 use causeway_machine::clock;
 use causeway_model::changeset::Change;
 use causeway_model::fault::Fault;
@@ -21,10 +22,26 @@ use causeway_model::line::{Emit, Line, Status};
 pub struct Options {
     /// JSON lines on stdout.
     pub json: bool,
-    /// No colors.
-    pub no_color: bool,
+    /// When there are colors.
+    pub color: Color,
+    /// How much is printed.
+    pub level: Level,
     /// Every question is answered with yes.
     pub yes: bool,
+    /// A program reads what is on stdout as text: only [`Out::raw`] goes there.
+    pub stdout_is_read: bool,
+}
+
+/// How much a person wants to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// `--quiet`: only warnings, what fails, questions and the result.
+    Quiet,
+    /// What happens.
+    #[default]
+    Usual,
+    /// `--verbose`: everything.
+    Verbose,
 }
 
 /// The output of one command. Cheap to clone.
@@ -39,6 +56,8 @@ struct Inner {
     /// The lines so far, where a report is wanted of them; shared like the spinner.
     recorded: Recorded,
     terminal: bool,
+    /// Why something could not be written to stdout; shared like the spinner.
+    lost: Arc<Mutex<Option<String>>>,
 }
 
 /// Lines as JSON, where somebody wants to have them afterwards.
@@ -48,8 +67,15 @@ impl Out {
     /// For these options and this process's terminal.
     pub fn new(options: Options) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::io::stdout().is_terminal() && !options.json;
-        let paint = if options.json { Paint::plain() } else { Paint::detect(options.no_color) };
-        Self(Arc::new(Inner { options, paint, spinner: Arc::default(), recorded: Arc::default(), terminal }))
+        let paint = if options.json { Paint::plain() } else { Paint::detect(options.color) };
+        Self(Arc::new(Inner {
+            options,
+            paint,
+            spinner: Arc::default(),
+            recorded: Arc::default(),
+            terminal,
+            lost: Arc::default(),
+        }))
     }
 
     /// Whether stdout carries JSON lines.
@@ -59,7 +85,12 @@ impl Out {
 
     /// Text on stdout as it is, for programs that read it.
     pub fn raw(&self, text: &str) {
-        self.print(text);
+        self.put(text, false);
+    }
+
+    /// Why something of it could not be written, where a reader should have had it.
+    pub fn lost(&self) -> Option<String> {
+        self.0.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether a person sits before it: both stdin and the output are a terminal.
@@ -102,6 +133,9 @@ impl Out {
         if self.0.options.json {
             return;
         }
+        if self.is_quiet() && !is_quiet(line) {
+            return;
+        }
         if let Line::Step(step) = line {
             match step.status {
                 Status::Started if self.0.terminal => self.spin(step_name(step).trim()),
@@ -118,7 +152,7 @@ impl Out {
         {
             bar.set_message(format!("{} {}", event.logical_id, event.status));
         }
-        if let Some(text) = render(line, self.0.paint) {
+        if let Some(text) = render(line, self.0.options.level, self.0.paint) {
             self.print(&self.fitted(&text));
         }
     }
@@ -131,11 +165,22 @@ impl Out {
 
     /// A sentence for a person: on stdout in text mode, on stderr beside JSON lines.
     pub fn say(&self, text: impl AsRef<str>) {
-        if self.0.options.json { self.note(text) } else { self.print(text.as_ref()) }
+        if self.0.options.json {
+            self.note(text);
+        } else if !self.is_quiet() {
+            self.print(text.as_ref());
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.0.options.level == Level::Quiet
     }
 
     /// A sentence that is no result: always on stderr.
     pub fn note(&self, text: impl AsRef<str>) {
+        if self.is_quiet() {
+            return;
+        }
         let text = self.fitted(text.as_ref());
         let print = || {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
@@ -146,9 +191,14 @@ impl Out {
         }
     }
 
+    /// What must be read whatever somebody wants to read: on stderr.
+    pub fn complain(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
     /// Shows that something is being done, until [`Out::rest`].
     pub fn spin(&self, label: &str) {
-        if !self.0.terminal {
+        if !self.0.terminal || self.is_quiet() {
             return;
         }
         // The old one goes first: both would draw on the same row.
@@ -183,6 +233,7 @@ impl Out {
     pub fn tick(&self, line: &str) {
         match self.spinner().as_ref() {
             Some(bar) => bar.set_message(line.to_owned()),
+            None if self.is_quiet() => {}
             None => {
                 let _ = writeln!(std::io::stderr().lock(), "{line}");
             }
@@ -210,7 +261,8 @@ impl Out {
     pub fn answering_yes(&self) -> Self {
         let options = Options { yes: true, ..self.0.options };
         let (spinner, recorded) = (Arc::clone(&self.0.spinner), Arc::clone(&self.0.recorded));
-        Self(Arc::new(Inner { options, spinner, recorded, paint: self.0.paint, terminal: self.0.terminal }))
+        let (paint, terminal, lost) = (self.0.paint, self.0.terminal, Arc::clone(&self.0.lost));
+        Self(Arc::new(Inner { options, spinner, recorded, paint, terminal, lost }))
     }
 
     /// Ends the spinner.
@@ -268,9 +320,24 @@ impl Out {
     }
 
     fn print(&self, text: &str) {
-        // A reader that went away (`| head`) is no reason to stop in the middle of a deployment.
+        self.put(text, self.0.options.stdout_is_read && !self.0.options.json);
+    }
+
+    fn put(&self, text: &str, on_stderr: bool) {
         let print = || {
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            if on_stderr {
+                let _ = writeln!(std::io::stderr().lock(), "{text}");
+                return;
+            }
+            // A reader that went away (`| head`) is no reason to stop in the middle of a deployment, and what is left is
+            // wanted by nobody; a full disk is: the end says so.
+            let mut stdout = std::io::stdout().lock();
+            if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+                && error.kind() != std::io::ErrorKind::BrokenPipe
+            {
+                let mut lost = self.0.lost.lock().unwrap_or_else(PoisonError::into_inner);
+                lost.get_or_insert_with(|| error.to_string());
+            }
         };
         match self.spinner().as_ref() {
             Some(bar) => bar.suspend(print),

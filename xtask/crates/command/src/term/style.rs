@@ -1,9 +1,10 @@
-//! Colors, only where they are wanted: a terminal, no NO_COLOR, no `--no-color`, no dumb terminal.
+//! Colors, only where they are wanted.
 
 use std::fmt::Display;
 use std::io::IsTerminal as _;
 
 use anstyle::{AnsiColor, Style};
+use causeway_args::Color;
 
 /// Decides once whether text is painted.
 #[derive(Debug, Clone, Copy)]
@@ -12,12 +13,9 @@ pub struct Paint {
 }
 
 impl Paint {
-    /// By the flag, the environment and the terminal.
-    pub fn detect(no_color: bool) -> Self {
-        let refused = no_color
-            || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { on: !refused && std::io::stdout().is_terminal() }
+    /// By the option, the environment and the terminal.
+    pub fn detect(color: Color) -> Self {
+        Self { on: color.paints(std::io::stdout().is_terminal(), |name| std::env::var_os(name)) }
     }
 
     /// Whether it paints.

@@ -2,19 +2,20 @@
 
 use std::fmt::Write as _;
 
+use super::out::Level;
 use super::style::Paint;
 use causeway_model::changeset::{Change, Op};
-use causeway_model::line::{CheckOutcome, Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
+use causeway_model::line::{Check, CheckOutcome, Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
 use causeway_model::plan::{Setting, StackPlan, Wave};
 use causeway_model::stack::Action;
 use causeway_model::watch::Watched;
 
 /// The text of a line; `None` for what only a script wants to see.
-pub(super) fn render(line: &Line, paint: Paint) -> Option<String> {
+pub(super) fn render(line: &Line, level: Level, paint: Paint) -> Option<String> {
     match line {
         Line::Plan { waves } => Some(plan(waves, paint)),
-        Line::Event(event) => self::event(event, paint),
-        Line::Step(step) => self::step(step, paint),
+        Line::Event(event) => self::event(event, level, paint),
+        Line::Step(step) => self::step(step, level, paint),
         Line::Weight(weight) => Some(self::weight(weight, paint)),
         // Where minutes are short, a step may be over before anybody is asked.
         Line::Probe(probe) => (probe.sent > 0).then(|| self::probe(probe, paint)),
@@ -30,9 +31,19 @@ pub(super) fn render(line: &Line, paint: Paint) -> Option<String> {
     }
 }
 
-/// The same without colors.
+/// Everything of a line, without colors.
 pub fn plain(line: &Line) -> Option<String> {
-    render(line, Paint::plain())
+    render(line, Level::Verbose, Paint::plain())
+}
+
+/// Whether a line is printed for somebody who wants little: what fails, what is warned of, what a question is about, the result.
+pub(super) fn is_quiet(line: &Line) -> bool {
+    match line {
+        Line::Step(step) => step.status == Status::Failed,
+        Line::Event(event) => event.status.ends_with("FAILED"),
+        Line::Warning { .. } | Line::Plan { .. } | Line::Result(_) => true,
+        Line::Weight(_) | Line::Probe(_) | Line::Notice { .. } => false,
+    }
 }
 
 /// What a watcher saw, version by version.
@@ -56,7 +67,7 @@ pub fn watched(watched: &Watched) -> String {
 }
 
 /// A step in one row: mark, name, mode, seconds, reason.
-fn step(step: &Step, paint: Paint) -> Option<String> {
+fn step(step: &Step, level: Level, paint: Paint) -> Option<String> {
     let name = step_name(step);
     let (mark, name) = match step.status {
         Status::Started => return None,
@@ -79,7 +90,13 @@ fn step(step: &Step, paint: Paint) -> Option<String> {
             let _ = write!(text, "\n      {row}");
         }
     }
-    for check in &step.checks {
+    // Checks that passed are one number, unless somebody wants to read them.
+    let passed = step.checks.iter().filter(|check| check.outcome == CheckOutcome::Passed).count();
+    if level < Level::Verbose && passed > 0 {
+        let _ = write!(text, "  {}", paint.dim(format!("{passed} checks passed")));
+    }
+    let shown = |check: &&Check| level == Level::Verbose || check.outcome != CheckOutcome::Passed;
+    for check in step.checks.iter().filter(shown) {
         let mark = match check.outcome {
             CheckOutcome::Passed => paint.good("✓"),
             CheckOutcome::Failed => paint.bad("✗"),
@@ -101,10 +118,10 @@ pub(super) fn step_name(step: &Step) -> String {
 }
 
 /// Only what matters of a stack's events: failures, and the stack's own states.
-fn event(event: &Event, paint: Paint) -> Option<String> {
+fn event(event: &Event, level: Level, paint: Paint) -> Option<String> {
     let failed = event.status.ends_with("FAILED") || event.status.contains("ROLLBACK");
     let own = event.logical_id == event.stack;
-    if !failed && !own {
+    if !failed && !own && level < Level::Verbose {
         return None;
     }
     let status = if failed { paint.bad(&event.status) } else { paint.dim(&event.status) };
@@ -212,7 +229,7 @@ fn changes(changes: &[Change], paint: Paint) -> String {
 fn result(result: &ResultLine, paint: Paint) -> String {
     let mut text = String::new();
     if let Some(fault) = &result.error {
-        let _ = write!(text, "{} {}", paint.bad("failed:"), fault.what);
+        let _ = write!(text, "{} {}", paint.bad("error:"), fault.title());
         for (label, value) in [("on", &fault.on), ("why", &fault.why), ("next", &fault.next)] {
             if !value.is_empty() {
                 let indented = value.trim_end().replace('\n', "\n        ");
@@ -236,7 +253,7 @@ mod tests {
     use causeway_model::plan;
 
     fn shown(line: &Line) -> String {
-        render(line, Paint::plain()).unwrap_or_default()
+        render(line, Level::Usual, Paint::plain()).unwrap_or_default()
     }
 
     fn a_step(status: Status, sub: Option<&str>) -> Line {
@@ -269,7 +286,7 @@ mod tests {
               second line
           – Prod/ExecuteChangeSet              not run      3.1 s
         ");
-        assert_eq!(render(&a_step(Status::Started, None), Paint::plain()), None);
+        assert_eq!(plain(&a_step(Status::Started, None)), None);
     }
 
     #[test]
@@ -311,7 +328,7 @@ mod tests {
             data: serde_json::Value::Null,
         }));
         assert_snapshot!(shown(&result), @r"
-        failed: deploy the stack
+        error: could not deploy the stack
           on    causeway-app-dev
           why   it said no
           next  look there

@@ -184,7 +184,7 @@ async fn deploy(
         out.line(&Line::Warning { message: isolated::REACH.to_owned() });
     }
     out.line(&Line::Plan { waves: vec![vec![deployment.shown(account, info.as_ref())]] });
-    let uncommitted = git::uncommitted(&context.root).await.len();
+    let uncommitted = git::uncommitted(&context.root).await?.len();
     if uncommitted > 0 {
         let message = format!(
             "{uncommitted} files differ from the commit: the version is the digest of what was built, whatever was committed"

@@ -73,11 +73,16 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     outcome.verdict = kind.verdict();
     outcome.code = Some(kind.exit_code());
     outcome.error = Some(
-        Fault::new(kind, "find everything in order", names.join(", "))
+        Fault::fact(kind, failed_checks(names.len()), names.join(", "))
             .why("see above")
             .next("mend each as it says, then run cargo xtask doctor again"),
     );
     Ok(outcome)
+}
+
+/// "2 checks failed".
+fn failed_checks(count: usize) -> String {
+    format!("{count} check{} failed", if count == 1 { "" } else { "s" })
 }
 
 impl Finding {

@@ -1,7 +1,7 @@
 //! `package --explain`: what a build would change, without building.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use causeway_build::bill::{self, Inputs};
 use causeway_command::{Context, Outcome};
 use causeway_model::artifact::bill_key;
 use causeway_model::config::Config;
-use causeway_model::fault::Fault;
+use causeway_model::fault::{Fault, Kind};
 use causeway_model::package;
 use causeway_model::verdict::Verdict;
 
@@ -64,20 +64,26 @@ type Before = BTreeMap<String, (Inputs, String)>;
 
 /// What was packaged last in this checkout.
 fn packaged(root: &Path, plan: &Plan) -> anyhow::Result<Before> {
-    let dir = root.join("target/causeway/package");
+    let dir = packaged_before(root)?;
     let mut all = Before::new();
     for name in plan.inputs.keys() {
         let path = dir.join(format!("{name}.cdx.json"));
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         all.insert(name.clone(), read(&text, &path.display().to_string())?);
     }
-    if all.is_empty() {
-        return Err(Fault::usage("explain the packages", dir.display().to_string())
-            .why("nothing was packaged here yet")
-            .next("compare with an environment: --explain --env prod; or run cargo xtask package first")
-            .into());
-    }
     Ok(all)
+}
+
+/// Where packages lie, where there are some: that there are none is said before a compiler is looked for or fetched.
+pub(super) fn packaged_before(root: &Path) -> Result<PathBuf, Fault> {
+    let dir = root.join("target/causeway/package");
+    let mut names = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    if names.any(|name| name.to_string_lossy().ends_with(".cdx.json")) {
+        return Ok(dir);
+    }
+    Err(Fault::fact(Kind::Usage, "nothing was packaged here yet", dir.display().to_string())
+        .why("there is nothing to compare with")
+        .next("compare with an environment: --explain --env prod; or run cargo xtask package first"))
 }
 
 /// What an environment runs, from the template that its stack was deployed with.

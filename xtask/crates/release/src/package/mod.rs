@@ -85,6 +85,9 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let root = &context.root;
     let app = app_stack(&config)?;
     if args.explain {
+        if args.env.is_none() {
+            explain::packaged_before(root)?;
+        }
         let plan = plan(&context, app, &args).await?;
         return explain::explain(&context, &config, &args, &plan).await;
     }

@@ -7,9 +7,9 @@ pub(super) fn outcome(ended: Ended) -> Outcome {
     match ended {
         Ended::Released => Outcome::of(Verdict::Released),
         Ended::Rejected => {
-            let fault = Fault::failed("release to prod", "the approval")
-                .why("it was rejected")
-                .next("prod serves what it served before");
+            let fault = Fault::fact(Kind::Failed, "the release was rejected", "the approval")
+                .why("prod serves what it served before")
+                .next("cargo xtask rehearse, once the reason is gone");
             Outcome { error: Some(fault), ..Outcome::of(Verdict::Rejected) }
         }
         // Nothing failed, and nobody may take it for a release: a condition refused it.
@@ -84,6 +84,13 @@ pub(super) fn about(commit: Option<String>, uncommitted: usize) -> String {
         (Some(commit), n) => commit.replacen(": ", &format!(" + {n} uncommitted files: "), 1),
         (None, _) => "the working tree".to_owned(),
     }
+}
+
+/// Notes how it ended, for `cargo xtask` alone, which says where one stands. One that cannot be kept is missed by nobody.
+pub(super) fn noted(root: &std::path::Path, verdict: Verdict, commit: Option<&str>) {
+    let commit = commit.map_or_else(|| "the working tree".to_owned(), |id| id.chars().take(12).collect());
+    let line = format!("{} {commit} at {}\n", verdict.word(), causeway_machine::clock::now_rfc3339());
+    let _ = std::fs::write(root.join(causeway_digest::LAST_REHEARSAL), line);
 }
 
 /// A step of the setup as it stands, printed.
