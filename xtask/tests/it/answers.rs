@@ -42,7 +42,7 @@ fn help_is_the_same_for_every_command() {
 #[test]
 fn the_version_is_the_projects() {
     let ended = Ended::of(&mut entry(&["--version"]));
-    assert_eq!((ended.code, ended.stdout), (Some(0), format!("xtask {}\n", env!("CARGO_PKG_VERSION"))));
+    assert_eq!((ended.code, ended.stdout), (Some(0), format!("causeway {}\n", env!("CARGO_PKG_VERSION"))));
 }
 
 #[test]
@@ -76,10 +76,14 @@ fn a_mistake_ends_with_2_and_a_result_line_where_json_is_wanted() {
 }
 
 #[test]
-fn no_words_are_a_mistake() {
+fn no_words_say_what_this_is_and_a_script_without_words_is_wrong() {
     let ended = Ended::of(&mut entry(&[]));
-    assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("rehearse"), "{}", ended.stderr);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    for part in ["Causeway carries", "cargo xtask rehearse", "cargo xtask doctor", "no checkout"] {
+        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
+    let json = Ended::of(&mut entry(&["--output", "json"]));
+    assert_eq!((json.code, &json.result()["ok"]), (Some(2), &false.into()));
 }
 
 #[test]

@@ -36,27 +36,25 @@ const ELSEWHERE: [(&[&str], &str); 7] = [
 ];
 
 /// Puts what there is into an error about a word that is no command.
-pub(crate) fn add(error: &mut clap::Error, command: &clap::Command) {
+pub(crate) fn add(error: &mut clap::Error, command: &clap::Command, first: &str) {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return;
     }
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return };
     let word = word.clone();
-    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     // Only the first word is looked for elsewhere: a part of `local` or `bench` has its own neighbors.
-    let own_parts = error.get(ContextKind::SuggestedSubcommand).cloned();
+    let is_first = word == first;
+    let of = if is_first { Some(command) } else { command.find_subcommand(first) };
+    let names: Vec<&str> =
+        of.into_iter().flat_map(clap::Command::get_subcommands).map(clap::Command::get_name).collect();
     error.remove(ContextKind::SuggestedSubcommand);
-    if let Some(tip) = elsewhere(&word) {
+    if let Some(tip) = elsewhere(&word).filter(|_| is_first) {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
         return;
     }
-    let near = nearest(&word, &names);
-    let suggested = match near.is_empty() {
-        true => own_parts,
-        false => Some(ContextValue::Strings(near.into_iter().map(ToOwned::to_owned).collect())),
-    };
-    if let Some(suggested) = suggested {
-        error.insert(ContextKind::SuggestedSubcommand, suggested);
+    let near: Vec<String> = nearest(&word, &names).into_iter().map(ToOwned::to_owned).collect();
+    if !near.is_empty() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(near));
     }
 }
 

@@ -56,12 +56,13 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Unread> {
         cli
     });
     read.map_err(|mut error| {
-        hint::add(&mut error, &command);
         let words: Vec<String> =
             words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let json = words.iter().any(|word| word == "--output=json")
             || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
-        let command = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
+        let first = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
+        hint::add(&mut error, &command, &first);
+        let command = first;
         Unread { error, json, command, typed: words.join(" ") }
     })
 }
