@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn an_option_is_stronger_than_a_variable_and_no_color_than_force() {
         // The option, whether it is a terminal, the variables, whether it is painted.
-        let table: [(Color, bool, &[(&str, &str)], bool); 13] = [
+        type Row = (Color, bool, &'static [(&'static str, &'static str)], bool);
+        let table: [Row; 13] = [
             (Color::Auto, true, &[], true),
             (Color::Auto, false, &[], false),
             (Color::Auto, true, &[("TERM", "dumb")], false),

@@ -33,11 +33,13 @@ pub(super) async fn definitions(cloud: &Cloud, account: &str) -> anyhow::Result<
         }
     }
 }
+/// A namespace, its metrics, and the sets of dimensions under which they are measured.
+type Measured = (&'static str, &'static [&'static str], &'static [&'static [&'static str]]);
 
 /// What AWS's own metrics here are: by namespace, their names and the sets of dimensions under which they are kept.
 ///
 /// Source: "Types of metrics for Lambda functions" and "Monitor CloudWatch metrics for HTTP APIs".
-const MEASURED: [(&str, &[&str], &[&[&str]]); 2] = [
+const MEASURED: [Measured; 2] = [
     (
         "AWS/Lambda",
         &["Invocations", "Errors", "Duration", "Throttles"],

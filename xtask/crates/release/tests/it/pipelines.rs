@@ -1,7 +1,7 @@
 //! Pipelines of other shapes than the demo's, whole: what an action does is looked at in the cloud that it was done in. Their build
 //! compiles nothing, so each release takes seconds.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use causeway_testing::aws::Client;
 use causeway_testing::{Ended, Project};

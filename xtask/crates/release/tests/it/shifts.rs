@@ -1,8 +1,6 @@
 //! Shifts that other people's templates ask for, in whatever way they are written: by a parameter, in Globals, in a loop; and alarms
 //! that stop one, or that nobody here evaluates.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use causeway_testing::Project;
 use causeway_testing::aws::Client;
 use serde_json::{Value, json};
