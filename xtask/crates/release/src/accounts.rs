@@ -1,5 +1,7 @@
 //! Which profiles a person works with.
 
+use std::io::ErrorKind;
+
 use causeway_aws::{OpenOptions, Say};
 use causeway_command::Context;
 use causeway_model::config;
@@ -17,7 +19,13 @@ pub(crate) fn open_options(context: &Context) -> anyhow::Result<OpenOptions> {
             Fault::usage("read the configuration", format!("cfn/stacks.local.toml line {}", error.line))
                 .why(&error.message)
         })?,
-        Err(_) => config::Local::default(),
+        Err(error) if error.kind() == ErrorKind::NotFound => config::Local::default(),
+        Err(error) => {
+            return Err(Fault::usage("read the configuration", "cfn/stacks.local.toml")
+                .why(error)
+                .next("let this user read it, save it as UTF-8, or remove it")
+                .into());
+        }
     };
     let out = context.out.clone();
     let say = Say::to(move |message| out.line(&Line::Warning { message }));

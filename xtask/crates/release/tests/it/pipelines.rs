@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use causeway_testing::aws::Client;
 use causeway_testing::{Ended, Project};
 use serde_json::Value;
@@ -157,6 +159,13 @@ const SECOND: &str = r#"            - Name: SideChangeSet
                 - Name: BuildOutput
 "#;
 
+/// Clones share the workspace's builds, and where the tool is kept for them: one test at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A clone whose release compiles nothing.
 fn light() -> Project {
     let project = Project::clone_of_repository();
@@ -209,6 +218,7 @@ fn status(aws: &Client, account: &str, stack: &str) -> Value {
 #[test]
 #[ignore = "it takes minutes: check --full runs it"]
 fn actions_of_every_kind_do_in_the_cloud_what_they_say() {
+    let _alone = alone();
     let project = light();
     let ended = released(&project, true);
     assert_eq!(ended.result()["verdict"], "released", "{}\n{}", ended.error(), ended.stderr);
@@ -260,6 +270,7 @@ fn actions_of_every_kind_do_in_the_cloud_what_they_say() {
 #[test]
 #[ignore = "it takes minutes: check --full runs it"]
 fn a_closed_stage_is_not_entered_and_what_it_would_have_done_is_not_run() {
+    let _alone = alone();
     let prod = ["CreateChangeSet", "SideChangeSet", "Approve", "ExecuteChangeSet"];
     let project = light();
     project.edit(
@@ -313,6 +324,7 @@ fn a_closed_stage_is_not_entered_and_what_it_would_have_done_is_not_run() {
 #[test]
 #[ignore = "it takes minutes: check --full runs it"]
 fn a_second_release_waits_or_is_told_who_has_the_cloud() {
+    let _alone = alone();
     let project = light();
     let words = ["rehearse", "--no-baseline", "--approve", "auto"];
     let prepared = project.command(&words);
