@@ -286,7 +286,7 @@ mod tests {
         tally.deployments(4.0, of("Succeeded"));
         ask(&mut tally, 4.5);
         assert_eq!(tally.judged(), (2, 2), "it was over at 2.5");
-        tally.deployments(5.0, vec![of("Succeeded"), of("InProgress")].concat());
+        tally.deployments(5.0, [of("Succeeded"), of("InProgress")].concat());
         assert_eq!(tally.judged(), (5, 5), "another one began, and nobody has judged");
     }
 

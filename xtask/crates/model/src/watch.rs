@@ -387,7 +387,8 @@ mod tests {
         let many = Terms { max_errors: 60.0, awaited: false };
         let none = Terms { max_errors: 0.0, awaited: false };
         let awaited = Terms { awaited: true, ..few };
-        let table: [(Vec<Deploying>, Option<f64>, &[(u32, u32)], bool, Terms, Verdict); 17] = [
+        type Row = (Vec<Deploying>, Option<f64>, &'static [(u32, u32)], bool, Terms, Verdict);
+        let table: [Row; 17] = [
             // No deployment: half of the answers are errors.
             (vec![], None, &[(50, 25)], true, few, Failed),
             (vec![], None, &[(50, 25)], true, many, NothingToWatch),
