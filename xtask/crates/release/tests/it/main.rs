@@ -6,6 +6,7 @@ mod aws_refuses;
 
 mod cli;
 mod cloud;
+mod cut_off;
 mod deployer;
 mod isolated;
 mod package;
@@ -13,6 +14,7 @@ mod package_bad_input;
 mod package_files;
 mod pinned;
 mod pipelines;
+mod processes;
 mod rehearsal;
 mod release;
 mod reports;
