@@ -346,12 +346,8 @@ impl Walker<'_> {
 
     fn gives(&mut self, at: &At<'_>, spaces: &mut Namespaces) {
         let action = at.action;
-        // Without a key, or under one that AWS manages, only the account itself can read.
         let own_key = action.action_type_id.provider == "CodeBuild"
-            && self.project(action).is_some_and(|project| {
-                let key = project.properties.get("EncryptionKey").and_then(Value::as_str);
-                key.is_none_or(|key| key.contains("alias/aws/"))
-            });
+            && self.project(action).is_some_and(build::only_its_account_reads);
         for artifact in &action.output_artifacts {
             let giver = Giver { own_key, place: at.name() };
             if let Some(other) = self.given.insert(artifact.name.clone(), giver) {

@@ -35,6 +35,12 @@ pub enum VariableKind {
     Secret,
 }
 
+/// Whether only the project's own account can read what it gives: without a key, or under one that AWS manages.
+pub(super) fn only_its_account_reads(project: &Project) -> bool {
+    let key = project.properties.get("EncryptionKey").and_then(Value::as_str);
+    key.is_none_or(|key| key.contains("alias/aws/"))
+}
+
 /// The kinds of machines whose commands this one can run.
 const ENVIRONMENTS: [&str; 5] =
     ["LINUX_CONTAINER", "ARM_CONTAINER", "LINUX_GPU_CONTAINER", "LINUX_EC2", "ARM_EC2"];
@@ -141,6 +147,27 @@ impl Walker<'_> {
                 let complaint = known::Complaint::new(line, on, format!("{value}: {why}"), next);
                 self.walked.complaints.push((self.facts.file.to_owned(), complaint));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_aws_manages_is_read_by_its_account_alone() {
+        for (properties, alone) in [
+            (json!({}), true),
+            (json!({"EncryptionKey": "alias/aws/s3"}), true),
+            (json!({"EncryptionKey": "arn:aws:kms:eu-central-1:111111111111:alias/aws/s3"}), true),
+            (json!({"EncryptionKey": "arn:aws:kms:eu-central-1:111111111111:key/1"}), false),
+            (json!({"EncryptionKey": "alias/ours"}), false),
+        ] {
+            let project = Project { id: "P".into(), properties: properties.clone() };
+            assert_eq!(only_its_account_reads(&project), alone, "{properties}");
         }
     }
 }
