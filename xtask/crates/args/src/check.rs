@@ -22,4 +22,10 @@ pub struct Args {
     /// built twice for arm64, compared and run; takes many minutes
     #[arg(long, conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64"])]
     pub packages: bool,
+    /// Only the commands that set up a project, with every call going wrong in every way; takes up to an hour
+    #[arg(long, conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64", "packages"])]
+    pub faults: bool,
+    /// With --faults: only the cases whose name has this in it, as a failing one prints it
+    #[arg(long, value_name = "NAME", requires = "faults")]
+    pub case: Option<String>,
 }

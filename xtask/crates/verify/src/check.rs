@@ -1,6 +1,7 @@
 //! `check`: everything that CI checks, in the order of what it costs.
 
 mod contract;
+pub mod faults;
 mod gates;
 mod opinions;
 mod packaged;
@@ -59,6 +60,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         checks.packages().await;
         return checks.outcome();
     }
+    if args.faults {
+        checks.faults(&faults::Wanted { whole: true, only: args.case.as_deref() }).await;
+        return checks.outcome();
+    }
     // Two checks at once would wait for cargo all the time; and what one that was killed left behind is ended.
     let (out, records) = (checks.context.out.clone(), checks.records());
     files::private_dir(&records)?;
@@ -87,6 +92,9 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     });
     checks.tests([("tests-functions", of_functions), ("tests", tool)]).await;
     checks.rehearsals(args.full).await;
+    if args.full {
+        checks.faults(&faults::Wanted { whole: true, only: None }).await;
+    }
     if args.full {
         checks.contract().await;
         checks.opinions().await;
@@ -164,6 +172,25 @@ impl Checks {
             self.context.out.say(format!("schemathesis: {said}"));
         }
         self.end("contract", watch, result.map(|_| ()).map_err(|error| from_error(&error).to_string()));
+    }
+
+    /// The commands that set up a project, with calls that go wrong.
+    async fn faults(&mut self, wanted: &faults::Wanted<'_>) {
+        let watch = Stopwatch::start();
+        self.step("faults", Status::Started, None, None);
+        let result = match faults::run(&self.context, wanted).await {
+            Ok(report) => {
+                self.context.out.say(report.says());
+                if let Value::Object(counts) = report.data() {
+                    // At the top, too: it is what `check --faults` is asked for.
+                    self.data.extend(counts.clone());
+                    self.data.insert("faults".to_owned(), Value::Object(counts));
+                }
+                report.judge()
+            }
+            Err(error) => Err(from_error(&error).to_string()),
+        };
+        self.end("faults", watch, result);
     }
 
     /// The gates, side by side; each ends with its own line.

@@ -1,0 +1,299 @@
+//! Which cases there are, how each ended, and what that amounts to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::proxy::{Asked, FAULTS, Fault};
+
+/// What is run, on what stands before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scenario {
+    /// The first bootstrap.
+    First,
+    /// One that has nothing to do.
+    Nothing,
+    /// One that changes a stack.
+    Update,
+    /// The removal of everything.
+    Destroy,
+}
+
+pub(super) const SCENARIOS: [(&str, Scenario); 4] = [
+    ("first", Scenario::First),
+    ("no-op", Scenario::Nothing),
+    ("update", Scenario::Update),
+    ("destroy", Scenario::Destroy),
+];
+
+/// Commands whose calls this suite does not disturb, and why.
+pub(super) const LEFT_OUT: [(&str, &str); 3] = [
+    ("package (upload)", "its uploads are disturbed in the tests of causeway-aws, call by call"),
+    ("deploy --isolated", "not yet: it packages the workspace for each case"),
+    ("deploy --remove", "not yet: it needs a stack of the case before"),
+];
+
+impl Scenario {
+    pub(super) fn name(self) -> &'static str {
+        SCENARIOS.iter().find(|(_, scenario)| *scenario == self).map_or("unknown", |(name, _)| name)
+    }
+
+    pub(super) fn words(self, project: &str) -> Vec<String> {
+        let words: &[&str] = match self {
+            Scenario::Destroy => &["destroy", "--yes", "--confirm-delete", project],
+            _ => &["bootstrap", "--yes"],
+        };
+        words.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// One case.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub(super) scenario: Scenario,
+    pub(super) asked: Asked,
+    pub(super) fault: Fault,
+}
+
+impl Case {
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}#{}/{}", self.scenario.name(), self.asked.what, self.asked.nth, self.fault.name())
+    }
+}
+
+/// How a case ended.
+pub(super) enum Ended {
+    Survived,
+    Healed,
+    Wrong(Vec<String>),
+    /// The call was not made this time, so nothing was disturbed.
+    NotMet,
+}
+
+/// What the suite found.
+#[derive(Default)]
+pub(in crate::check) struct Report {
+    cases: usize,
+    survived: usize,
+    healed: usize,
+    wrong: Vec<(String, Vec<String>)>,
+    not_met: Vec<String>,
+    pub(super) not_run: usize,
+    cells: BTreeMap<String, usize>,
+    pub(super) left_out: BTreeMap<String, usize>,
+}
+
+impl Report {
+    pub(in crate::check) fn data(&self) -> Value {
+        let wrong: Vec<Value> = self
+            .wrong
+            .iter()
+            .map(|(name, why)| json!({"case": name, "why": why, "repeat": repeat(name)}))
+            .collect();
+        json!({"cases": self.cases, "survived": self.survived, "healed": self.healed, "wrong": self.wrong.len(),
+            "wrong_cases": wrong, "not_met": self.not_met, "not_run": self.not_run, "cells": self.cells,
+            "left_out": self.left_out})
+    }
+
+    /// The cells and what is left out, for people.
+    pub(in crate::check) fn says(&self) -> String {
+        let mut text = format!(
+            "{} cases: {} survived, {} healed by the next run, {} wrong",
+            self.cases,
+            self.survived,
+            self.healed,
+            self.wrong.len()
+        );
+        for (cell, count) in &self.cells {
+            text.push_str(&format!("\n  {count:>4}  {cell}"));
+        }
+        for (cell, count) in &self.left_out {
+            text.push_str(&format!("\n  left out: {count} of {cell}"));
+        }
+        for (command, why) in LEFT_OUT {
+            text.push_str(&format!("\n  left out: {command}: {why}"));
+        }
+        if self.not_run > 0 {
+            text.push_str(&format!("\n  left out: {} for lack of time", self.not_run));
+        }
+        for (name, why) in &self.wrong {
+            text.push_str(&format!("\n  wrong: {name}: {}\n    {}", why.join("; "), repeat(name)));
+        }
+        text
+    }
+
+    /// # Errors
+    /// A case was wrong.
+    pub(in crate::check) fn judge(&self) -> Result<(), String> {
+        match self.wrong.first() {
+            None if self.cases == 0 => Err("no case was run".to_owned()),
+            None => Ok(()),
+            Some((name, why)) => Err(format!(
+                "{} of {} cases are wrong; the first: {name}: {}; {}",
+                self.wrong.len(),
+                self.cases,
+                why.join("; "),
+                repeat(name)
+            )),
+        }
+    }
+
+    pub(super) fn note(&mut self, case: &Case, ended: Ended) {
+        let name = case.name();
+        if let Ended::NotMet = ended {
+            self.not_met.push(name);
+            return;
+        }
+        self.cases += 1;
+        let action = case.asked.what.split(' ').next().unwrap_or_default();
+        *self.cells.entry(format!("{} {action} {}", case.scenario.name(), case.fault.name())).or_default() +=
+            1;
+        match ended {
+            Ended::Survived => self.survived += 1,
+            Ended::Healed => self.healed += 1,
+            Ended::Wrong(why) => self.wrong.push((name, why)),
+            Ended::NotMet => {}
+        }
+    }
+}
+
+/// The command that repeats a case.
+pub(super) fn repeat(name: &str) -> String {
+    format!("cargo xtask check --faults --case '{name}'")
+}
+
+/// Whether a call changes something.
+pub(super) fn changes(asked: &Asked) -> bool {
+    [
+        "Create", "Execute", "Update", "Delete", "Put", "Continue", "Schedule", "Disable", "PUT", "DELETE",
+        "POST",
+    ]
+    .iter()
+    .any(|word| asked.what.starts_with(word))
+}
+
+/// The cases of a scenario whose undisturbed calls these are, and how many are left out of each kind of call. What changes
+/// something is met by every fault each of the first two times; what reads is met the first time, in one account: the others
+/// run the same code.
+pub(super) fn choose(scenario: Scenario, calls: &[Asked]) -> (Vec<Case>, BTreeMap<String, usize>) {
+    let (mut cases, mut left_out, mut kinds) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+    for asked in calls {
+        let kind = asked.what.rsplit_once(" in ").map_or(asked.what.as_str(), |(kind, _)| kind);
+        let is_met =
+            if changes(asked) { asked.nth <= 2 } else { asked.nth == 1 && kinds.insert(kind.to_owned()) };
+        if is_met {
+            cases.extend(FAULTS.iter().map(|(_, fault)| Case {
+                scenario,
+                asked: asked.clone(),
+                fault: *fault,
+            }));
+        } else {
+            *left_out.entry(format!("{} {kind}", scenario.name())).or_default() += FAULTS.len();
+        }
+    }
+    (cases, left_out)
+}
+
+/// One case of each fault, over calls that change something.
+pub(super) fn sample(cases: &[Case]) -> Vec<Case> {
+    let mut chosen: Vec<Case> = Vec::new();
+    for (index, (_, fault)) in FAULTS.iter().enumerate() {
+        let of: Vec<&Case> =
+            cases.iter().filter(|case| case.fault == *fault && changes(&case.asked)).collect();
+        // Neighbors in the list of faults meet calls that are far from each other.
+        let place = index * 5 % of.len().max(1);
+        chosen.extend(of.get(place).map(|case| (*case).clone()));
+    }
+    chosen
+}
+
+/// How a command ended: its exit code, and why where it did not end well.
+pub(super) struct Ran {
+    pub(super) code: Option<i32>,
+    pub(super) why: String,
+}
+
+/// What no fault excuses: a hang, a panic, an exit code that says something else.
+pub(super) fn misbehaved(ran: &Ran, fault: Fault) -> Option<String> {
+    match (ran.code, fault) {
+        (None, Fault::Kill) => None,
+        (None, _) => Some(format!("it did not end by itself: {}", ran.why)),
+        (Some(101), _) => Some(format!("it panicked: {}", ran.why)),
+        // One that had everything done by then may end well.
+        (Some(0 | 130), Fault::Interrupt | Fault::Terminate) => None,
+        (Some(code), Fault::Interrupt | Fault::Terminate) => {
+            Some(format!("it was interrupted and ended with {code}"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(what: &str, nth: u32) -> Asked {
+        Asked { what: what.to_owned(), nth }
+    }
+
+    #[test]
+    fn what_changes_something_meets_every_fault_and_what_is_left_out_is_counted() {
+        let calls = [
+            asked("DescribeStacks P-a in 1", 1),
+            asked("DescribeStacks P-a in 2", 1),
+            asked("CreateChangeSet P-a in 1", 1),
+            asked("CreateChangeSet P-a in 2", 1),
+            asked("DescribeStacks P-a in 1", 2),
+            asked("DeleteStack P-a in 1", 3),
+        ];
+        let (cases, left_out) = choose(Scenario::First, &calls);
+        assert_eq!(cases.len(), 3 * FAULTS.len());
+        assert_eq!(
+            left_out,
+            BTreeMap::from([
+                ("first DescribeStacks P-a".to_owned(), 20),
+                ("first DeleteStack P-a".to_owned(), 10)
+            ])
+        );
+        let sampled = sample(&cases);
+        let kinds: BTreeSet<Fault> = sampled.iter().map(|case| case.fault).collect();
+        assert_eq!((sampled.len(), kinds.len()), (FAULTS.len(), FAULTS.len()), "one of each kind");
+        assert!(sampled.iter().all(|case| changes(&case.asked)));
+        assert_eq!(cases[0].name(), "first/DescribeStacks P-a in 1#1/500");
+    }
+
+    #[test]
+    fn no_fault_excuses_a_hang_a_panic_or_a_false_exit_code() {
+        let ran = |code| Ran { code, why: String::new() };
+        for (code, fault, is_wrong) in [
+            (None, Fault::Kill, false),
+            (None, Fault::Lost, true),
+            (Some(101), Fault::Cut, true),
+            (Some(130), Fault::Interrupt, false),
+            (Some(0), Fault::Terminate, false),
+            (Some(1), Fault::Interrupt, true),
+            (Some(1), Fault::Internal, false),
+        ] {
+            assert_eq!(misbehaved(&ran(code), fault).is_some(), is_wrong, "{code:?} {fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_case_says_how_to_repeat_it() {
+        let case = Case {
+            scenario: Scenario::Update,
+            asked: asked("ExecuteChangeSet P-a in 1", 1),
+            fault: Fault::Lost,
+        };
+        let mut report = Report::default();
+        assert!(report.judge().is_err(), "no case is no success");
+        report.note(&case, Ended::Healed);
+        assert!(report.judge().is_ok());
+        report.note(&case, Ended::Wrong(vec!["missing: x".to_owned()]));
+        let said = report.judge().unwrap_err();
+        assert!(said.contains("check --faults --case 'update/ExecuteChangeSet P-a in 1#1/lost'"), "{said}");
+        let data = report.data();
+        assert_eq!((&data["cases"], &data["healed"], &data["wrong"]), (&json!(2), &json!(1), &json!(1)));
+        assert!(report.says().contains("left out: deploy --isolated"));
+    }
+}
