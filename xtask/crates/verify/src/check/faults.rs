@@ -22,13 +22,15 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use cases::{Case, Ended, Ran, Report, SCENARIOS, Scenario, choose, misbehaved, sample};
-use causeway_aws::LocalWorld;
+use causeway_aws::{Account, LocalWorld, OpenOptions, Unverified, raw};
 use causeway_cloud::resident::{self, Keep};
 use causeway_command::Context;
 use causeway_machine::clock::Stopwatch;
+use causeway_machine::cmd::{cmd, command};
 use causeway_machine::paths::Paths;
 use causeway_machine::process::{self, Ending};
-use causeway_model::config::Config;
+use causeway_model::calls::Call;
+use causeway_model::config::{BUILD, Config};
 use causeway_model::fault::{Fault as Failure, from_error};
 use proxy::{Asked, Proxy};
 use snapshot::{Snapshot, differences, look};
@@ -145,11 +147,13 @@ impl Bench {
             bundle: paths.bundle(),
             root_secret: cloud.state().root_secret.clone(),
         };
+        let options = OpenOptions { world: Some(world.clone()), ..OpenOptions::default() };
+        let accounts = Unverified::open(config, &options).await?.verify(config, &[BUILD.to_owned()]).await?;
         let ground = Ground {
             root: context.root.clone(),
             local: paths.local().to_path_buf(),
             config: Arc::new(config.clone()),
-            world,
+            roots: Roots { account: accounts.get(BUILD)?.clone(), world },
         };
         Ok(Self { cloud, ground })
     }
@@ -161,7 +165,20 @@ struct Ground {
     root: PathBuf,
     local: PathBuf,
     config: Arc<Config>,
+    roots: Roots,
+}
+
+/// Calls as the root of any account, which may look at everything.
+#[derive(Clone)]
+struct Roots {
+    account: Account,
     world: LocalWorld,
+}
+
+impl Roots {
+    async fn send(&self, account: &str, call: &Call) -> anyhow::Result<(u16, String)> {
+        raw::send(&self.account.with_keys("root", account, &self.world.root(account)), call).await
+    }
 }
 
 /// A project of its own, its proxy, and its folder.
@@ -255,7 +272,7 @@ impl<'a> Stage<'a> {
             &format!("project = \"{name}\""),
         )?;
         let late = WAITS.mul_f64(1.3);
-        let (proxy, serving) = Proxy::start(&ground.world, &ground.config.region, &name, late).await?;
+        let (proxy, serving) = Proxy::start(&ground.roots, &name, late).await?;
         let stage = Self { ground, name, dir, proxy, serving };
         if scenario != Scenario::First {
             let ran = stage.run(&Scenario::First.words(&stage.name)).await?;
@@ -269,19 +286,17 @@ impl<'a> Stage<'a> {
     }
 
     async fn look(&self) -> anyhow::Result<Snapshot> {
-        look(&self.ground.world, &self.ground.config, &self.name).await
+        look(&self.ground.roots, &self.ground.config, &self.name).await
     }
 
     /// Runs a command of ours through the proxy.
     async fn run(&self, words: &[String]) -> anyhow::Result<Ran> {
         let program = std::env::current_exe().context("find our own program")?;
-        let mut command = tokio::process::Command::new(program);
-        command.args(words).args(["--output", "json", "--profile-prefix", &self.ground.config.project]);
-        command
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        let prefix = &self.ground.config.project;
+        let mut command = command(self.dir.path(), |sh| {
+            cmd!(sh, "{program} {words...} --output json --profile-prefix {prefix}")
+        })?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("AWS_") || name.starts_with("CAUSEWAY_") {

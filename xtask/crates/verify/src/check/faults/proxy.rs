@@ -15,9 +15,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use causeway_aws::LocalWorld;
-use causeway_aws::raw::Raw;
 use causeway_model::calls::Call;
+
+use super::Roots;
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,8 +73,7 @@ pub(super) struct Asked {
 
 /// One proxy, for one command after the other.
 pub(super) struct Proxy {
-    raw: Raw,
-    world: LocalWorld,
+    roots: Roots,
     project: String,
     /// How long a late answer is late.
     late: Duration,
@@ -98,16 +97,14 @@ impl Proxy {
     /// # Errors
     /// No port is free, or the cloud's certificates cannot be read.
     pub(super) async fn start(
-        world: &LocalWorld,
-        region: &str,
+        roots: &Roots,
         project: &str,
         late: Duration,
     ) -> anyhow::Result<(Arc<Self>, tokio::task::AbortHandle)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("listen for the command")?;
         let port = listener.local_addr()?.port();
         let proxy = Arc::new(Self {
-            raw: Raw::new(world, region)?,
-            world: world.clone(),
+            roots: roots.clone(),
             project: project.to_owned(),
             late,
             state: Mutex::default(),
@@ -164,7 +161,7 @@ impl Proxy {
 
     async fn serve(&self, mut stream: TcpStream) -> anyhow::Result<()> {
         let Some(request) = Request::read(&mut stream).await? else { return Ok(()) };
-        let fault = self.note(&request.what(&self.project, &self.world));
+        let fault = self.note(&request.what(&self.project));
         let is_json = request.header("x-amz-target").is_some();
         match fault {
             Some(Fault::Reset) => return Ok(()),
@@ -215,7 +212,7 @@ impl Proxy {
             headers,
             body: String::from_utf8_lossy(&request.body).into_owned(),
         };
-        self.raw.send(&self.world.root(&account), &call).await
+        self.roots.send(&account, &call).await
     }
 }
 
@@ -326,7 +323,7 @@ impl Request {
     }
 
     /// What is asked, of what, in which account, with nothing in it that differs from one run to the next.
-    fn what(&self, project: &str, _: &LocalWorld) -> String {
+    fn what(&self, project: &str) -> String {
         let (account, service) = self.signer().unwrap_or_default();
         let body = String::from_utf8_lossy(&self.body);
         let field = |name: &str| {

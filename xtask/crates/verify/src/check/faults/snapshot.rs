@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use causeway_aws::LocalWorld;
-use causeway_aws::raw::Raw;
 use causeway_model::calls::Call;
 use causeway_model::config::{Config, DeployedBy};
+
+use super::Roots;
 
 /// What stands: each line is where, and one leaf of what is there.
 pub(super) type Snapshot = BTreeSet<String>;
@@ -26,14 +26,18 @@ pub(super) fn differences(expected: &Snapshot, found: &Snapshot) -> Vec<String> 
 ///
 /// # Errors
 /// The cloud does not answer.
-pub(super) async fn look(world: &LocalWorld, config: &Config, project: &str) -> anyhow::Result<Snapshot> {
-    let mut looker = Looker { raw: Raw::new(world, &config.region)?, world, project, found: Snapshot::new() };
+pub(super) async fn look(roots: &Roots, config: &Config, project: &str) -> anyhow::Result<Snapshot> {
+    let mut looker = Looker { roots, project, found: Snapshot::new() };
     for instance in config.instances(DeployedBy::Bootstrap) {
         let id = config.accounts.get(&instance.account).map(|account| account.id.clone()).unwrap_or_default();
         let stack = format!("{project}-{}", instance.stack);
-        for action in ["DescribeStacks", "GetTemplate", "ListChangeSets", "ListStackResources"] {
+        for action in ["DescribeStacks", "GetTemplate", "ListStackResources"] {
             looker.query(&id, "cloudformation", action, &[("StackName", &stack)]).await?;
         }
+    }
+    for instance in config.instances(DeployedBy::Bootstrap) {
+        let id = config.accounts.get(&instance.account).map(|account| account.id.clone()).unwrap_or_default();
+        looker.change_sets(&id, &format!("{project}-{}", instance.stack)).await?;
     }
     for account in config.accounts.values() {
         looker.roles(&account.id).await?;
@@ -44,15 +48,14 @@ pub(super) async fn look(world: &LocalWorld, config: &Config, project: &str) -> 
 }
 
 struct Looker<'a> {
-    raw: Raw,
-    world: &'a LocalWorld,
+    roots: &'a Roots,
     project: &'a str,
     found: Snapshot,
 }
 
 impl Looker<'_> {
     async fn ask(&self, account: &str, call: Call) -> anyhow::Result<String> {
-        Ok(self.raw.send(&self.world.root(account), &call).await?.1)
+        Ok(self.roots.send(account, &call).await?.1)
     }
 
     fn keep(&mut self, place: &str, leaves: Vec<(String, String)>) {
@@ -79,6 +82,17 @@ impl Looker<'_> {
         let of: Vec<&str> = fields.iter().map(|(_, value)| *value).collect();
         self.keep(&format!("{account} {action} {}", of.join(" ")), leaves(&text));
         Ok(text)
+    }
+
+    /// Change sets that could still be executed. One that was is history, whether or not somebody removed it.
+    async fn change_sets(&mut self, account: &str, stack: &str) -> anyhow::Result<()> {
+        let text =
+            self.ask(account, query("cloudformation", "ListChangeSets", &[("StackName", stack)])).await?;
+        let open =
+            values(&text, "ExecutionStatus").into_iter().filter(|status| status == "AVAILABLE").count();
+        let stack = settled(stack, self.project);
+        self.found.insert(format!("{account} {stack}: {open} change sets can be executed"));
+        Ok(())
     }
 
     async fn roles(&mut self, account: &str) -> anyhow::Result<()> {
@@ -225,10 +239,13 @@ fn settled(text: &str, project: &str) -> String {
             continue;
         }
         let digits = word.chars().filter(char::is_ascii_digit).count();
-        let is_made_up = word.len() >= 4 && digits > 0 && digits < word.len() && {
-            word.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase())
-                || word.len() >= 8 && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
-        };
+        // A suffix may happen to have digits alone; an account's id has twelve.
+        let is_suffix = word.len() == 8 && digits == 8;
+        let is_made_up = is_suffix
+            || word.len() >= 4 && digits > 0 && digits < word.len() && {
+                word.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase())
+                    || word.len() >= 8 && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+            };
         all.push_str(if is_made_up { "*" } else { &word });
         all.push(c);
         word.clear();
