@@ -56,6 +56,19 @@ impl StackPlan {
     }
 }
 
+/// A state that was met, and what was done about it. The result has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Met {
+    /// The account's name.
+    pub account: String,
+    /// The stack's name.
+    pub stack: String,
+    /// CloudFormation's word for the state.
+    pub state: String,
+    /// What was done.
+    pub did: String,
+}
+
 /// Something of a stack itself that a deployment sets: termination protection, or a tag of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {

@@ -277,18 +277,27 @@ impl Out {
         self.0.options.yes
     }
 
+    /// Whether a question can be answered at all, so that nobody waits for work whose result nobody may use.
+    ///
+    /// # Errors
+    /// Without a terminal nobody can answer: a usage fault that names `--yes`.
+    pub fn can_confirm(&self, question: &str) -> Result<(), Fault> {
+        if self.0.options.yes || self.is_interactive() {
+            return Ok(());
+        }
+        Err(Fault::usage("ask for confirmation", question)
+            .why("there is no terminal to answer in")
+            .next("run it again with --yes, or look first with --dry-run"))
+    }
+
     /// Asks for yes or no. `--yes` answers yes.
     ///
     /// # Errors
     /// Without a terminal nobody can answer: a usage fault that names `--yes`.
     pub async fn confirm(&self, question: &str) -> Result<bool, Fault> {
+        self.can_confirm(question)?;
         if self.0.options.yes {
             return Ok(true);
-        }
-        if !self.is_interactive() {
-            return Err(Fault::usage("ask for confirmation", question)
-                .why("there is no terminal to answer in")
-                .next("run it again with --yes, or look first with --dry-run"));
         }
         let answer = self.ask(&format!("{question} [y/N]")).await;
         Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))

@@ -7,9 +7,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::plan::{Filled, Standing as Before, bucket, change_set, fill};
+use super::states::{May, ready};
 use super::{Job, Known};
 use causeway_aws::Accounts;
-use causeway_aws::cloudformation::{Settled, StackInfo, Stacks};
+use causeway_aws::cloudformation::{Settled, StackInfo};
 use causeway_aws::connections::{self, Standing};
 use causeway_command::Context;
 use causeway_machine::clock::Stopwatch;
@@ -17,7 +18,7 @@ use causeway_model::changeset::Change;
 use causeway_model::config::Config;
 use causeway_model::connection::{console_link, is_connection};
 use causeway_model::fault::{Fault, Kind};
-use causeway_model::line::Emit;
+use causeway_model::plan::Met;
 use causeway_model::stack::{Action, StackStatus};
 
 /// How long one stack may take. A KMS key and a pipeline take minutes; an hour means that something hangs.
@@ -30,6 +31,8 @@ const PERSON_LIMIT: Duration = Duration::from_secs(1_800);
 pub(super) struct ActedWave {
     /// The stacks that were changed.
     pub(super) changed: Vec<String>,
+    /// The states that were met.
+    pub(super) met: Vec<Met>,
     /// The first failure.
     pub(super) failure: Option<anyhow::Error>,
 }
@@ -84,29 +87,32 @@ async fn side_by_side(
     for (index, mut job) in jobs.into_iter().enumerate() {
         let filled = fill(config, &job, known);
         job.bucket.clone_from(&bucket);
-        let (emit, changes) = (context.out.emitter(), context.changes.clone());
+        let (context, changes) = (context.clone(), context.changes.clone());
         tasks.spawn(async move {
             let instance = job.instance.clone();
             let name = format!("{}/{}", job.plan.account, job.plan.stack);
             if job.plan.action != Action::None {
                 changes.begin(&name);
             }
-            let result = act(job, filled, &emit).await;
+            let mut met = Vec::new();
+            let result = act(&context, job, filled, &mut met).await;
             match &result {
                 Ok((Some(_), _)) => changes.done(&name),
                 _ => changes.unchanged(&name),
             }
-            (index, instance, result)
+            (index, instance, result, met)
         });
     }
     let mut changed = BTreeMap::new();
     while let Some(joined) = tasks.join_next().await {
         match joined {
-            Ok((index, instance, Ok((name, info)))) => {
+            Ok((index, instance, Ok((name, info)), met)) => {
+                acted.met.extend(met);
                 known.0.extend(info.map(|info| (instance, info)));
                 changed.extend(name.map(|name| (index, name)));
             }
-            Ok((_, _, Err(error))) => {
+            Ok((_, _, Err(error), met)) => {
+                acted.met.extend(met);
                 acted.failure.get_or_insert(error);
             }
             Err(error) => {
@@ -171,45 +177,21 @@ async fn await_person(
     Ok(())
 }
 
-/// Brings a stack, given by account and name, into a state that takes a change set: waits for another run, removes what
-/// a failed create left, finishes a rollback that got stuck.
-///
-/// # Errors
-/// It cannot be removed, its rollback cannot be finished, or it takes longer than an hour.
-pub async fn ready(
-    stacks: &Stacks,
-    (account, stack): (&str, &str),
-    action: Action,
-    emit: &Emit,
-) -> anyhow::Result<()> {
-    match action {
-        Action::Wait => {
-            stacks.wait(stack, STACK_LIMIT, emit).await?;
-        }
-        Action::Recreate => {
-            let gone = stacks.delete(stack, STACK_LIMIT, emit).await?;
-            if gone.status != StackStatus::Absent {
-                let what = "remove what a failed create left of the stack";
-                return Err(failed(what, (account, stack), &gone));
-            }
-        }
-        Action::Repair => {
-            let repaired = stacks.continue_rollback(stack, &[], STACK_LIMIT, emit).await?;
-            if matches!(repaired.status.action(), Err(_) | Ok(Action::Repair)) {
-                return Err(failed("finish the rollback of the stack", (account, stack), &repaired));
-            }
-        }
-        // `Delete` is `destroy`'s; no plan of ours has it.
-        Action::None | Action::Create | Action::Update | Action::Delete => {}
-    }
-    Ok(())
-}
-
 /// The stack that was changed, and how it stands.
 type Acted = (Option<String>, Option<StackInfo>);
 
-async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
-    let stack = job.plan.stack.as_str();
+/// The state of a stack before a change set, as the plan saw it or as it became since.
+fn before(info: Option<&StackInfo>) -> Before {
+    match info {
+        None => Before::Absent,
+        Some(info) if info.status == StackStatus::Review => Before::Planned,
+        Some(_) => Before::There,
+    }
+}
+
+async fn act(context: &Context, mut job: Job, filled: Filled, met: &mut Vec<Met>) -> anyhow::Result<Acted> {
+    let emit = &context.out.emitter();
+    let stack = &job.plan.stack.clone();
     let values = filled.map_err(|missing| {
         Fault::failed("deploy the stack", stack)
             .why(format!("these outputs are not there: {}", missing.join(", ")))
@@ -226,12 +208,12 @@ async fn act(job: Job, filled: Filled, emit: &Emit) -> anyhow::Result<Acted> {
         let info = protected(&job, job.info.clone()).await?;
         return Ok((Some(name), info));
     }
-    ready(&job.stacks, (&job.plan.account, stack), job.plan.action, emit).await?;
-    let before = match job.stacks.describe(stack).await? {
-        None => Before::Absent,
-        Some(info) if info.status == StackStatus::Review => Before::Planned,
-        Some(_) => Before::There,
-    };
+    // CloudFormation itself refuses a change set for a state that has changed since the plan.
+    if matches!(job.plan.action, Action::Wait | Action::Recreate | Action::Repair) {
+        let may = May { recreate: job.plan.action == Action::Recreate, lose: job.may_lose };
+        job.info = ready(context, &job.stacks, (&job.plan.account, stack), may, met).await?;
+    }
+    let before = before(job.info.as_ref());
     let ready = match &job.shown {
         Some((shown, with)) if *with == values => Some(shown.clone()),
         _ => change_set(&job, &values, before).await?,

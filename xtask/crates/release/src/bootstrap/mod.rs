@@ -6,8 +6,10 @@
 mod act;
 mod guarded;
 mod plan;
+mod states;
 
-pub use act::{STACK_LIMIT, failed, ready};
+pub use act::{STACK_LIMIT, failed};
+pub use states::{May, ready};
 
 use std::collections::BTreeMap;
 
@@ -98,12 +100,13 @@ pub async fn deploy(
             Loss { account: job.plan.account.clone(), stack: job.plan.stack.clone(), what: Vec::new() };
         job.may_lose = loss.is_allowed(&args.allow_data_loss);
     }
-    let mut changed = Vec::new();
+    let (mut changed, mut met) = (Vec::new(), Vec::new());
     for wave in planned {
         let acted = act::wave(context, config, accounts, wave, &mut known).await;
         changed.extend(acted.changed);
+        met.extend(acted.met);
         if let Some(source) = acted.failure {
-            return Err(AfterChanges { changed, data: json!({}), source }.into());
+            return Err(AfterChanges { changed, data: json!({"met": met}), source }.into());
         }
     }
     if let Err(source) = guarded::protect(&context.changes, &guarded, &mut changed).await {
@@ -111,6 +114,7 @@ pub async fn deploy(
     }
     let mut outcome = Outcome::of(if changed.is_empty() { Verdict::NothingToDo } else { Verdict::Done });
     outcome.data = known.data(config);
+    outcome.data["met"] = json!(met);
     outcome.changed = changed;
     Ok(outcome)
 }

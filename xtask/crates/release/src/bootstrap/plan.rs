@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 
+use super::states;
 use super::{Job, Known};
 use crate::ownership;
 use causeway_aws::artifacts::Bucket;
@@ -211,6 +212,11 @@ async fn plan_stack(config: Config, adopt: bool, mut job: Job, filled: Filled) -
             .why(format!("it is in {}", info.status))
             .next(advice)
     })?;
+    if job.plan.action == Action::Recreate {
+        // What goes with it is asked for by name, as everything that holds data.
+        let lost = states::lost(&job.stacks, &job.plan.stack).await?;
+        job.plan.changes.splice(0..0, lost);
+    }
     let values = match filled {
         Ok(values) => values,
         Err(missing) => {

@@ -1,6 +1,7 @@
 //! `deploy`: a developer's own copy of the application, beside the pipeline's and everybody else's.
 //!
-//! Plan, show, confirm, act. The plan is told from templates, so that nothing at all is written before the question; the
+//! Plan, show, confirm, act. The question comes before anything is compiled, with what the template in `cfn/` tells; who asked
+//! for a plan alone waits for the packages. The plan is told from templates, so that nothing at all is written before it; the
 //! change set comes after it, since its packages must be there first. Nothing of this touches the build account.
 
 mod list;
@@ -12,7 +13,7 @@ use anyhow::Context as _;
 use causeway_args::deploy::Args;
 use serde_json::{Value, json};
 
-use super::bootstrap::{STACK_LIMIT, failed, ready};
+use super::bootstrap::{May, STACK_LIMIT, failed, ready};
 use super::package;
 use super::package::isolated::{How, Isolated, build};
 use crate::consent::{self, Loss};
@@ -28,13 +29,16 @@ use causeway_model::fault::{Fault, Kind};
 use causeway_model::isolated::{self, EXPIRES, Filled, OWNER, PARAMETERS};
 use causeway_model::line::Line;
 use causeway_model::ownership::{ISOLATED, Owner};
-use causeway_model::plan::{StackPlan, all_tags, retagged};
+use causeway_model::plan::{Met, StackPlan, all_tags, retagged};
 use causeway_model::stack::{Action, StackStatus};
 use causeway_model::template;
 use causeway_model::verdict::{ExitCode, Verdict};
 
 /// Where a template lies that is too large for a request: with the packages, since developers may put nothing elsewhere.
 const TEMPLATES: &str = "packages/templates/";
+
+/// What is asked before anything is compiled.
+const QUESTION: &str = "Compile and deploy this?";
 
 /// What an account has for isolated stacks.
 struct Home {
@@ -51,6 +55,9 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let (env, home) = environment(&config, args.env.as_deref())?;
     // A name that does not fit is said before anything else is asked.
     let stack = args.isolated.as_deref().map(|name| stack_name(&context, &config, name)).transpose()?;
+    if stack.is_some() && !args.delete && !args.dry_run {
+        context.out.can_confirm(QUESTION)?;
+    }
     let opened = Unverified::open(&config, &crate::accounts::open_options(&context)?).await?;
     context.out.spin("check the account");
     let accounts = opened.verify(&config, std::slice::from_ref(&env)).await?;
@@ -138,6 +145,7 @@ struct Deployment {
     tags: BTreeMap<String, String>,
     action: Action,
     changes: Vec<Change>,
+    met: Vec<Met>,
 }
 
 async fn deploy(
@@ -169,6 +177,16 @@ async fn deploy(
         (OWNER.to_owned(), owner()),
     ]);
     warn(context, stack, info.as_ref(), &tags);
+    let asks = !args.dry_run && !out.answers_yes();
+    if asks {
+        let outline = outline(context, config, (info.as_ref(), deployed.as_deref()), (stack, &account.name))?;
+        out.rest();
+        out.line(&Line::Plan { waves: vec![vec![outline]] });
+        out.note("functions count as changed here: they are compiled after the question");
+        if !out.confirm(QUESTION).await? {
+            return Ok(Outcome::of(Verdict::NothingToDo));
+        }
+    }
     let target = args.target.or_else(|| account.loopback.then(|| "host".to_owned()));
     let how = How { target, profile: args.profile };
     let mut isolated = build(context, config, (&account.name, &home.bucket), how).await?;
@@ -201,10 +219,7 @@ async fn deploy(
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
-    // Nothing is written yet: packages and change set come after the question.
-    if !out.confirm("Deploy this?").await? {
-        return Ok(deployment.outcome(Verdict::NothingToDo, data));
-    }
+    // Nothing is written yet, and the question was answered before anything was compiled.
     let loss = Loss::of(&account.name, stack, &deployment.changes);
     consent::losses(context, &args.allow_data_loss, loss.as_slice()).await?;
     let mut changed = Vec::new();
@@ -239,6 +254,37 @@ fn warn(context: &Context, stack: &str, info: Option<&StackInfo>, tags: &BTreeMa
             "{stack} has expired, and with it the packages it was made of: if this update fails, the stack cannot go back; --delete it, and deploy it anew"
         ));
     }
+}
+
+/// What would happen, as far as it is known before anything is compiled: told from the template in `cfn/`.
+fn outline(
+    context: &Context,
+    config: &Config,
+    (info, deployed): (Option<&StackInfo>, Option<&str>),
+    (stack, account): (&str, &str),
+) -> anyhow::Result<StackPlan> {
+    let file = &package::app_stack(config)?.template;
+    let path = context.root.join("cfn").join(file);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let read = |text: &str| template::parse(text).map(|root| root.to_json()).context("read the template");
+    let (after, before) = (read(&text)?, deployed.map(read).transpose()?);
+    let given = info.map(|info| info.parameters.clone()).unwrap_or_default();
+    let mut parameters = given.clone();
+    parameters.extend(PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let before = before.as_ref().map(|template| Filled { template, parameters: &given });
+    let action = match info {
+        None => Action::Create,
+        Some(info) => info.status.action().map_err(|advice| {
+            Fault::new(Kind::Stuck, "deploy the stack", format!("{stack} in {account}"))
+                .why(format!("it is in {}", info.status))
+                .next(advice)
+        })?,
+    };
+    let state = info.map_or(StackStatus::Absent, |info| info.status.clone());
+    Ok(StackPlan {
+        changes: isolated::changes(before, Filled { template: &after, parameters: &parameters }),
+        ..StackPlan::new(account, stack, state, action)
+    })
 }
 
 /// What would happen, told from what is deployed and what was built. Changes nothing.
@@ -277,7 +323,7 @@ fn plan(
             isolated::changes(Some(Filled { template: &before, parameters: &given }), after)
         }
     };
-    Ok(Deployment { stack: stack.to_owned(), isolated, parameters, tags, action, changes })
+    Ok(Deployment { stack: stack.to_owned(), isolated, parameters, tags, action, changes, met: Vec::new() })
 }
 
 /// Uploads, makes the change set, executes it, follows it.
@@ -293,11 +339,13 @@ async fn act(
     out.note(format!("{bytes} bytes are in the bucket {}", home.bucket));
     let keys = deployment.isolated.record.functions.iter().map(|function| &function.key);
     changed.extend(keys.map(|key| format!("s3://{}/{key}", home.bucket)));
-    let stack = deployment.stack.as_str();
+    let stack = deployment.stack.clone();
+    let stack = stack.as_str();
     let emit = out.emitter();
     out.spin(&format!("deploy {stack}"));
-    ready(stacks, (&account.name, stack), deployment.action, &emit).await?;
-    let before = stacks.describe(stack).await?;
+    let loss = Loss { account: account.name.clone(), stack: stack.to_owned(), what: Vec::new() };
+    let may = May { recreate: false, lose: loss.is_allowed(allowed) };
+    let before = ready(context, stacks, (&account.name, stack), may, &mut deployment.met).await?;
     let is_new = before.as_ref().is_none_or(|info| info.status == StackStatus::Review);
     let tags = before.as_ref().map(|info| all_tags(&deployment.tags, &info.tags));
     let tags = tags.unwrap_or_else(|| deployment.tags.clone());
@@ -373,6 +421,7 @@ impl Deployment {
             "versions": versions,
             "commit": record.commit,
             "uncommitted": uncommitted,
+            "met": self.met,
             "bucket": home.bucket,
             "role": home.role_arn,
             "functions": record.functions,

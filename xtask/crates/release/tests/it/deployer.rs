@@ -139,7 +139,7 @@ answer = None",
     let added = project.run(&["bootstrap", "--yes"]);
     assert_eq!(added.code, 0, "{}", added.error());
     let marked = client.ask(
-        "answer = 'Metadata:\\n  Causeway: {project: \"causeway\", stack: \"build-base\"}' in client('cloudformation').get_template(StackName='causeway-build-base', TemplateStage='Original')['TemplateBody']",
+        "answer = 'Metadata:\\n  Causeway: {project: causeway, stack: build-base}' in client('cloudformation').get_template(StackName='causeway-build-base', TemplateStage='Original')['TemplateBody']",
     );
     assert_eq!(marked, true);
     std::fs::write(project.path().join("cfn/build-base.yaml"), &text).unwrap();
@@ -157,4 +157,66 @@ answer = None",
     {
         assert_eq!(project.run(words).code, 2, "{words:?}");
     }
+}
+
+#[test]
+fn a_state_is_read_again_after_another_run_was_waited_for() {
+    let mut project = Project::new();
+    project.up();
+    let client = Client::of_empty(&project);
+    // Another run creates the stack, and its create fails while we wait for it.
+    client.ask(
+        "
+text = open('cfn/build-base.yaml').read() + 'Metadata: {Causeway: {project: causeway, stack: build-base}}\\n'
+broken = 'Resources:\\n  Handle: {Type: AWS::CloudFormation::WaitConditionHandle}\\n  Broken:\\n    Type: AWS::CloudFormation::WaitCondition\\n    Properties: {Handle: !Ref Handle, Timeout: \"4\"}\\n'
+client('cloudformation').create_stack(StackName='causeway-build-base', TemplateBody=text.replace('Resources:\\n', broken, 1),
+    Capabilities=['CAPABILITY_NAMED_IAM'],
+    Parameters=[{'ParameterKey': 'TargetAccountIds', 'ParameterValue': '222222222222,333333333333'}])
+answer = None"
+            .replace("cfn/build-base.yaml", &project.path().join("cfn/build-base.yaml").display().to_string())
+            .as_str(),
+    );
+    let done = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(done.code, 0, "{}", done.error());
+    let met: Vec<(String, String)> = done.result()["data"]["met"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|met| (met["state"].as_str().unwrap().to_owned(), met["did"].as_str().unwrap().to_owned()))
+        .collect();
+    let expected = [
+        ("CREATE_IN_PROGRESS", "waited for the run at work"),
+        ("ROLLBACK_COMPLETE", "removed what a failed create left"),
+    ];
+    assert_eq!(met, expected.map(|(state, did)| (state.to_owned(), did.to_owned())));
+}
+
+#[test]
+fn what_a_killed_run_had_planned_is_removed_by_the_next_one() {
+    let mut project = Project::new();
+    project.up();
+    assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
+    let client = Client::of_empty(&project);
+    // As a kill leaves it: a change set, and the row that says whose it is, in a file that nobody holds.
+    let made = client.ask(
+        "
+cloud = client('cloudformation')
+cloud.create_change_set(StackName='causeway-pipeline', ChangeSetName='causeway-left', UsePreviousTemplate=True,
+    Capabilities=['CAPABILITY_NAMED_IAM', 'CAPABILITY_AUTO_EXPAND'], Tags=[{'Key': 'a', 'Value': 'b'}],
+    Parameters=[{'ParameterKey': p['ParameterKey'], 'UsePreviousValue': True}
+        for p in cloud.describe_stacks(StackName='causeway-pipeline')['Stacks'][0]['Parameters']])
+answer = len(cloud.list_change_sets(StackName='causeway-pipeline')['Summaries'])",
+    );
+    assert!(made.as_u64().unwrap() >= 1);
+    let folder = project.path().join("target/causeway/planned");
+    std::fs::create_dir_all(&folder).unwrap();
+    let row = r#"{"planned":{"account":"111111111111","stack":"causeway-pipeline","name":"causeway-left","is_new":false}}"#;
+    std::fs::write(folder.join("1-1.jsonl"), format!("{row}\n{{\"pla")).unwrap();
+    let next = project.run(&["bootstrap", "--dry-run", "--detailed-exitcode"]);
+    assert_eq!(next.code, 0, "{}", next.error());
+    assert!(next.stderr.contains("build/causeway-pipeline"), "{}", next.stderr);
+    let left = client.ask(
+        "answer = [s['ChangeSetName'] for s in client('cloudformation').list_change_sets(StackName='causeway-pipeline')['Summaries'] if s['ChangeSetName'] == 'causeway-left']",
+    );
+    assert_eq!((left, std::fs::read_dir(&folder).unwrap().count()), (json!([]), 0));
 }

@@ -46,7 +46,7 @@ fn what_was_only_planned_is_removed_whatever_the_answer_is() {
     }
     let dry = project.run(&["bootstrap", "--dry-run"]);
     assert_eq!((dry.code, planned()), (0, 0), "{}", dry.error());
-    let done = project.run(&["bootstrap", "--yes"]);
+    let done = project.run(&["bootstrap", "--yes", "--allow-data-loss", "causeway-build-base"]);
     assert_eq!(done.result()["changed"], serde_json::json!(["build/causeway-build-base"]), "{}", done.stderr);
     assert!(!done.stderr.contains("only planned"), "what was executed is not taken back: {}", done.stderr);
 }
