@@ -1,7 +1,5 @@
 //! Whole commands against a local cloud: bootstrap, its failures, and who may change anything there.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use causeway_testing::Project;
 use serde_json::Value;
 

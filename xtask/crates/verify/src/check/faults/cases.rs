@@ -43,7 +43,12 @@ impl Scenario {
             Scenario::Destroy => &["destroy", "--yes", "--confirm-delete", project],
             _ => &["bootstrap", "--yes"],
         };
-        words.iter().map(ToString::to_string).collect()
+        let mut words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        if self == Scenario::Update {
+            // The local cloud says of every change to a bucket that it may be replaced.
+            words.extend(["--allow-data-loss".to_owned(), format!("{project}-build-base")]);
+        }
+        words
     }
 }
 
