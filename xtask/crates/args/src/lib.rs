@@ -28,7 +28,7 @@ pub use common::{Color, Common, Format, Report};
 pub use help::GROUPS;
 pub use read::{Unread, read};
 
-/// Causeway carries a commit of a serverless application across AWS accounts, or rehearses that on one machine.
+/// Causeway carries a commit across AWS accounts, or rehearses that on one machine.
 #[derive(Parser, Debug)]
 #[command(name = "causeway", bin_name = "cargo xtask", version, max_term_width = 100)]
 pub struct Cli {

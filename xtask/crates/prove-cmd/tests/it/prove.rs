@@ -152,7 +152,7 @@ fn a_change_is_told_and_fails_only_where_that_is_wished() {
     assert_eq!(first["actions"], serde_json::json!(["codebuild:RetryBuild"]));
     let refused = project.run(&["prove", "--diff", "HEAD", "--fail-on-widening"]);
     assert_eq!(refused.code, 1);
-    assert!(refused.error().contains("rights came"), "{}", refused.error());
+    assert!(refused.error().contains("permissions are added"), "{}", refused.error());
     let unknown = project.run(&["prove", "--diff", "no-such-revision"]);
     assert_eq!(unknown.code, 2, "{}", unknown.error());
 }
