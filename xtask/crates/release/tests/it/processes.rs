@@ -95,7 +95,7 @@ fn its_files_are_for_their_owner_and_it_listens_on_loopback_only() {
     for id in running(&project) {
         let addresses = listening(id);
         assert!(!addresses.is_empty(), "process {id} listens nowhere");
-        for address in addresses {
+        for (address, _) in addresses {
             assert_eq!(address, "127.0.0.1", "process {id} listens there");
         }
     }
@@ -114,15 +114,15 @@ fn a_cloud_ends_with_the_process_it_was_started_for() {
     wait_until("nothing is left", || all.iter().all(|id| !runs(*id)));
 }
 
-/// The addresses a process listens on: of IPv4 and IPv6, whatever the system keeps them in.
-fn listening(id: i32) -> Vec<String> {
+/// The addresses and ports a process listens on: of IPv4 and IPv6, whatever the system keeps them in.
+fn listening(id: i32) -> Vec<(String, u16)> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     if !Path::new(tables[0]).exists() {
         let words = ["-nP", "-a", "-p", &id.to_string(), "-iTCP", "-sTCP:LISTEN", "-Fn"];
         let output = Command::new("lsof").args(words).output().unwrap();
         let rows = String::from_utf8_lossy(&output.stdout).into_owned();
         let names = rows.lines().filter_map(|row| row.strip_prefix('n')?.rsplit_once(':'));
-        return names.map(|(address, _)| address.to_owned()).collect();
+        return names.map(|(address, port)| (address.to_owned(), port.parse().unwrap())).collect();
     }
     let links = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
     let sockets: Vec<String> = links
@@ -135,10 +135,11 @@ fn listening(id: i32) -> Vec<String> {
         .filter_map(|row| {
             let fields: Vec<&str> = row.split_whitespace().collect();
             let inode = format!("socket:[{}]", fields.get(9)?);
-            let (address, _) = fields.get(1)?.split_once(':')?;
+            let (address, port) = fields.get(1)?.split_once(':')?;
             let listens = fields.get(3) == Some(&"0A") && sockets.contains(&inode);
             // "proc_net(5)": addresses are hexadecimal, in the order of this machine's bytes.
-            listens.then(|| if address == "0100007F" { "127.0.0.1".to_owned() } else { address.to_owned() })
+            let address = if address == "0100007F" { "127.0.0.1" } else { address };
+            listens.then(|| (address.to_owned(), u16::from_str_radix(port, 16).unwrap()))
         })
         .collect()
 }
@@ -147,13 +148,18 @@ fn listening(id: i32) -> Vec<String> {
 fn what_listens_and_runs_is_seen() {
     let own = i32::try_from(std::process::id()).unwrap();
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    assert_eq!(listening(own), ["127.0.0.1"]);
+    // Other tests of this program listen meanwhile.
+    let seen = |listener: &std::net::TcpListener| -> Vec<String> {
+        let port = listener.local_addr().unwrap().port();
+        listening(own).into_iter().filter(|(_, of)| *of == port).map(|(address, _)| address).collect()
+    };
+    assert_eq!(seen(&listener), ["127.0.0.1"]);
     drop(listener);
     // Wherever else something listens, of IPv6 as well, it is not taken for loopback.
     for everywhere in ["0.0.0.0:0", "[::]:0", "[::1]:0"] {
         // A machine without IPv6 has nothing to see there.
         let Ok(listener) = std::net::TcpListener::bind(everywhere) else { continue };
-        let seen = listening(own);
+        let seen = seen(&listener);
         assert!(seen.len() == 1 && seen[0] != "127.0.0.1", "{everywhere}: {seen:?}");
         drop(listener);
     }

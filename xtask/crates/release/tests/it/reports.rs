@@ -144,7 +144,7 @@ fn junit_is_written_for_tests_that_fail_and_for_what_does_not_compile() {
     let junit = report(&project, "junit.xml").unwrap();
     for part in [
         "errors=\"1\"",
-        "<error message=\"build the unit tests: api, hooks",
+        "<error message=\"could not build the unit tests: api, hooks",
         "<testsuite name=\"api, hooks\"",
     ] {
         assert!(junit.contains(part), "{part}: {junit}");
