@@ -464,7 +464,8 @@ mod tests {
     async fn a_value_of_earlier_lies_in_the_seconds_of_earlier() {
         let (_emulator, front) = front().await;
         // A minute of AWS is a minute here, so two minutes ago are two of its minutes.
-        let at = clock::now().as_second() - 120;
+        let now = clock::now().as_second();
+        let at = now - 120;
         let input =
             json!({"Namespace": "Own", "MetricData": [{"MetricName": "one", "Value": 1.0, "Timestamp": at}]});
         let target = format!("{TARGET}.PutMetricData");

@@ -3,10 +3,13 @@
 //! A rule is read, not recognized: it names a class of things, a path and a comparison (`cfn/release-rules.toml`), and nothing
 //! here knows which rules there are.
 
+mod facts;
 mod file;
 mod kinds;
 mod path;
 mod things;
+mod values;
+mod walk;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -22,10 +25,12 @@ use super::matrix::line;
 use super::needs::{self, Wanted};
 use super::world::{Ground, World};
 use causeway_model::template::text_of;
+use facts::number_of;
 use file::FILE;
 use file::{Condition, Exists, File, May, Rule, placeholders};
 use path::{Path, Step};
-use things::{Thing, Things, number_of};
+use things::{Thing, Things};
+use values::{fits, is_nothing, key_of, keys_of, ok_or, part, parts, same, shorten};
 
 /// A rule that something does not keep.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -481,301 +486,6 @@ impl<'a> Judge<'a> {
             )),
             Err(error) => wrong(error),
         }
-    }
-
-    /// The ARN of a role that is a thing.
-    fn arn(&self, index: usize) -> Option<String> {
-        let thing = self.thing(index)?;
-        let id = thing.value.get("@id").and_then(Value::as_str)?;
-        let role = self.world.roles.iter().find(|(_, role)| role.id == id && role.stack == thing.stack);
-        role.map(|(arn, _)| arn.clone())
-    }
-
-    /// A value of the file with its placeholders filled.
-    fn fill(&self, index: usize, value: &toml::Value) -> Result<Value, String> {
-        match value {
-            toml::Value::String(text) => self.fill_text(index, text).map(Value::from),
-            toml::Value::Array(items) => items
-                .iter()
-                .map(|item| self.fill(index, item))
-                .collect::<Result<Vec<_>, _>>()
-                .map(Value::Array),
-            other => serde_json::to_value(other).map_err(|error| error.to_string()),
-        }
-    }
-
-    fn fill_text(&self, index: usize, text: &str) -> Result<String, String> {
-        let mut out = text.to_owned();
-        for placeholder in placeholders(text) {
-            let path = Path::parse(placeholder)?;
-            let walk = self.walk(index, &path);
-            let one = match walk.found.as_slice() {
-                [one] => text_of(&one.value),
-                [] => {
-                    let why = walk
-                        .ends
-                        .into_iter()
-                        .next()
-                        .map_or_else(String::new, |(_, _, why)| format!(": {why}"));
-                    return Err(format!("`{placeholder}` leads to nothing{why}"));
-                }
-                [first, rest @ ..] if rest.iter().all(|other| other.value == first.value) => {
-                    text_of(&first.value)
-                }
-                several => return Err(format!("`{placeholder}` leads to {} values", several.len())),
-            };
-            out = out.replacen(&format!("{{{placeholder}}}"), &one, 1);
-        }
-        Ok(if text.contains("{{") { out.replace("{{", "{").replace("}}", "}") } else { out })
-    }
-
-    fn walk(&self, index: usize, path: &Path) -> Walk<'a> {
-        let Some(thing) = self.thing(index) else { return Walk::default() };
-        let start = Found { thing: index, value: Cow::Borrowed(&thing.value), keys: Vec::new() };
-        self.walk_from(start, path)
-    }
-
-    fn walk_from(&self, start: Found<'a>, path: &Path) -> Walk<'a> {
-        let mut walk = Walk { found: vec![start], ends: Vec::new() };
-        for step in &path.steps {
-            let mut next = Vec::new();
-            for found in std::mem::take(&mut walk.found) {
-                match self.step(&found, step) {
-                    Ok(all) => next.extend(all),
-                    Err(why) => walk.ends.push((found.thing, found.keys, why)),
-                }
-            }
-            walk.found = next;
-        }
-        walk
-    }
-
-    fn whole(&self, index: usize) -> Option<Found<'a>> {
-        let thing = self.thing(index)?;
-        Some(Found { thing: index, value: Cow::Borrowed(&thing.value), keys: Vec::new() })
-    }
-
-    fn step(&self, at: &Found<'a>, step: &Step) -> Result<Vec<Found<'a>>, String> {
-        let Some(thing) = self.thing(at.thing) else { return Ok(Vec::new()) };
-        match step {
-            Step::Key(key) => match key_of(&at.value, key) {
-                Some(value) => Ok(vec![part(at, key.clone(), value)]),
-                None => Err(format!("`{key}` is not there")),
-            },
-            Step::All => Ok(parts(at)),
-            Step::Those(path, wanted) => {
-                let fits = |found: &Found<'a>| {
-                    let walk = self.walk_from(found.clone(), path);
-                    walk.found.iter().any(|value| match wanted {
-                        Some(wanted) => text_of(&value.value) == *wanted,
-                        None => !is_nothing(&value.value),
-                    })
-                };
-                let all: Vec<Found<'a>> = parts(at).into_iter().filter(|found| fits(found)).collect();
-                let what = wanted
-                    .as_ref()
-                    .map_or_else(|| path.text.clone(), |value| format!("{} = {value}", path.text));
-                if all.is_empty() { Err(format!("there is no element with {what}")) } else { Ok(all) }
-            }
-            Step::Referred => {
-                let text = text_of(&at.value);
-                let to = self.things.referred(&text, thing.stack, &thing.environment);
-                to.and_then(|to| self.whole(to))
-                    .map(|found| vec![found])
-                    .ok_or_else(|| format!("{} refers to nothing that a template has", shorten(&at.value)))
-            }
-            Step::Held => {
-                let text = text_of(&at.value);
-                let to = self.things.held(&text, thing.stack, &thing.environment);
-                to.and_then(|to| self.whole(to)).map(|found| vec![found]).ok_or_else(|| {
-                    format!("{} holds no reference to anything that a template has", shorten(&at.value))
-                })
-            }
-            Step::Referring(kind, path) => {
-                let members = self.members(kind);
-                let refers = |index: &usize| {
-                    let Some(other) = self.thing(*index) else { return false };
-                    self.walk(*index, path).found.iter().any(|value| {
-                        let texts: Vec<&Value> = match value.value.as_ref() {
-                            Value::Array(items) => items.iter().collect(),
-                            one => vec![one],
-                        };
-                        texts.into_iter().any(|text| {
-                            self.things.referred(&text_of(text), other.stack, &other.environment)
-                                == Some(at.thing)
-                        })
-                    })
-                };
-                let all: Vec<Found<'a>> = members
-                    .iter()
-                    .filter(|index| refers(index))
-                    .filter_map(|index| self.whole(*index))
-                    .collect();
-                if all.is_empty() {
-                    Err(format!("no {kind} refers to it by `{}`", path.text))
-                } else {
-                    Ok(all)
-                }
-            }
-            Step::Class(class) => {
-                let members = self.members(class);
-                let here = |index: &usize| {
-                    self.thing(*index).is_some_and(|other| {
-                        other.environment == thing.environment || !self.is_target(&other.environment)
-                    })
-                };
-                Ok(members
-                    .iter()
-                    .filter(|index| here(index))
-                    .filter_map(|index| self.whole(*index))
-                    .collect())
-            }
-        }
-    }
-
-    fn is_target(&self, environment: &str) -> bool {
-        self.ground.config.targets().any(|target| target == environment)
-    }
-}
-
-fn keys_of(path: &Path) -> Vec<String> {
-    let keys = path.steps.iter().map_while(|step| match step {
-        Step::Key(key) => Some(key.clone()),
-        _ => None,
-    });
-    keys.collect()
-}
-
-fn part<'a>(at: &Found<'a>, key: String, value: Cow<'a, Value>) -> Found<'a> {
-    let mut keys = at.keys.clone();
-    keys.push(key);
-    Found { thing: at.thing, value, keys }
-}
-
-/// The value under a key; text that is JSON is read as such.
-fn key_of<'a>(value: &Cow<'a, Value>, key: &str) -> Option<Cow<'a, Value>> {
-    let get = |value: &'a Value| match value {
-        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
-        other => other.get(key),
-    };
-    match value {
-        Cow::Borrowed(Value::String(_)) | Cow::Owned(Value::String(_)) => {
-            let read = as_json(value)?;
-            match &read {
-                Value::Array(items) => items.get(key.parse::<usize>().ok()?).cloned(),
-                other => other.get(key).cloned(),
-            }
-            .map(Cow::Owned)
-        }
-        Cow::Borrowed(value) => get(value).map(Cow::Borrowed),
-        Cow::Owned(value) => match value {
-            Value::Array(items) => items.get(key.parse::<usize>().ok()?).cloned(),
-            other => other.get(key).cloned(),
-        }
-        .map(Cow::Owned),
-    }
-}
-
-fn as_json(value: &Value) -> Option<Value> {
-    let text = value.as_str()?;
-    text.starts_with(['[', '{']).then(|| serde_json::from_str(text).ok()).flatten()
-}
-
-/// The elements or values of a value.
-fn parts<'a>(at: &Found<'a>) -> Vec<Found<'a>> {
-    let owned = |value: &Value| -> Vec<Found<'a>> {
-        match value {
-            Value::Array(items) => items
-                .iter()
-                .enumerate()
-                .map(|(number, item)| part(at, number.to_string(), Cow::Owned(item.clone())))
-                .collect(),
-            Value::Object(map) => map
-                .iter()
-                .filter(|(key, _)| !key.starts_with('@'))
-                .map(|(key, item)| part(at, key.clone(), Cow::Owned(item.clone())))
-                .collect(),
-            _ => Vec::new(),
-        }
-    };
-    match &at.value {
-        Cow::Borrowed(Value::Array(items)) => items
-            .iter()
-            .enumerate()
-            .map(|(number, item)| part(at, number.to_string(), Cow::Borrowed(item)))
-            .collect(),
-        Cow::Borrowed(Value::Object(map)) => map
-            .iter()
-            .filter(|(key, _)| !key.starts_with('@'))
-            .map(|(key, item)| part(at, key.clone(), Cow::Borrowed(item)))
-            .collect(),
-        other => owned(&as_json(other).unwrap_or_else(|| other.as_ref().clone())),
-    }
-}
-
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        _ => false,
-    }
-}
-
-/// Whether two values are the same, scalars by their text.
-fn same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
-        }
-        (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
-                && one.iter().all(|(key, value)| other.get(key).is_some_and(|other| same(value, other)))
-        }
-        (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => false,
-        (one, other) => text_of(one) == text_of(other),
-    }
-}
-
-/// Whether a text has a shape: `*` is any text, `?` any character.
-fn fits(shape: &str, text: &str) -> bool {
-    let (shape, text): (Vec<char>, Vec<char>) = (shape.chars().collect(), text.chars().collect());
-    let (mut at, mut to) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while to < text.len() {
-        if shape.get(at) == Some(&'*') {
-            star = Some((at, to));
-            at += 1;
-        } else if shape.get(at).is_some_and(|one| *one == '?' || Some(one) == text.get(to)) {
-            at += 1;
-            to += 1;
-        } else if let Some((before, taken)) = star {
-            star = Some((before, taken + 1));
-            at = before + 1;
-            to = taken + 1;
-        } else {
-            return false;
-        }
-    }
-    shape.iter().skip(at).all(|one| *one == '*')
-}
-
-fn ok_or(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(why()) }
-}
-
-/// A value for a person: short, and of a thing its id.
-fn shorten(value: &Value) -> String {
-    let text = match value {
-        Value::Object(map) => map.get("@id").map_or_else(|| value.to_string(), text_of),
-        Value::Array(_) => value.to_string(),
-        scalar => text_of(scalar),
-    };
-    if text.chars().count() > 160 {
-        format!("`{}…`", text.chars().take(160).collect::<String>())
-    } else {
-        format!("`{text}`")
     }
 }
 

@@ -50,9 +50,8 @@ fn every_slip_is_refused() {
     let mut passed = Vec::new();
     for slip in &slips.slips {
         let caught = broken(&made(slip));
-        match caught.first() {
-            Some(first) => println!("{}\n    {first} (and {} more)", slip.says, caught.len() - 1),
-            None => passed.push(slip.says.as_str()),
+        if caught.is_empty() {
+            passed.push(slip.says.as_str());
         }
     }
     assert_eq!(passed, Vec::<&str>::new());

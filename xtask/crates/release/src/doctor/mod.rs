@@ -4,6 +4,7 @@
 //! and which can therefore never be deployed again, and adds the standard library for arm64 where rustup can.
 
 mod machine;
+mod services;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use causeway_aws::cloudformation::{StackInfo, Stacks};
 use causeway_aws::connections::{self, Standing};
 use causeway_aws::endpoint;
 use causeway_aws::pipelines;
-use causeway_aws::region::{self, Presence};
+use causeway_aws::region;
 use causeway_aws::rollouts;
 use causeway_aws::{Account, Unverified};
 use causeway_build::way::{self, Way};
@@ -31,6 +32,7 @@ use causeway_model::line::{Line, Mode, Status, Step, tenths};
 use causeway_model::stack::{Outcome as How, Phase, StackStatus};
 use causeway_model::template;
 use causeway_model::verdict::Verdict;
+use services::{services, unreachable_region};
 
 /// One thing that was looked at.
 struct Finding {
@@ -486,34 +488,10 @@ fn is_dead(info: &StackInfo) -> bool {
     info.status == StackStatus::Known(Phase::Rollback, How::Complete)
 }
 
-/// What a region has, in words; the fault names what it lacks.
-fn services(region: &str, presence: &Presence) -> Result<String, Fault> {
-    if presence.missing.is_empty() {
-        let (answered, resolved) = (presence.answered.join(", "), presence.resolved.join(", "));
-        return Ok(format!(
-            "{region} has {answered} (they answered) and {resolved} (their names have addresses)"
-        ));
-    }
-    Err(Fault::failed("find the services", region)
-        .why(format!("no sign of {}", presence.missing.join(", ")))
-        .next(
-            "see that the network and its DNS are up; else choose a region that has them, in cfn/stacks.toml",
-        ))
-}
-
-/// An endpoint that cannot be resolved is most likely a region that does not exist or lacks the service.
-fn unreachable_region(fault: Fault, region: &str) -> Fault {
-    if fault.why.contains("dns error") || fault.why.contains("failed to lookup") {
-        let next =
-            format!("see that {region} is a region with all services used here, and that the network is up");
-        return Fault { next, ..fault };
-    }
-    fault
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use causeway_aws::region::Presence;
 
     #[test]
     fn what_a_region_lacks_is_named() {
