@@ -207,20 +207,18 @@ class Rules:
         measured = json.dumps({name: plain(value) for name, value in own.items()}, separators=(",", ":"), ensure_ascii=False)
         if len(measured.encode()) > 4096:
             raise by_service(f"{head} exceeded the 4KB limit.", "Lambda")
-        code = props.get("Code")
-        code = code if isinstance(code, dict) else {}
-        if code.get("S3Bucket") and code.get("S3Key"):
-            body = service("lambda_svc")._fetch_code_from_s3(code["S3Bucket"], code["S3Key"], code.get("S3ObjectVersion"))
-            # "Lambda quotas": 250 MB, unzipped.
-            if unzipped(body) > 262144000:
-                raise by_service("Unzipped size must be smaller than 262144000 bytes", "Lambda")
+        self.unzipped(props.get("Code"))
 
     def of_lambda_layerversion(self, props):
-        content = props.get("Content")
-        content = content if isinstance(content, dict) else {}
-        if content.get("S3Bucket") and content.get("S3Key"):
-            fetch = service("lambda_svc")._fetch_code_from_s3
-            if unzipped(fetch(content["S3Bucket"], content["S3Key"], content.get("S3ObjectVersion"))) > 262144000:
+        self.unzipped(props.get("Content"))
+
+    @staticmethod
+    def unzipped(place):
+        """The code at a place is within "Lambda quotas": 250 MB, unzipped."""
+        place = place if isinstance(place, dict) else {}
+        if place.get("S3Bucket") and place.get("S3Key"):
+            body = service("lambda_svc")._fetch_code_from_s3(place["S3Bucket"], place["S3Key"], place.get("S3ObjectVersion"))
+            if unzipped(body) > 262144000:
                 raise by_service("Unzipped size must be smaller than 262144000 bytes", "Lambda")
 
     def of_lambda_eventsourcemapping(self, props):
@@ -252,12 +250,11 @@ class Rules:
         known = self.table["deployment-configurations"]
         platform = next((one for one, names in known.items() if name in names), None)
         application = props.get("ApplicationName")
+        wanted = None
         for kind, given, made, _ in resources():
             if kind == "AWS::CodeDeploy::DeploymentConfig" and given.get("DeploymentConfigName", made) == name:
                 platform = given.get("ComputePlatform", "Server")
-        wanted = None
-        for kind, given, made, _ in resources():
-            if kind == "AWS::CodeDeploy::Application" and given.get("ApplicationName", made) == application:
+            elif kind == "AWS::CodeDeploy::Application" and given.get("ApplicationName", made) == application:
                 wanted = given.get("ComputePlatform", "Server")
         if platform is None:
             raise by_service(f"No Deployment Configuration found for name: {name}", "CodeDeploy", "NotFound")

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::builder::StyledStr;
 
 /// The commands in groups: what a group is for, and its commands.
-pub const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 4] = [
     ("On this machine, without an account", &["rehearse", "check", "prove", "local"]),
     ("In your accounts", &["doctor", "bootstrap", "test-deployment", "deploy", "destroy"]),
     ("What the pipeline runs", &["test", "package", "integration-test"]),

@@ -66,15 +66,15 @@ fn elsewhere(word: &str) -> Option<&'static str> {
 /// The commands that a word is a misspelling of, the nearest first: so many letters apart, none counted for hyphens and case.
 fn nearest<'a>(word: &str, names: &[&'a str]) -> Vec<&'a str> {
     let plain = |text: &str| {
-        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<Vec<char>>()
+        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>()
     };
     let typed = plain(word);
     let mut near: Vec<(usize, &str)> = names
         .iter()
         .filter_map(|name| {
             let of = plain(name);
-            let begins = typed.len() >= 3 && of.starts_with(&typed);
-            let apart = if begins { 1 } else { distance(&typed, &of) };
+            let begins = typed.chars().count() >= 3 && of.starts_with(&typed);
+            let apart = if begins { 1 } else { strsim::osa_distance(&typed, &of) };
             // A third of a word may be wrong; of a short one a letter.
             (apart <= (of.len() / 3).max(1)).then_some((apart, *name))
         })
@@ -82,24 +82,6 @@ fn nearest<'a>(word: &str, names: &[&'a str]) -> Vec<&'a str> {
     near.sort_unstable();
     let best = near.first().map_or(0, |(apart, _)| *apart);
     near.into_iter().filter(|(apart, _)| *apart <= best + 1).map(|(_, name)| name).collect()
-}
-
-/// How many letters must be put in, taken out, changed or swapped with their neighbor (optimal string alignment).
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let changed = usize::from(a[i - 1] != b[j - 1]);
-            let mut least = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + changed);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]

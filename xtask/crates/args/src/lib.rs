@@ -25,7 +25,6 @@ pub mod test_deployment;
 use clap::{Parser, Subcommand};
 
 pub use common::{Color, Common, Format, Report};
-pub use help::GROUPS;
 pub use read::{Unread, read};
 
 /// Causeway carries a commit across AWS accounts, or rehearses that on one machine.

@@ -29,7 +29,7 @@ impl Unread {
     /// Whether nothing at all was typed that says what to do: somebody wants to know what this is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.is_mistake() && self.command.is_empty() && !self.json && self.typed.is_empty()
+        self.is_mistake() && self.typed.is_empty()
     }
 
     /// What is wrong with it, without clap's usage lines.
@@ -49,8 +49,7 @@ impl Unread {
 /// There is nothing to do: see [`Unread`].
 pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Unread> {
     let words: Vec<OsString> = words.into_iter().collect();
-    let command = crate::command();
-    let read = command.clone().try_get_matches_from(&words);
+    let read = crate::command().try_get_matches_from(&words);
     let read = read.and_then(|matches| Cli::from_arg_matches(&matches)).map(|mut cli| {
         cli.common.stdout_is_read = cli.command.stdout_is_read();
         cli
@@ -61,8 +60,7 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Unread> {
         let json = words.iter().any(|word| word == "--output=json")
             || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
         let first = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
-        hint::add(&mut error, &command, &first);
-        let command = first;
-        Unread { error, json, command, typed: words.join(" ") }
+        hint::add(&mut error, &crate::command(), &first);
+        Unread { error, json, command: first, typed: words.join(" ") }
     })
 }

@@ -15,7 +15,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::explain;
 use super::session::Account;
-use super::waiting::Limits;
 use causeway_model::artifact::Upload;
 use causeway_model::fault::{Fault, Kind, from_error};
 
@@ -60,18 +59,7 @@ impl Bucket {
 
     /// The bucket of that name, whose objects are encrypted as the bucket says.
     pub fn plain(account: &Account, name: &str) -> Self {
-        // Path style: with an endpoint that is an address, host names for buckets would not resolve.
-        let config = aws_sdk_s3::config::Builder::from(account.sdk())
-            .force_path_style(account.loopback)
-            .timeout_config(Limits::now().of_uploads())
-            .interceptor(account.talk())
-            .build();
-        Self {
-            client: Client::from_conf(config),
-            name: name.to_owned(),
-            key_arn: None,
-            pause: account.pace() / 4,
-        }
+        Self { client: account.s3(), name: name.to_owned(), key_arn: None, pause: account.pace() / 4 }
     }
 
     /// Sees that the bucket is there, before anything is built for it. Asked by listing packages, which the build's role may.

@@ -36,6 +36,7 @@ use serde_json::Value;
 use super::endpoint;
 use super::session::Account;
 use super::waiting::Unreadable;
+use causeway_model::xml::Element;
 
 /// A service that speaks JSON.
 #[derive(Debug)]
@@ -180,7 +181,7 @@ impl Client {
         self.send(name, input, serialize, answer::<O>).await
     }
 
-    /// Makes one call of a service that is asked by forms; what it answers, whole.
+    /// Makes one call of a service that is asked by forms and answers in XML.
     ///
     /// # Errors
     /// As for [`Client::call`].
@@ -188,12 +189,12 @@ impl Client {
         &self,
         operation: &'static str,
         fields: &[(&str, String)],
-    ) -> Result<String, Failure> {
+    ) -> Result<Element, Failure> {
         let service = self.service;
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("Action", operation).append_pair("Version", service.version);
         let form = form.extend_pairs(fields.iter().map(|(name, value)| (name, value))).finish();
-        self.send(operation, form, form_request, text_answer).await
+        self.send(operation, form, form_request, xml_answer).await
     }
 
     async fn send<I, O>(
@@ -294,44 +295,42 @@ pub(super) fn means(
 
 /// The request of a call, before it is signed.
 fn request(service: &Service, operation: &str, input: &Value) -> Result<HttpRequest, BoxError> {
-    let mut request = HttpRequest::new(SdkBody::from(input.to_string()));
-    request.set_method("POST")?;
-    request.set_uri("/")?;
-    let headers = request.headers_mut();
-    headers.insert("content-type", format!("application/x-amz-json-{}", service.version));
-    headers.insert("x-amz-target", format!("{}.{operation}", service.target));
-    headers.insert("user-agent", concat!("causeway/", env!("CARGO_PKG_VERSION")));
+    let mut request = post(format!("application/x-amz-json-{}", service.version), input.to_string())?;
+    request.headers_mut().insert("x-amz-target", format!("{}.{operation}", service.target));
     Ok(request)
 }
 
 /// The request of a call by a form, before it is signed.
 fn form_request(form: String) -> Result<HttpRequest, BoxError> {
-    let mut request = HttpRequest::new(SdkBody::from(form));
+    post("application/x-www-form-urlencoded".to_owned(), form)
+}
+
+fn post(content_type: String, body: String) -> Result<HttpRequest, BoxError> {
+    let mut request = HttpRequest::new(SdkBody::from(body));
     request.set_method("POST")?;
     request.set_uri("/")?;
     let headers = request.headers_mut();
-    headers.insert("content-type", "application/x-www-form-urlencoded");
+    headers.insert("content-type", content_type);
     headers.insert("user-agent", concat!("causeway/", env!("CARGO_PKG_VERSION")));
     Ok(request)
 }
 
-/// What an answer in XML says, whole; it must be one of an operation.
-fn text_answer(response: &HttpResponse) -> Result<String, OrchestratorError<Refusal>> {
-    let text = String::from_utf8_lossy(response.body().bytes().unwrap_or_default()).into_owned();
-    if response.status().is_success() && text.contains("Response") {
-        return Ok(text);
-    }
+/// What an answer in XML says; it must be one of an operation.
+fn xml_answer(response: &HttpResponse) -> Result<Element, OrchestratorError<Refusal>> {
+    let text = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
+    let root = Element::parse(&text);
     if response.status().is_success() {
-        return Err(OrchestratorError::other("the answer is not what the API reference says"));
+        return root
+            .ok()
+            .filter(|root| root.name.ends_with("Response"))
+            .ok_or_else(|| OrchestratorError::other("the answer is not what the API reference says"));
     }
-    let part = |name: &str| {
-        text.split(&format!("<{name}>")).nth(1).and_then(|rest| rest.split('<').next()).map(ToOwned::to_owned)
-    };
-    let mut metadata = ErrorMetadata::builder();
+    let root = root.unwrap_or_default();
+    let part = |name: &str| Some(root.text_at(&["Error", name])).filter(|text| !text.is_empty());
+    let mut metadata = ErrorMetadata::builder().message(part("Message").unwrap_or("no message"));
     if let Some(code) = part("Code") {
         metadata = metadata.code(code);
     }
-    metadata = metadata.message(part("Message").unwrap_or_else(|| "no message".to_owned()));
     Err(OrchestratorError::operation(Refusal(apply_request_id(metadata, response.headers()).build())))
 }
 

@@ -96,27 +96,21 @@ pub async fn subscribers(account: &Account, topic: &str) -> anyhow::Result<Subsc
     loop {
         let mut fields = vec![("TopicArn", topic.to_owned())];
         fields.extend(next.clone().map(|next| ("NextToken", next)));
-        let text = client.query("ListSubscriptionsByTopic", &fields).await;
-        let text = text.map_err(|error| explain(error, "look who is subscribed to the topic", topic))?;
-        for arn in within(&text, "SubscriptionArn") {
-            match arn.starts_with("arn:") {
+        let answer = client.query("ListSubscriptionsByTopic", &fields).await;
+        let answer = answer.map_err(|error| explain(error, "look who is subscribed to the topic", topic))?;
+        for member in answer.all(&["ListSubscriptionsByTopicResult", "Subscriptions"]) {
+            match member.text_at(&["SubscriptionArn"]).starts_with("arn:") {
                 true => found.confirmed += 1,
                 false => found.pending += 1,
             }
         }
         let before = next.take();
-        next = within(&text, "NextToken").next().filter(|next| !next.is_empty()).map(ToOwned::to_owned);
+        let named = answer.text_at(&["ListSubscriptionsByTopicResult", "NextToken"]);
+        next = Some(named).filter(|next| !next.is_empty()).map(ToOwned::to_owned);
         if next.is_none() || next == before {
             return Ok(found);
         }
     }
-}
-
-/// The texts of elements of that name that have nothing but text.
-fn within<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
-    let start = format!("<{name}>");
-    let parts: Vec<&str> = text.split(start.as_str()).skip(1).collect();
-    parts.into_iter().filter_map(|rest| rest.split('<').next())
 }
 
 #[cfg(test)]

@@ -208,6 +208,17 @@ impl Account {
         std::time::Duration::from_millis(if self.loopback { 150 } else { 2_000 })
     }
 
+    /// A client of S3, with the time that a package may take.
+    pub(super) fn s3(&self) -> aws_sdk_s3::Client {
+        // Path style: with an endpoint that is an address, host names for buckets would not resolve.
+        let config = aws_sdk_s3::config::Builder::from(&self.sdk)
+            .force_path_style(self.loopback)
+            .timeout_config(Limits::now().of_uploads())
+            .interceptor(self.talk())
+            .build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
     /// The same endpoint with the keys of a session, for instance an assumed role's.
     pub fn with_keys(&self, name: &str, id: &str, keys: &Keys) -> Account {
         let sdk = self.sdk.to_builder().credentials_provider(provider(keys)).build();

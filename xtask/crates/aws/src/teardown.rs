@@ -12,7 +12,6 @@ use tokio::time::sleep;
 use super::error::explain;
 use super::json::{Client, DYNAMODB, KMS};
 use super::session::Account;
-use super::waiting::Limits;
 use causeway_machine::clock::Stopwatch;
 use causeway_model::fault::{Fault, Kind};
 
@@ -93,13 +92,8 @@ pub struct Teardown {
 impl Teardown {
     /// For an account.
     pub fn new(account: &Account) -> Self {
-        let s3 = aws_sdk_s3::config::Builder::from(account.sdk())
-            .force_path_style(account.loopback)
-            .timeout_config(Limits::now().of_uploads())
-            .interceptor(account.talk())
-            .build();
         Self {
-            s3: aws_sdk_s3::Client::from_conf(s3),
+            s3: account.s3(),
             kms: Client::new(account, &KMS),
             dynamodb: Client::new(account, &DYNAMODB),
             pace: account.pace(),

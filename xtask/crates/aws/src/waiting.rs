@@ -77,19 +77,19 @@ impl Limits {
 
     /// For the SDK's clients.
     pub(super) fn timeouts(self) -> TimeoutConfig {
-        TimeoutConfig::builder()
-            .connect_timeout(self.connect)
-            .operation_attempt_timeout(self.answer)
-            .operation_timeout(self.budget)
-            .build()
+        self.times(1)
     }
 
     /// The same for a client that carries packages.
     pub(super) fn of_uploads(self) -> TimeoutConfig {
+        self.times(UPLOAD)
+    }
+
+    fn times(self, times: u32) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.connect)
-            .operation_attempt_timeout(self.answer * UPLOAD)
-            .operation_timeout(self.budget * UPLOAD)
+            .operation_attempt_timeout(self.answer * times)
+            .operation_timeout(self.budget * times)
             .build()
     }
 

@@ -116,7 +116,7 @@ fn refusal(root: &Path, said: &str) -> Fault {
 }
 
 /// A path as git says it: any bytes but NUL.
-fn path(bytes: &[u8]) -> PathBuf {
+pub(crate) fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
@@ -134,8 +134,17 @@ async fn read_git(root: &Path, words: &[&str]) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// git is missing, refuses or fails; a merge is not resolved.
 pub async fn uncommitted(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if standing(root).await? == Standing::NoRepository {
-        return Ok(Vec::new());
+    Ok(look(root).await?.1)
+}
+
+/// Where a checkout stands, and its files as [`uncommitted`] has them.
+///
+/// # Errors
+/// As for [`uncommitted`].
+pub async fn look(root: &Path) -> anyhow::Result<(Standing, Vec<PathBuf>)> {
+    let standing = standing(root).await?;
+    if standing == Standing::NoRepository {
+        return Ok((standing, Vec::new()));
     }
     let words = ["status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"];
     let answer = read_git(root, &words).await?;
@@ -156,7 +165,7 @@ pub async fn uncommitted(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
             .next("resolve it and git add the files, or git merge --abort")
             .into());
     }
-    Ok(entries.iter().filter_map(|entry| entry.get(3..)).map(path).collect())
+    Ok((standing, entries.iter().filter_map(|entry| entry.get(3..)).map(path).collect()))
 }
 
 /// A revision's files as a zip, as a source provider hands them out.

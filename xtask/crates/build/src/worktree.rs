@@ -1,6 +1,5 @@
 //! The files of a checkout as they are, committed or not.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -76,7 +75,7 @@ pub async fn unlike(root: &Path) -> anyhow::Result<Vec<(PathBuf, &'static str)>>
     };
     let named = |row: &[u8]| {
         let at = row.iter().position(|byte| *byte == b'\t')?;
-        Some((PathBuf::from(std::ffi::OsStr::from_bytes(row.get(at + 1..)?)), why(row)?))
+        Some((git::path(row.get(at + 1..)?), why(row)?))
     };
     Ok(rows.filter_map(named).collect())
 }
@@ -97,7 +96,7 @@ async fn names(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     };
     let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    let names = names.map(|name| PathBuf::from(std::ffi::OsStr::from_bytes(name)));
+    let names = names.map(git::path);
     // Where nothing says so, what the tool itself makes is no source.
     let mut all: Vec<PathBuf> = names.filter(|name| !name.starts_with("target")).collect();
     all.sort();
@@ -108,6 +107,7 @@ async fn names(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
 
     use causeway_machine::cmd::Shell;
 

@@ -137,16 +137,7 @@ impl Shifted {
         };
         let status = if failed { 500 } else { 200 };
         let began = at - millis / 1_000.0;
-        let answered = Answered {
-            began,
-            account: ACCOUNT,
-            api: "HttpApi",
-            rest: None,
-            stage: "$default",
-            status,
-            millis,
-            late,
-        };
+        let answered = Answered { began, late, ..Answered::http(ACCOUNT, "HttpApi", status, millis) };
         self.cloud.metrics.record(at, &answered, Some(&call));
     }
 

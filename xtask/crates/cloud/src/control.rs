@@ -153,7 +153,7 @@ impl Control {
         }
         let status = answer.status();
         let text = answer.text().await.unwrap_or_default();
-        let root = super::xml::Element::parse(&text).unwrap_or_default();
+        let root = causeway_model::xml::Element::parse(&text).unwrap_or_default();
         let (code, message) = (root.text_at(&["Error", "Code"]), root.text_at(&["Error", "Message"]));
         let why = if code.is_empty() { format!("{status}: {text}") } else { format!("{code}: {message}") };
         Err(Fault::failed(what, on).why(why).into())

@@ -12,13 +12,13 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::xml::Element;
 use causeway_machine::clock::Stopwatch;
 use causeway_machine::files;
 use causeway_machine::install::Venv;
 use causeway_machine::paths::Paths;
 use causeway_machine::process::{self, Ending, Group};
 use causeway_model::fault::Fault;
+use causeway_model::xml::Element;
 
 /// What its Python runs: the emulator, its aliases true for every client, less what the local cloud has itself.
 const SCRIPT: &str = include_str!("../../../data/emulator.py");

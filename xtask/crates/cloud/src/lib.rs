@@ -48,4 +48,3 @@ mod virtual_time;
 #[path = "../../../../api/src/metrics.rs"]
 #[expect(dead_code, unreachable_pub, reason = "tests of this crate need a part of it")]
 mod workload_metrics;
-mod xml;

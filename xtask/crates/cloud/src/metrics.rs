@@ -337,6 +337,14 @@ fn metric(account: &str, namespace: &str, name: &str, mut dimensions: Vec<(Strin
 }
 
 #[cfg(test)]
+impl<'a> Answered<'a> {
+    /// An answer of an HTTP API in its default stage, in time.
+    pub fn http(account: &'a str, api: &'a str, status: u16, millis: f64) -> Self {
+        Self { began: 0.0, account, api, rest: None, stage: "$default", status, millis, late: false }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -360,16 +368,7 @@ mod tests {
     }
 
     fn answered(status: u16) -> Answered<'static> {
-        Answered {
-            began: 0.0,
-            account: "1",
-            api: "a",
-            rest: None,
-            stage: "$default",
-            status,
-            millis: 15.0,
-            late: false,
-        }
+        Answered::http("1", "a", status, 15.0)
     }
 
     #[test]

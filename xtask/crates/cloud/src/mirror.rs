@@ -275,7 +275,7 @@ pub(crate) async fn forget(emulator: &Client, account: &str) {
     else {
         return;
     };
-    let root = super::xml::Element::parse(&String::from_utf8_lossy(&body)).unwrap_or_default();
+    let root = causeway_model::xml::Element::parse(&String::from_utf8_lossy(&body)).unwrap_or_default();
     for key in
         root.children.iter().filter(|child| child.name == "Contents").map(|child| child.text_at(&["Key"]))
     {
@@ -302,7 +302,7 @@ async fn read(
         Ok(body) => Ok(Ok(body)),
         Err(error) => match error.downcast_ref::<super::emulator::Refusal>() {
             Some(refusal) => {
-                let said = super::xml::Element::parse(&refusal.message).unwrap_or_default();
+                let said = causeway_model::xml::Element::parse(&refusal.message).unwrap_or_default();
                 let code = said.text_at(&["Code"]).to_owned();
                 let message = words(&code, said.text_at(&["Message"]), &place.to_string());
                 Ok(Err(Refused { code, message }))

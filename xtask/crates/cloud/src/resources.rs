@@ -26,7 +26,7 @@ impl Resources {
             Err(error) => return Err(error),
         };
         let members = root.all(&["DescribeStackResourcesResult", "StackResources"]);
-        let text = |member: &super::xml::Element, name: &str| member.text_at(&[name]).to_owned();
+        let text = |member: &causeway_model::xml::Element, name: &str| member.text_at(&[name]).to_owned();
         let entry =
             |m| (text(m, "LogicalResourceId"), (text(m, "ResourceType"), text(m, "PhysicalResourceId")));
         Ok(Some(Self(members.iter().map(entry).collect())))

@@ -203,10 +203,11 @@ where
         Ok(runtime) => {
             let whole = async {
                 let interrupts = Arc::new(Interrupts::default());
-                planned.keep_in(root()?.join("target/causeway/planned"));
+                let root = root()?;
+                planned.keep_in(root.join("target/causeway/planned"));
                 let context = Context {
                     out: out.clone(),
-                    root: root()?,
+                    root,
                     profile_prefix: common.profile_prefix,
                     changes: changes.clone(),
                     planned: planned.clone(),

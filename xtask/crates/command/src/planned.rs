@@ -22,6 +22,17 @@ use causeway_model::line::Line;
 /// How long the removal may take. A change set that is still being made can only be removed afterwards.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// Removes one, within the time for it. The error is why it could not be.
+///
+/// # Errors
+/// It is refused, or takes too long.
+pub async fn withdrawn(removal: impl Future<Output = anyhow::Result<()>>) -> Result<(), String> {
+    match timeout(LIMIT, removal).await {
+        Ok(result) => result.map_err(|error| from_error(&error).why),
+        Err(_) => Err(format!("it was still there after {} s", LIMIT.as_secs())),
+    }
+}
+
 /// The change sets that are planned now. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Planned(Arc<Mutex<Vec<Plan>>>, Arc<Mutex<Record>>);
@@ -119,14 +130,7 @@ impl Planned {
         let plans = std::mem::take(&mut *self.all());
         let mut tasks = JoinSet::new();
         for Plan { place, name, removal } in plans {
-            tasks.spawn(async move {
-                let result = match timeout(LIMIT, removal).await {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(error)) => Err(from_error(&error).why),
-                    Err(_) => Err(format!("it was still there after {} s", LIMIT.as_secs())),
-                };
-                (place, name, result)
-            });
+            tasks.spawn(async move { (place, name, withdrawn(removal).await) });
         }
         let (mut removed, mut warned) = (Vec::new(), false);
         while let Some(Ok((place, name, result))) = tasks.join_next().await {

@@ -250,29 +250,11 @@ fn hint<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
 /// The known name that a wrong one was most likely meant to be.
 pub fn closest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let wrong = wrong.to_ascii_lowercase();
-    let scored = known.map(|name| (distance(&wrong, &name.to_ascii_lowercase()), name));
+    let scored = known.map(|name| (strsim::levenshtein(&wrong, &name.to_ascii_lowercase()), name));
     scored
         .min_by_key(|(score, _)| *score)
         .filter(|(score, name)| *score <= 1 + name.len() / 6)
         .map(|(_, name)| name)
-}
-
-/// Levenshtein's distance.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = i;
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-        for (j, b) in right.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(a != *b)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

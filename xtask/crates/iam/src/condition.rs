@@ -40,7 +40,7 @@ impl Condition {
             return Err(format!("condition {operator} of `{key}` has no value"));
         }
         for value in &values {
-            if value.contains("${*}") || value.contains("${?}") || value.contains("${$}") {
+            if escape(value).is_some() {
                 return Err(format!(
                     "condition {operator} of `{key}`: the escape in `{value}` cannot be evaluated here"
                 ));
@@ -191,6 +191,11 @@ pub(super) fn interpolate(text: &str, keys: &Keys) -> Option<String> {
     }
     out.push_str(rest);
     Some(out)
+}
+
+/// A wildcard or dollar sign that stands for itself in a value ("IAM policy elements: Variables and tags"), where there is one.
+pub(crate) fn escape(text: &str) -> Option<&'static str> {
+    ["${*}", "${?}", "${$}"].into_iter().find(|escape| text.contains(escape))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Dates of conditions: IAM takes the W3C's forms of ISO 8601, and seconds since 1970. Source: IAM user guide, "IAM JSON policy
 //! elements: Condition operators", "Date condition operators"; W3C note "Date and Time Formats".
 
+use chrono::{DateTime, Datelike as _, NaiveDate, SecondsFormat};
+
 /// A date as RFC 3339 has it, as far as it is one: `2020`, `2020-04`, `2020-04-01`, with a time behind `T` and a zone, or seconds.
 pub(crate) fn rfc3339(value: &str) -> Option<String> {
     if value.len() > 4 && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -21,7 +23,7 @@ pub(crate) fn rfc3339(value: &str) -> Option<String> {
         _ => return None,
     };
     let is_year = date.split('-').next().is_some_and(|year| year.len() == 4);
-    if !is_year || !(1..=12).contains(&month) || !(1..=days(year, month)).contains(&day) {
+    if !is_year || NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day).is_none() {
         return None;
     }
     let time = match time {
@@ -62,34 +64,10 @@ fn digits(text: &str, count: usize) -> Option<u32> {
     (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-fn days(year: u32, month: u32) -> u32 {
-    let leaps = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    match month {
-        2 if leaps => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
 fn of_seconds(seconds: u64) -> Option<String> {
-    let (mut rest, time) = (seconds / 86_400, seconds % 86_400);
-    let (mut year, mut month) = (1970, 1);
-    let long = |year: u32| u64::from(337 + days(year, 2));
-    while rest >= long(year) {
-        rest -= long(year);
-        year += 1;
-        // What has no four digits is no year of these forms.
-        if year > 9999 {
-            return None;
-        }
-    }
-    while rest >= u64::from(days(year, month)) {
-        rest -= u64::from(days(year, month));
-        month += 1;
-    }
-    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
-    Some(format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", rest + 1))
+    let date = DateTime::from_timestamp(i64::try_from(seconds).ok()?, 0)?;
+    // What has no four digits is no year of these forms.
+    (date.year() <= 9999).then(|| date.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 #[cfg(test)]

@@ -367,7 +367,7 @@ fn bad_resource(resource: &str, partition: &str) -> Option<String> {
         return None;
     }
     // A `*` that means itself: nothing here can match it, and a statement that never matches would be taken for a right one.
-    if let Some(escape) = ["${*}", "${?}", "${$}"].iter().find(|escape| resource.contains(**escape)) {
+    if let Some(escape) = crate::condition::escape(resource) {
         return Some(format!("resource `{resource}`: the escape `{escape}` cannot be evaluated here"));
     }
     let Ok(arn) = iam_rs::Arn::parse(resource) else {

@@ -299,7 +299,8 @@ pub fn new_bucket(name: &str, region: &str) -> Call {
     Call { service: "s3", method: "PUT", path: format!("/{name}"), headers: Vec::new(), body }
 }
 
-fn query(service: &'static str, version: &str, action: &str, fields: &[(&str, &str)]) -> Call {
+/// A call by a form, in the query protocol.
+pub fn query(service: &'static str, version: &str, action: &str, fields: &[(&str, &str)]) -> Call {
     let mut body = Serializer::new(String::new());
     body.append_pair("Action", action).append_pair("Version", version);
     body.extend_pairs(fields);
@@ -307,7 +308,8 @@ fn query(service: &'static str, version: &str, action: &str, fields: &[(&str, &s
     Call { service, method: "POST", path: "/".to_owned(), headers, body: body.finish() }
 }
 
-fn target(service: &'static str, target: String, version: &str, body: &Value) -> Call {
+/// A call in JSON, named by its header `X-Amz-Target`.
+pub fn target(service: &'static str, target: String, version: &str, body: &Value) -> Call {
     let headers =
         vec![("content-type", format!("application/x-amz-json-{version}")), ("x-amz-target", target)];
     Call { service, method: "POST", path: "/".to_owned(), headers, body: body.to_string() }

@@ -40,3 +40,4 @@ pub mod template;
 pub mod units;
 pub mod verdict;
 pub mod watch;
+pub mod xml;

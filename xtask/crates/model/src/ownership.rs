@@ -57,10 +57,8 @@ const BEFORE: [(&str, &str, &[&str]); 4] = [
 /// Whose a stack is, by the template that it was made of. `stack` is its name in `cfn/stacks.toml`, or [`ISOLATED`].
 pub fn owner(text: &str, project: &str, stack: &str) -> Owner {
     let Ok(root) = template::parse(text) else { return Owner::Stranger };
-    if let Some(mark) = root.at(&[SECTION, MARK]) {
-        let says = |key: &str| mark.get(key).and_then(Node::as_str);
-        let ours = says("project") == Some(project) && says("stack") == Some(stack);
-        return if ours { Owner::Ours } else { Owner::Stranger };
+    if root.at(&[SECTION, MARK]).is_some() {
+        return if mark(&root) == Some((project, stack)) { Owner::Ours } else { Owner::Stranger };
     }
     let of = if stack == ISOLATED { "app" } else { stack };
     let was_ours = BEFORE.iter().any(|(name, description, ids)| {
@@ -69,6 +67,12 @@ pub fn owner(text: &str, project: &str, stack: &str) -> Owner {
             && ids.iter().all(|id| root.at(&["Resources", id]).is_some())
     });
     if was_ours { Owner::Before } else { Owner::Stranger }
+}
+
+/// The project and the stack that a template says it is, where it says both.
+pub fn mark(root: &Node) -> Option<(&str, &str)> {
+    let says = |key: &str| root.at(&[SECTION, MARK, key])?.as_str();
+    says("project").zip(says("stack"))
 }
 
 /// Whether a template carries a mark, whosever.

@@ -140,13 +140,13 @@ fn outcome(context: &Context, args: &Args, report: &Report, changed: Vec<String>
 
 fn next(report: &Report) -> &'static str {
     if !report.problems.is_empty() {
-        "mend that line; what cannot be read proves nothing"
+        "fix that line; what cannot be read proves nothing"
     } else if !report.checked.iter().all(|one| one.holds) {
-        "mend the statement, or the row of cfn/access-matrix.toml where it asks the wrong thing"
+        "fix the statement, or the row of cfn/access-matrix.toml where it asks the wrong thing"
     } else if !report.sufficiency.missing.is_empty() {
         "allow it to the role that deploys the stack"
     } else if !report.rules.violations.is_empty() {
-        "mend the template, or the rule of cfn/release-rules.toml where the release is meant to be so"
+        "fix the template, or the rule of cfn/release-rules.toml where the release is meant to be so"
     } else {
         "add a row to cfn/access-matrix.toml that notices, or list the mutant there with its reason"
     }

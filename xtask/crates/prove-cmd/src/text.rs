@@ -73,7 +73,7 @@ fn diff(shifts: &[Shift], paint: Paint, text: &mut String) {
     }
     let _ = writeln!(
         text,
-        "  diff         {} sentences of rights that came, {} of rights that went, {} things with another name",
+        "  diff         {} sentences of permissions added, {} of permissions removed, {} things renamed",
         told.came.len(),
         told.went.len(),
         told.renamed.len()

@@ -134,34 +134,41 @@ pub fn with<T>(
     expand: &dyn Expand,
     work: impl FnOnce(&Proof<'_, '_>) -> T,
 ) -> Result<T, Problem> {
+    grounded(files, config, expand, |ground| {
+        let worlds = ask::Worlds::build(ground);
+        let (asked, mut problems) = rows::requests(&worlds);
+        problems.extend(worlds.problems());
+        if !ground.broken.is_empty() {
+            problems.clone_from(&ground.broken);
+        }
+        problems.sort();
+        problems.dedup();
+        work(&Proof { worlds: &worlds, asked, problems })
+    })
+}
+
+/// Reads the matrix and our own data, and lets `work` look at the files by them.
+fn grounded<T>(
+    files: &Files,
+    config: &Config,
+    expand: &dyn Expand,
+    work: impl FnOnce(&world::Ground<'_>) -> T,
+) -> Result<T, Problem> {
     let text = files.get("access-matrix.toml");
     let text = text.ok_or_else(|| Problem::new(matrix::FILE, 1, "the file is missing"))?;
     let matrix = matrix::parse(text)?;
     let types = types::known().map_err(|error| Problem::new("xtask/data/resource-types.toml", 1, error))?;
     let ground = world::Ground::new(config, &matrix, types, files, expand);
-    let worlds = ask::Worlds::build(&ground);
-    let (asked, mut problems) = rows::requests(&worlds);
-    problems.extend(worlds.problems());
-    if !ground.broken.is_empty() {
-        problems.clone_from(&ground.broken);
-    }
-    problems.sort();
-    problems.dedup();
-    Ok(work(&Proof { worlds: &worlds, asked, problems }))
+    Ok(work(&ground))
 }
 
 /// What the rules of the release say of the files, without anything else that `prove` asks.
-///
-/// # Errors
-/// As [`with`].
-pub fn rules_of(files: &Files, config: &Config, expand: &dyn Expand) -> Result<rules::Judged, Problem> {
-    let text = files.get("access-matrix.toml");
-    let text = text.ok_or_else(|| Problem::new(matrix::FILE, 1, "the file is missing"))?;
-    let matrix = matrix::parse(text)?;
-    let types = types::known().map_err(|error| Problem::new("xtask/data/resource-types.toml", 1, error))?;
-    let ground = world::Ground::new(config, &matrix, types, files, expand);
-    let world = World::build(&ground, &matrix::Variant::default(), None, false);
-    Ok(rules::check(&ground, &world))
+#[cfg(test)]
+fn rules_of(files: &Files, config: &Config, expand: &dyn Expand) -> Result<rules::Judged, Problem> {
+    grounded(files, config, expand, |ground| {
+        let world = World::build(ground, &matrix::Variant::default(), None, false);
+        rules::check(ground, &world)
+    })
 }
 
 impl Proof<'_, '_> {

@@ -22,11 +22,20 @@ impl Loss {
         (!what.is_empty()).then(|| Self { account: account.to_owned(), stack: stack.to_owned(), what })
     }
 
-    /// Whether `--allow-data-loss` names it: by its name alone, or with its account before it.
+    /// Whether `--allow-data-loss` names its stack.
     pub(crate) fn is_allowed(&self, allowed: &[String]) -> bool {
-        let path = format!("{}/{}", self.account, self.stack);
-        allowed.iter().any(|name| *name == self.stack || *name == path)
+        allows(allowed, &self.account, &self.stack)
     }
+}
+
+/// Whether `--allow-data-loss` names a stack.
+pub(crate) fn allows(allowed: &[String], account: &str, stack: &str) -> bool {
+    allowed.iter().any(|name| names(name, account, stack))
+}
+
+/// Whether a name of `--allow-data-loss` is a stack's: alone, or with its account before it.
+fn names(name: &str, account: &str, stack: &str) -> bool {
+    name == stack || name == format!("{account}/{stack}")
 }
 
 /// A change that endangers data, in words.
@@ -44,9 +53,7 @@ fn words(change: &Change) -> String {
 /// # Errors
 /// A usage fault that names them.
 pub(crate) fn known(allowed: &[String], stacks: &[(String, String)]) -> Result<(), Fault> {
-    let is_known = |name: &String| {
-        stacks.iter().any(|(account, stack)| name == stack || *name == format!("{account}/{stack}"))
-    };
+    let is_known = |name: &String| stacks.iter().any(|(account, stack)| names(name, account, stack));
     match allowed.iter().find(|name| !is_known(name)) {
         None => Ok(()),
         Some(name) => {

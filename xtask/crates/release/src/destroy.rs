@@ -21,7 +21,7 @@ use causeway_model::changeset::{Change, sorted};
 use causeway_model::config::{Config, DeployedBy, Instance};
 use causeway_model::fault::Fault;
 use causeway_model::line::Line;
-use causeway_model::ownership::{ISOLATED, Owner};
+use causeway_model::ownership::ISOLATED;
 use causeway_model::plan::{StackPlan, waves};
 use causeway_model::retained::{Fate, fate, retained};
 use causeway_model::stack::{Action, StackStatus};
@@ -174,10 +174,8 @@ pub(super) async fn found(
     let Some(info) = stacks.describe(name).await? else { return Ok(None) };
     let resources =
         if info.status == StackStatus::Review { Default::default() } else { stacks.resources(name).await? };
-    let text = if info.status == StackStatus::Review { String::new() } else { stacks.template(name).await? };
-    if info.status != StackStatus::Review && ownership::of(config, stack, &info, &text) == Owner::Stranger {
-        return Err(ownership::refused("remove the stack", (&account.name, name), &info, &text).into());
-    }
+    let text = ownership::template(config, ("remove the stack", stack), &stacks, name, &info).await?;
+    let text = text.unwrap_or_default();
     let kept = if text.is_empty() {
         Vec::new()
     } else {

@@ -1,19 +1,11 @@
 //! How a change set that a command only planned is removed: when the command ends, and, after a kill, by the next one.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
 use causeway_aws::Accounts;
 use causeway_aws::cloudformation::Stacks;
 use causeway_command::Context;
-use causeway_command::planned::{Left, Planned};
+use causeway_command::planned::{Left, Planned, withdrawn};
 use causeway_model::config::Config;
-use causeway_model::fault::from_error;
 use causeway_model::line::Line;
-
-/// How long the removal of one may take.
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// A change set of that name is made now; `is_new`: it would create the stack, and nobody else planned that before.
 pub(crate) fn begin(
@@ -43,14 +35,10 @@ pub(crate) async fn sweep(context: &Context, config: &Config, accounts: &Account
             };
             let stacks = Stacks::new(account);
             let place = format!("{}/{}", account.name, left.stack);
-            let removal = timeout(LIMIT, stacks.withdraw(&left.name, &left.stack, left.is_new)).await;
-            let why = match removal {
-                Ok(Ok(())) => {
-                    context.out.note(format!("removed what a run that was cut off had planned: {place}"));
-                    continue;
-                }
-                Ok(Err(error)) => from_error(&error).why,
-                Err(_) => format!("it was still there after {} s", LIMIT.as_secs()),
+            let removal = stacks.withdraw(&left.name, &left.stack, left.is_new);
+            let Err(why) = withdrawn(removal).await else {
+                context.out.note(format!("removed what a run that was cut off had planned: {place}"));
+                continue;
             };
             all = false;
             let name = &left.name;

@@ -58,8 +58,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     causeway_command::report::begin(&args.report, &context)?;
     let paths = Paths::of(&context.root);
     // A checkout that git does not answer about is released by nobody.
-    let commit = git::standing(&context.root).await?.commit();
-    git::uncommitted(&context.root).await?;
+    let commit = git::look(&context.root).await?.0.commit();
     let commit = commit.unwrap_or_else(|| "the working tree".to_owned());
     let patience = Patience::of(args.wait, context.out.is_interactive());
     let _held = hold::hold(&paths, &commit, patience, &|text| context.out.note(text)).await?;

@@ -53,8 +53,7 @@ const MEASURED: [Measured; 2] = [
 ];
 
 /// Why each of these alarms cannot stop the deployment that asks for it, for a warning: nobody here watches it, or the shift,
-/// of so many minutes, is over before it can ring. `unevaluated` are those of
-/// the stack that the emulator does not have.
+/// of so many minutes, is over before it can ring. `unevaluated` are those of the stack that the emulator does not have.
 ///
 /// # Errors
 /// The emulator does not answer.
@@ -69,6 +68,10 @@ pub(crate) async fn unwatched(
         format!("the alarm {name} of the deployment is watched by nobody here, so it stops nothing: {why}")
     };
     for (name, minutes) in names {
+        if let Some(why) = unevaluated.get(name) {
+            all.push(nobody(name, why));
+            continue;
+        }
         let body = json!({"AlarmNames": [name], "AlarmTypes": ["MetricAlarm"]});
         let answer = cloud
             .emulator
@@ -76,9 +79,6 @@ pub(crate) async fn unwatched(
             .await?;
         let found = answer.get("MetricAlarms").and_then(Value::as_array);
         let message = match found.and_then(|found| found.first()) {
-            _ if unevaluated.contains_key(name) => {
-                nobody(name, unevaluated.get(name).copied().unwrap_or_default())
-            }
             None => nobody(name, "there is no such alarm in the account"),
             Some(described) => match definition(described) {
                 Ok((alarm, _)) => match too_late(&alarm, *minutes) {

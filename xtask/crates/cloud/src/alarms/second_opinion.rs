@@ -87,16 +87,7 @@ async fn the_emulators_own_evaluation_agrees() {
     for n in 0..120_u32 {
         let (function, version) = if n % 3 == 0 { ("f", "4") } else { ("f", "3") };
         let millis = f64::from(random.u16(1..2_000));
-        let answered = Answered {
-            began: 0.0,
-            account,
-            api: "a",
-            rest: None,
-            stage: "$default",
-            status: 200,
-            millis,
-            late: false,
-        };
+        let answered = Answered::http(account, "a", 200, millis);
         let call =
             Invocation { function, alias: Some("live"), version, failed: false, throttled: false, millis };
         metrics.record(f64::from(n) / 4.0, &answered, Some(&call));

@@ -385,10 +385,7 @@ impl Api {
                 "it has no stage in this stack, so no address leads to it".to_owned(),
             ));
         }
-        let mut routes: Vec<(String, String)> =
-            self.stages.iter().flat_map(|stage| stage.routes.unserved()).collect();
-        routes.dedup();
-        self.unserved.extend(routes);
+        self.unserved.extend(self.stages.iter().flat_map(|stage| stage.routes.unserved()));
         self.unserved.sort();
         self.unserved.dedup();
     }

@@ -46,7 +46,7 @@ pub(super) async fn answer(State(app): State<App>, request: Request) -> Response
     let id = uuid::Uuid::new_v4().simple().to_string();
     let api = Arc::clone(&app.api.lock().unwrap_or_else(PoisonError::into_inner));
     let origin = request.headers().get(http::header::ORIGIN).cloned();
-    let stage = api.stage(request.uri().path()).map_or_else(String::new, |(stage, _)| stage.name.clone());
+    let stage = api.stage(request.uri().path()).map_or("", |(stage, _)| stage.name.as_str());
     let (mut response, invoked) = app.respond(&api, &id, request).await;
     if let Some(cors) = &api.cors
         && response.status() != StatusCode::NO_CONTENT
@@ -62,7 +62,7 @@ pub(super) async fn answer(State(app): State<App>, request: Request) -> Response
         account: &app.key.0,
         api: &api.id,
         rest: (api.kind == Kind::Rest).then_some(api.name.as_str()),
-        stage: &stage,
+        stage,
         status: response.status().as_u16(),
         millis: watch.elapsed().as_secs_f64() * 1_000.0,
         // A server error of the edge itself is one of the emulator, which is no version's.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::access::Caller;
 use super::api::{Api, Stage};
-use super::routes::Found;
+use super::routes::{Found, decoded};
 use super::{LAMBDA_VERSION_HEADER, VERSION_HEADER, gateway};
 
 /// What a function answered.
@@ -52,6 +52,14 @@ pub(super) struct Asked<'a> {
     pub(super) body: &'a [u8],
 }
 
+impl Asked<'_> {
+    /// A header as text; empty where there is none.
+    pub(super) fn text(&self, name: HeaderName) -> String {
+        let value = self.parts.headers.get(name);
+        value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+    }
+}
+
 /// The event for a request.
 pub(super) fn request(asked: &Asked<'_>) -> Value {
     let Asked { account, id, api, stage, found, caller, parts, body, .. } = asked;
@@ -84,15 +92,7 @@ pub(super) fn request(asked: &Asked<'_>) -> Value {
         };
         parameters.insert(name.into_owned(), joined.into());
     }
-    let host = parts
-        .headers
-        .get(http::header::HOST)
-        .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
-    let agent = parts
-        .headers
-        .get(http::header::USER_AGENT)
-        .map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned());
-    let path = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
+    let path = decoded(parts.uri.path());
     let mut event = json!({
         "version": "2.0",
         "routeKey": found.key,
@@ -102,14 +102,14 @@ pub(super) fn request(asked: &Asked<'_>) -> Value {
         "requestContext": {
             "accountId": account,
             "apiId": api,
-            "domainName": host.clone().unwrap_or_default(),
+            "domainName": asked.text(http::header::HOST),
             "domainPrefix": api,
             "http": {
                 "method": parts.method.as_str(),
                 "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "127.0.0.1",
-                "userAgent": agent.unwrap_or_default(),
+                "userAgent": asked.text(http::header::USER_AGENT),
             },
             "requestId": id,
             "routeKey": found.key,

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::event::{Asked, is_text};
-use super::routes::Kind;
+use super::routes::{Kind, decoded};
 
 /// The keys of an answer.
 const KEYS: [&str; 5] = ["statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"];
@@ -43,12 +43,7 @@ pub(super) fn request(asked: &Asked<'_>) -> Value {
         }
     }
     let or_null = |map: Map<String, Value>| if map.is_empty() { Value::Null } else { Value::Object(map) };
-    let text = |name: HeaderName| {
-        let value = parts.headers.get(name);
-        value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
-    };
-    let path = percent_encoding::percent_decode_str(asked.path).decode_utf8_lossy().into_owned();
-    let whole = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
+    let (path, whole) = (decoded(asked.path), decoded(parts.uri.path()));
     let (body, encoded) = if body.is_empty() {
         (Value::Null, false)
     } else {
@@ -65,7 +60,7 @@ pub(super) fn request(asked: &Asked<'_>) -> Value {
     let mut identity = json!({
         "accessKey": null, "accountId": null, "caller": null, "cognitoAuthenticationProvider": null,
         "cognitoAuthenticationType": null, "cognitoIdentityId": null, "cognitoIdentityPoolId": null,
-        "principalOrgId": null, "sourceIp": "127.0.0.1", "user": null, "userAgent": text(http::header::USER_AGENT),
+        "principalOrgId": null, "sourceIp": "127.0.0.1", "user": null, "userAgent": asked.text(http::header::USER_AGENT),
         "userArn": null,
     });
     if let (Some(Value::Object(caller)), Some(identity)) = (caller, identity.as_object_mut()) {
@@ -83,7 +78,7 @@ pub(super) fn request(asked: &Asked<'_>) -> Value {
         "requestContext": {
             "accountId": asked.account,
             "apiId": api.id,
-            "domainName": text(http::header::HOST),
+            "domainName": asked.text(http::header::HOST),
             "domainPrefix": api.id,
             "extendedRequestId": asked.id,
             "httpMethod": parts.method.as_str(),

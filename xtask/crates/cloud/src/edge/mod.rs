@@ -198,14 +198,14 @@ pub(crate) async fn deployed(cloud: &Arc<Cloud>, key: &StackKey, record: &Record
             }
             None => open(cloud, at, api, env.clone()).await?,
         };
-        addresses.push((kind == Kind::Rest, format!("{}{base}", url.trim_end_matches('/')), url, base));
+        addresses.push((kind == Kind::Rest, format!("{}{base}/", url.trim_end_matches('/'))));
     }
     // The environment's address is its HTTP API's, or its REST API's.
     addresses.sort();
-    if let Some((_, _, url, base)) = addresses.first()
+    if let Some((_, address)) = addresses.first()
         && key.1 == cloud.app_stack(&env)
     {
-        cloud.publish_url(&env, Some(&format!("{}{base}/", url.trim_end_matches('/'))));
+        cloud.publish_url(&env, Some(address));
     }
     Ok(())
 }

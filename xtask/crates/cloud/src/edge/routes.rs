@@ -151,10 +151,11 @@ impl Routes {
         let best = match kind {
             // A full match before parameters before `{proxy+}`, a method before ANY ("Routing API requests" in the API Gateway
             // developer guide).
-            Kind::Http => fitting.filter(|(_, route, _)| answers(route)).max_by_key(|(score, route, _)| {
-                // Of equals, the first one.
-                (score * 2 + u32::from(route.method != "ANY"), std::cmp::Reverse(self.place(route)))
-            }),
+            // Of equals, the first one: the last that is looked at.
+            Kind::Http => fitting
+                .rev()
+                .filter(|(_, route, _)| answers(route))
+                .max_by_key(|(score, route, _)| score * 2 + u32::from(route.method != "ANY")),
             // A resource is found by the path alone, and has the method or not.
             Kind::Rest => {
                 let fitting: Vec<_> = fitting.collect();
@@ -175,10 +176,6 @@ impl Routes {
             action: route.action.clone(),
             lock: route.lock,
         })
-    }
-
-    fn place(&self, route: &Route) -> usize {
-        self.0.iter().position(|one| std::ptr::eq(one, route)).unwrap_or_default()
     }
 }
 
@@ -206,9 +203,13 @@ fn segments(path: &str) -> Vec<Segment> {
         .collect()
 }
 
+/// A path, or a part of one, without percent-encoding.
+pub(super) fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
 /// How well a route fits, larger for more exact, and its parameters.
 fn matched(segments: &[Segment], parts: &[&str]) -> Option<(u32, BTreeMap<String, String>)> {
-    let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();
     let mut parameters = BTreeMap::new();
     let mut score = 1;
     let mut rest = parts;
@@ -220,12 +221,12 @@ fn matched(segments: &[Segment], parts: &[&str]) -> Option<(u32, BTreeMap<String
                 if rest.first().is_none_or(|part| part.is_empty()) {
                     return None;
                 }
-                parameters.insert(name.clone(), decode(&rest.join("/")));
+                parameters.insert(name.clone(), decoded(&rest.join("/")));
                 return Some((score, parameters));
             }
             Segment::Text(text) if rest.first() == Some(&text.as_str()) => score += 3,
             Segment::Parameter(name) if rest.first().is_some_and(|part| !part.is_empty()) => {
-                parameters.insert(name.clone(), decode(rest.first()?));
+                parameters.insert(name.clone(), decoded(rest.first()?));
                 score += 2;
             }
             _ => return None,

@@ -12,7 +12,7 @@ use crate::ledger::{Record, StackKey};
 use crate::lower::{GATE, TrafficShift, stand_in};
 use crate::mirror;
 use crate::resources::Resources;
-use crate::xml::Element;
+use causeway_model::xml::Element;
 
 /// Edits an answer.
 ///

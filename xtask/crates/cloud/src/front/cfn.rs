@@ -191,7 +191,7 @@ async fn with_template(
     let answer = front.send_changed(call, form.encode()).await?;
     let (parts, body) = whole(answer).await?;
     if parts.status.is_success() {
-        let root = super::super::xml::Element::parse(&String::from_utf8_lossy(&body))?;
+        let root = causeway_model::xml::Element::parse(&String::from_utf8_lossy(&body))?;
         match action {
             "CreateChangeSet" => {
                 let id = root.text_at(&["CreateChangeSetResult", "Id"]);
@@ -344,7 +344,7 @@ async fn get_template(front: &Front, call: &Call, form: &Form, key: &StackKey) -
     let Some(record) = record.filter(|_| parts.status.is_success()) else {
         return Ok(Response::from_parts(parts, Body::from(body)));
     };
-    let mut root = super::super::xml::Element::parse(&String::from_utf8_lossy(&body))?;
+    let mut root = causeway_model::xml::Element::parse(&String::from_utf8_lossy(&body))?;
     if let Some(text) =
         root.child_mut("GetTemplateResult").and_then(|result| result.child_mut("TemplateBody"))
     {

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::Call;
-use crate::xml::Element;
 use causeway_aws::sign::{self, Authorization};
 use causeway_model::arn::account_of;
 use causeway_model::fault::Fault;
 use causeway_model::keys::Keys;
+use causeway_model::xml::Element;
 
 /// The secret of every account's root in this cloud, and the keys that STS handed out through the front. Those live in
 /// memory only.

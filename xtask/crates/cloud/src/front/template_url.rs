@@ -56,7 +56,7 @@ pub(super) async fn read(front: &Front, url: &str) -> anyhow::Result<Result<Stri
     }
     let (answer, body) = whole(front.pass(&call).await?).await?;
     if !answer.status.is_success() {
-        let why = crate::xml::Element::parse(&String::from_utf8_lossy(&body));
+        let why = causeway_model::xml::Element::parse(&String::from_utf8_lossy(&body));
         let why = why.map(|error| error.text_at(&["Message"]).to_owned()).unwrap_or_default();
         let why = if why.is_empty() { answer.status.to_string() } else { why };
         return Ok(Err(format!("S3 error: {why}")));

@@ -282,6 +282,7 @@ impl<'a> Judge<'a> {
             }
         }
         self.compare(index, thing, condition, &walk, &shown)
+            .unwrap_or_else(|error| vec![(index, Vec::new(), error)])
     }
 
     fn compare(
@@ -291,7 +292,7 @@ impl<'a> Judge<'a> {
         condition: &Condition,
         walk: &Walk<'_>,
         shown: &str,
-    ) -> Vec<Wrong> {
+    ) -> Result<Vec<Wrong>, String> {
         let fill = |value: &toml::Value| self.fill(index, value);
         let each = |fits: &dyn Fn(&Found<'_>) -> Result<(), String>| -> Vec<Wrong> {
             let wrong = walk.found.iter().filter_map(|found| {
@@ -300,7 +301,6 @@ impl<'a> Judge<'a> {
             });
             wrong.collect()
         };
-        let unfilled = |error: String| vec![(index, Vec::new(), error)];
         if let Some(count) = condition.count {
             let found = if let [one] = walk.found.as_slice() {
                 one.value.as_array().map_or(1, Vec::len)
@@ -308,70 +308,53 @@ impl<'a> Judge<'a> {
                 walk.found.len()
             };
             return if found == count {
-                Vec::new()
+                Ok(Vec::new())
             } else {
-                vec![(index, Vec::new(), format!("{shown}: there are {found}, and there must be {count}"))]
+                Err(format!("{shown}: there are {found}, and there must be {count}"))
             };
         }
         if let Some(wanted) = &condition.equals {
-            return match fill(wanted) {
-                Ok(wanted) => each(&|found| {
-                    ok_or(same(&found.value, &wanted), || format!(", not {}", shorten(&wanted)))
-                }),
-                Err(error) => unfilled(error),
-            };
+            let wanted = fill(wanted)?;
+            return Ok(each(&|found| {
+                ok_or(same(&found.value, &wanted), || format!(", not {}", shorten(&wanted)))
+            }));
         }
         if let Some(other) = &condition.differs {
-            return match fill(other) {
-                Ok(other) => {
-                    each(&|found| ok_or(!same(&found.value, &other), || ", which it must not be".to_owned()))
-                }
-                Err(error) => unfilled(error),
-            };
+            let other = fill(other)?;
+            return Ok(each(&|found| {
+                ok_or(!same(&found.value, &other), || ", which it must not be".to_owned())
+            }));
         }
         for (list, wanted) in [(&condition.one_of, true), (&condition.none_of, false)] {
             let Some(list) = list else { continue };
-            let all: Result<Vec<Value>, String> = list.iter().map(fill).collect();
-            return match all {
-                Ok(all) => each(&|found| {
-                    let is = all.iter().any(|one| same(&found.value, one));
-                    let words = if wanted { "none" } else { "one" };
-                    ok_or(is == wanted, || format!(", {words} of {}", shorten(&Value::Array(all.clone()))))
-                }),
-                Err(error) => unfilled(error),
-            };
+            let all = list.iter().map(fill).collect::<Result<Vec<Value>, String>>()?;
+            return Ok(each(&|found| {
+                let is = all.iter().any(|one| same(&found.value, one));
+                let words = if wanted { "none" } else { "one" };
+                ok_or(is == wanted, || format!(", {words} of {}", shorten(&Value::Array(all.clone()))))
+            }));
         }
         for (bound, least) in [(&condition.at_least, true), (&condition.at_most, false)] {
             let Some(bound) = bound else { continue };
-            let bound = match fill(bound).map(|value| number_of(&value)) {
-                Ok(Some(bound)) => bound,
-                Ok(None) => return unfilled(format!("{shown}: the bound is no number")),
-                Err(error) => return unfilled(error),
-            };
-            return each(&|found| {
+            let bound = number_of(&fill(bound)?).ok_or_else(|| format!("{shown}: the bound is no number"))?;
+            return Ok(each(&|found| {
                 let number = number_of(&found.value).ok_or_else(|| ", no number".to_owned())?;
                 let (fits, words) =
                     if least { (number >= bound, "least") } else { (number <= bound, "most") };
                 ok_or(fits, || format!(", and must be at {words} {bound}"))
-            });
+            }));
         }
         for (shape, wanted) in [(&condition.matches, true), (&condition.never_matches, false)] {
             let Some(shape) = shape else { continue };
-            return match self.fill_text(index, shape) {
-                Ok(shape) => each(&|found| {
-                    let words = if wanted { "not of the shape" } else { "of the shape" };
-                    ok_or(fits(&shape, &text_of(&found.value)) == wanted, || format!(", {words} `{shape}`"))
-                }),
-                Err(error) => unfilled(error),
-            };
+            let shape = self.fill_text(index, shape)?;
+            return Ok(each(&|found| {
+                let words = if wanted { "not of the shape" } else { "of the shape" };
+                ok_or(fits(&shape, &text_of(&found.value)) == wanted, || format!(", {words} `{shape}`"))
+            }));
         }
         for (list, whole) in [(&condition.contains, false), (&condition.exactly, true)] {
             let Some(list) = list else { continue };
-            let all: Result<Vec<Value>, String> = list.iter().map(fill).collect();
-            let all = match all {
-                Ok(all) => all,
-                Err(error) => return unfilled(error),
-            };
+            let all = list.iter().map(fill).collect::<Result<Vec<Value>, String>>()?;
             let there: Vec<&Value> = walk
                 .found
                 .iter()
@@ -394,31 +377,31 @@ impl<'a> Judge<'a> {
                     more.map(|one| (at, keys.clone(), format!("{shown} holds {}, too", shorten(one)))),
                 );
             }
-            return wrong;
+            return Ok(wrong);
         }
         if let Some(class) = &condition.refers_to {
             let members = self.members(class);
-            return each(&|found| {
+            return Ok(each(&|found| {
                 let to = self.things.referred(&text_of(&found.value), thing.stack, &thing.environment);
                 let is = to.is_some_and(|to| {
                     members.contains(&to)
                         && self.thing(to).is_some_and(|other| other.environment == thing.environment)
                 });
                 ok_or(is, || format!(", which refers to no `{class}` of {}", thing.environment))
-            });
+            }));
         }
         if let Some(class) = &condition.is {
             let members = self.members(class);
-            return each(&|found| ok_or(members.contains(&found.thing), || format!(" and no `{class}`")));
+            return Ok(each(&|found| ok_or(members.contains(&found.thing), || format!(" and no `{class}`"))));
         }
         for (class, before) in [(&condition.before, true), (&condition.after, false)] {
             let Some(class) = class else { continue };
-            return self.in_order(index, class, before);
+            return Ok(self.in_order(index, class, before));
         }
         if let Some(may) = &condition.may {
-            return walk.found.iter().flat_map(|found| self.may(index, found, may)).collect();
+            return Ok(walk.found.iter().flat_map(|found| self.may(index, found, may)).collect());
         }
-        Vec::new()
+        Ok(Vec::new())
     }
 
     /// Whether the pipeline comes to a thing before every, or after some, of a class that is for the same environment.
@@ -473,7 +456,7 @@ impl<'a> Judge<'a> {
                 Err(error) => return wrong(error),
             };
         }
-        let account = arn.split(':').nth(4).unwrap_or_default().to_owned();
+        let account = causeway_model::arn::account_of(&arn).unwrap_or_default().to_owned();
         let wanted = Wanted { action: may.action.clone(), on, with };
         match needs::ask(self.world, &asker, &account, &wanted) {
             Ok(verdict) if verdict.allowed() => Vec::new(),

@@ -368,14 +368,11 @@ impl Things {
             for (at, stage) in stages.iter().enumerate() {
                 let name = text(stage, "Name");
                 let environment = environment_of(ground, &name).unwrap_or_else(|| stack.account.clone());
-                let protected =
-                    ground.config.accounts.get(&environment).is_some_and(|account| account.protected);
                 let part = |of: &Value, more: &[(&str, Value)]| {
                     let mut value = facts(ground, stack, &environment);
                     value.extend(of.as_object().cloned().unwrap_or_default());
                     value.insert("@pipeline".to_owned(), whole.get("@name").cloned().unwrap_or_default());
                     value.insert("@stage".to_owned(), json!(name));
-                    value.insert("@protected".to_owned(), json!(protected));
                     value.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
                     Value::Object(value)
                 };

@@ -18,63 +18,46 @@ pub(super) fn part<'a>(at: &Found<'a>, key: String, value: Cow<'a, Value>) -> Fo
 
 /// The value under a key; text that is JSON is read as such.
 pub(super) fn key_of<'a>(value: &Cow<'a, Value>, key: &str) -> Option<Cow<'a, Value>> {
-    let get = |value: &'a Value| match value {
-        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
-        other => other.get(key),
-    };
+    fn get<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
+        match value {
+            Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+            other => other.get(key),
+        }
+    }
     match value {
-        Cow::Borrowed(Value::String(_)) | Cow::Owned(Value::String(_)) => {
-            let read = as_json(value)?;
-            match &read {
-                Value::Array(items) => items.get(key.parse::<usize>().ok()?).cloned(),
-                other => other.get(key).cloned(),
-            }
-            .map(Cow::Owned)
-        }
-        Cow::Borrowed(value) => get(value).map(Cow::Borrowed),
-        Cow::Owned(value) => match value {
-            Value::Array(items) => items.get(key.parse::<usize>().ok()?).cloned(),
-            other => other.get(key).cloned(),
-        }
-        .map(Cow::Owned),
+        Cow::Borrowed(value) if !value.is_string() => get(value, key).map(Cow::Borrowed),
+        Cow::Owned(value) if !value.is_string() => get(value, key).cloned().map(Cow::Owned),
+        text => get(&as_json(text)?, key).cloned().map(Cow::Owned),
     }
 }
 
-pub(super) fn as_json(value: &Value) -> Option<Value> {
+fn as_json(value: &Value) -> Option<Value> {
     let text = value.as_str()?;
     text.starts_with(['[', '{']).then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 /// The elements or values of a value.
 pub(super) fn parts<'a>(at: &Found<'a>) -> Vec<Found<'a>> {
-    let owned = |value: &Value| -> Vec<Found<'a>> {
+    fn of(value: &Value) -> Vec<(String, &Value)> {
         match value {
-            Value::Array(items) => items
-                .iter()
-                .enumerate()
-                .map(|(number, item)| part(at, number.to_string(), Cow::Owned(item.clone())))
-                .collect(),
-            Value::Object(map) => map
-                .iter()
-                .filter(|(key, _)| !key.starts_with('@'))
-                .map(|(key, item)| part(at, key.clone(), Cow::Owned(item.clone())))
-                .collect(),
+            Value::Array(items) => {
+                items.iter().enumerate().map(|(number, item)| (number.to_string(), item)).collect()
+            }
+            Value::Object(map) => {
+                let shown = map.iter().filter(|(key, _)| !key.starts_with('@'));
+                shown.map(|(key, item)| (key.clone(), item)).collect()
+            }
             _ => Vec::new(),
         }
-    };
-    match &at.value {
-        Cow::Borrowed(Value::Array(items)) => items
-            .iter()
-            .enumerate()
-            .map(|(number, item)| part(at, number.to_string(), Cow::Borrowed(item)))
-            .collect(),
-        Cow::Borrowed(Value::Object(map)) => map
-            .iter()
-            .filter(|(key, _)| !key.starts_with('@'))
-            .map(|(key, item)| part(at, key.clone(), Cow::Borrowed(item)))
-            .collect(),
-        other => owned(&as_json(other).unwrap_or_else(|| other.as_ref().clone())),
     }
+    if let Cow::Borrowed(value) = at.value
+        && !value.is_string()
+    {
+        return of(value).into_iter().map(|(key, item)| part(at, key, Cow::Borrowed(item))).collect();
+    }
+    let read = as_json(&at.value);
+    let value = read.as_ref().unwrap_or_else(|| at.value.as_ref());
+    of(value).into_iter().map(|(key, item)| part(at, key, Cow::Owned(item.clone()))).collect()
 }
 
 pub(super) fn is_nothing(value: &Value) -> bool {

@@ -50,9 +50,7 @@ impl<'a> Judge<'a> {
     }
 
     pub(super) fn walk(&self, index: usize, path: &Path) -> Walk<'a> {
-        let Some(thing) = self.thing(index) else { return Walk::default() };
-        let start = Found { thing: index, value: Cow::Borrowed(&thing.value), keys: Vec::new() };
-        self.walk_from(start, path)
+        self.whole(index).map_or_else(Walk::default, |start| self.walk_from(start, path))
     }
 
     pub(super) fn walk_from(&self, start: Found<'a>, path: &Path) -> Walk<'a> {

@@ -204,7 +204,8 @@ async fn act(context: &Context, mut job: Job, filled: Filled, met: &mut Vec<Met>
     if as_planned && job.plan.action == Action::None {
         return Ok((None, job.info));
     }
-    if as_planned && job.only_settings {
+    // Nothing but settings of the stack itself change: the comparison led to no change set.
+    if as_planned && job.shown.is_none() {
         let info = protected(&job, job.info.clone()).await?;
         return Ok((Some(name), info));
     }

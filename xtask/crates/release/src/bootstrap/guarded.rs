@@ -7,9 +7,8 @@ use causeway_aws::Accounts;
 use causeway_aws::cloudformation::Stacks;
 use causeway_command::Changes;
 use causeway_model::config::{Config, DeployedBy};
-use causeway_model::ownership::Owner;
 use causeway_model::plan::{StackPlan, protection};
-use causeway_model::stack::{Action, StackStatus};
+use causeway_model::stack::Action;
 
 /// An app stack that is there, in an account that is protected.
 pub(super) struct Guarded {
@@ -31,13 +30,9 @@ pub(super) async fn look(config: &Config, accounts: &Accounts) -> anyhow::Result
         looks.push(async move {
             let stacks = Stacks::new(&account);
             let Some(info) = stacks.describe(&name).await? else { return Ok(None) };
-            if info.status == StackStatus::Review {
+            let what = ("protect the stack", instance.stack.as_str());
+            if ownership::template(&config, what, &stacks, &name, &info).await?.is_none() {
                 return Ok(None);
-            }
-            let template = stacks.template(&name).await?;
-            if ownership::of(&config, &instance.stack, &info, &template) == Owner::Stranger {
-                let place = (account.name.as_str(), name.as_str());
-                return Err(ownership::refused("protect the stack", place, &info, &template).into());
             }
             let settings: Vec<_> = protection(true, info.protected).into_iter().collect();
             let action = if settings.is_empty() { Action::None } else { Action::Update };

@@ -9,7 +9,7 @@ mod plan;
 mod states;
 
 pub use act::{STACK_LIMIT, failed};
-pub use states::{May, ready};
+pub use states::{May, action, ready};
 
 use std::collections::BTreeMap;
 
@@ -96,9 +96,7 @@ pub async fn deploy(
     }
     consent(context, &planned, args).await?;
     for job in planned.iter_mut().flatten() {
-        let loss =
-            Loss { account: job.plan.account.clone(), stack: job.plan.stack.clone(), what: Vec::new() };
-        job.may_lose = loss.is_allowed(&args.allow_data_loss);
+        job.may_lose = consent::allows(&args.allow_data_loss, &job.plan.account, &job.plan.stack);
     }
     let (mut changed, mut met) = (Vec::new(), Vec::new());
     for wave in planned {
@@ -188,8 +186,6 @@ struct Job {
     parameters: BTreeMap<String, Parameter>,
     /// The stack as it was when the plan was made.
     info: Option<StackInfo>,
-    /// Whether nothing but settings of the stack itself change.
-    only_settings: bool,
     /// Whether data may be lost that only a later change set shows to be in danger.
     may_lose: bool,
     /// The parameters that the stack was compared with, where it was.

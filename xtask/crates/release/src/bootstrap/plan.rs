@@ -118,7 +118,6 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
         bucket: None,
         parameters,
         shown: None,
-        only_settings: false,
         may_lose: false,
         compared: None,
         info: None,
@@ -237,7 +236,6 @@ async fn plan_stack(config: Config, adopt: bool, mut job: Job, filled: Filled) -
             }
             None => {
                 job.plan.changes.clear();
-                job.only_settings = true;
                 if job.plan.settings.is_empty() {
                     job.plan.action = Action::None;
                 }

@@ -23,6 +23,18 @@ pub struct May {
     pub lose: bool,
 }
 
+/// What a state wants to be done.
+///
+/// # Errors
+/// Nothing can be done with it.
+pub fn action(status: &StackStatus, (account, stack): (&str, &str)) -> Result<Action, Fault> {
+    status.action().map_err(|advice| {
+        Fault::new(Kind::Stuck, "deploy the stack", format!("{stack} in {account}"))
+            .why(format!("it is in {status}"))
+            .next(advice)
+    })
+}
+
 /// Brings a stack, given by account and name, into a state that takes a change set: waits for another run, removes what a
 /// failed create left, finishes a rollback that got stuck. The stack as it is then.
 ///
@@ -41,8 +53,7 @@ pub async fn ready(
         let stuck = |why: String| {
             Fault::new(Kind::Stuck, "deploy the stack", format!("{stack} in {account}")).why(why)
         };
-        let action =
-            info.status.action().map_err(|advice| stuck(format!("it is in {}", info.status)).next(advice))?;
+        let action = action(&info.status, (account, stack))?;
         let mut note = |did: &str| {
             let (account, stack) = (account.to_owned(), stack.to_owned());
             met.push(Met { account, stack, state: info.status.to_string(), did: did.to_owned() });

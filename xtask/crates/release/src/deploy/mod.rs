@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use causeway_args::deploy::Args;
 use serde_json::{Value, json};
 
-use super::bootstrap::{May, STACK_LIMIT, failed, ready};
+use super::bootstrap::{May, STACK_LIMIT, action, failed, ready};
 use super::package;
 use super::package::isolated::{How, Isolated, build};
 use crate::consent::{self, Loss};
@@ -25,10 +25,10 @@ use causeway_build::git;
 use causeway_command::{AfterChanges, Context, Outcome};
 use causeway_model::changeset::Change;
 use causeway_model::config::{Config, Instance};
-use causeway_model::fault::{Fault, Kind};
+use causeway_model::fault::Fault;
 use causeway_model::isolated::{self, EXPIRES, Filled, OWNER, PARAMETERS};
 use causeway_model::line::Line;
-use causeway_model::ownership::{ISOLATED, Owner};
+use causeway_model::ownership::ISOLATED;
 use causeway_model::plan::{Met, StackPlan, all_tags, retagged};
 use causeway_model::stack::{Action, StackStatus};
 use causeway_model::template;
@@ -162,14 +162,11 @@ async fn deploy(
     out.spin("look at the stack");
     let info = stacks.describe(stack).await?;
     let deployed = match &info {
-        Some(info) if info.status != StackStatus::Review => Some(stacks.template(stack).await?),
-        _ => None,
+        Some(info) => {
+            ownership::template(config, ("deploy the stack", ISOLATED), &stacks, stack, info).await?
+        }
+        None => None,
     };
-    if let (Some(info), Some(deployed)) = (&info, &deployed)
-        && ownership::of(config, ISOLATED, info, deployed) == Owner::Stranger
-    {
-        return Err(ownership::refused("deploy the stack", (&account.name, stack), info, deployed).into());
-    }
     let names = [(account.name.clone(), stack.to_owned())];
     consent::known(&args.allow_data_loss, &names)?;
     let tags = BTreeMap::from([
@@ -274,11 +271,7 @@ fn outline(
     let before = before.as_ref().map(|template| Filled { template, parameters: &given });
     let action = match info {
         None => Action::Create,
-        Some(info) => info.status.action().map_err(|advice| {
-            Fault::new(Kind::Stuck, "deploy the stack", format!("{stack} in {account}"))
-                .why(format!("it is in {}", info.status))
-                .next(advice)
-        })?,
+        Some(info) => action(&info.status, (account, stack))?,
     };
     let state = info.map_or(StackStatus::Absent, |info| info.status.clone());
     Ok(StackPlan {
@@ -297,11 +290,7 @@ fn plan(
 ) -> anyhow::Result<Deployment> {
     let mut action = match info {
         None => Action::Create,
-        Some(info) => info.status.action().map_err(|advice| {
-            Fault::new(Kind::Stuck, "deploy the stack", format!("{stack} in {account}"))
-                .why(format!("it is in {}", info.status))
-                .next(advice)
-        })?,
+        Some(info) => action(&info.status, (account, stack))?,
     };
     let read =
         |text: &str| template::parse(text).map(|root| root.to_json()).context("read the packaged template");
@@ -343,8 +332,7 @@ async fn act(
     let stack = stack.as_str();
     let emit = out.emitter();
     out.spin(&format!("deploy {stack}"));
-    let loss = Loss { account: account.name.clone(), stack: stack.to_owned(), what: Vec::new() };
-    let may = May { recreate: false, lose: loss.is_allowed(allowed) };
+    let may = May { recreate: false, lose: consent::allows(allowed, &account.name, stack) };
     let before = ready(context, stacks, (&account.name, stack), may, &mut deployment.met).await?;
     let is_new = before.as_ref().is_none_or(|info| info.status == StackStatus::Review);
     let tags = before.as_ref().map(|info| all_tags(&deployment.tags, &info.tags));

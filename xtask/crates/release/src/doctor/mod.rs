@@ -29,6 +29,7 @@ use causeway_model::connection::{console_link, is_connection};
 use causeway_model::fault::{Fault, Kind, from_error};
 use causeway_model::health::{self, Complaint, Severity};
 use causeway_model::line::{Line, Mode, Status, Step, tenths};
+use causeway_model::ownership::{self, ISOLATED};
 use causeway_model::stack::{Outcome as How, Phase, StackStatus};
 use causeway_model::template;
 use causeway_model::verdict::Verdict;
@@ -337,14 +338,13 @@ impl Doctor<'_> {
             Err(error) => return self.note(finding, watch, Err(from_error(&error))),
         };
         let root = template::parse(&text).ok();
-        let says = |key: &str| root.as_ref()?.at(&["Metadata", "Causeway", key])?.as_str();
         let complaints = health::of_stack(&health::Stack {
             name: seen.name,
             status: &seen.info.status,
             by_bootstrap: seen.by_bootstrap,
             protected: seen.info.protected,
             is_to_be_protected: seen.is_to_be_protected,
-            mark: says("project").zip(says("stack")),
+            mark: root.as_ref().and_then(ownership::mark),
             should_be,
         });
         self.judge(finding, watch, &seen.info.status.to_string(), complaints);
@@ -479,9 +479,6 @@ struct Seen<'a> {
     by_bootstrap: bool,
     is_to_be_protected: bool,
 }
-
-/// What the mark of a developer's own stack says it is.
-const ISOLATED: &str = "isolated";
 
 /// Whether the stack's first create failed, so that it can only be removed.
 fn is_dead(info: &StackInfo) -> bool {

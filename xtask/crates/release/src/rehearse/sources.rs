@@ -23,8 +23,7 @@ impl Sources {
     pub(super) async fn of(context: &Context) -> anyhow::Result<Self> {
         let root = &context.root;
         let warn = |message: String| context.out.line(&Line::Warning { message });
-        let standing = git::standing(root).await?;
-        let dirty = git::uncommitted(root).await?;
+        let (standing, dirty) = git::look(root).await?;
         match (&standing, dirty.len()) {
             (git::Standing::Commit(_), 0) => {}
             (git::Standing::Commit(_), some) => {

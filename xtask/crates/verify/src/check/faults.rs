@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use cases::{Case, Ended, Ran, Report, SCENARIOS, Scenario, choose, misbehaved, sample};
+use cases::{Case, Ended, Ran, Report, SCENARIOS, Scenario, choose, misbehaved};
 use causeway_aws::{Account, LocalWorld, OpenOptions, Unverified, raw};
 use causeway_cloud::resident::{self, Keep};
 use causeway_command::Context;
@@ -59,8 +59,6 @@ const NAME: usize = 7;
 
 /// What is to be run.
 pub(super) struct Wanted<'a> {
-    /// All of it, not the sample.
-    pub(super) whole: bool,
     /// Cases whose name has this in it.
     pub(super) only: Option<&'a str>,
 }
@@ -78,10 +76,7 @@ pub(super) async fn run(context: &Context, wanted: &Wanted<'_>) -> anyhow::Resul
     let mut expected = BTreeMap::new();
     for (name, scenario) in SCENARIOS {
         let is_asked_for = wanted.only.is_none_or(|only| only.starts_with(name) || !only.contains('/'));
-        // The sample is of one scenario, the one with most that can be left undone.
-        let is_chosen =
-            if wanted.whole || wanted.only.is_some() { is_asked_for } else { scenario == Scenario::First };
-        if is_chosen {
+        if is_asked_for {
             let (calls, undisturbed) = bench.ground.undisturbed(scenario).await?;
             let (of, left_out) = choose(scenario, &calls);
             cases.extend(of);
@@ -91,12 +86,17 @@ pub(super) async fn run(context: &Context, wanted: &Wanted<'_>) -> anyhow::Resul
     }
     if let Some(only) = wanted.only {
         cases.retain(|case| case.name().contains(only));
-    } else if !wanted.whole {
-        cases = sample(&cases);
-        report.left_out.clear();
     }
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    for chunk in cases.chunks(A_CLOUD) {
+    for (number, chunk) in cases.chunks(A_CLOUD).enumerate() {
+        if watch.elapsed() > LIMIT {
+            report.not_run += chunk.len();
+            continue;
+        }
+        if number > 0 {
+            bench.cloud.release().await;
+            bench = Bench::start(context, &config).await?;
+        }
         let mut running = JoinSet::new();
         for case in chunk {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
@@ -119,10 +119,6 @@ pub(super) async fn run(context: &Context, wanted: &Wanted<'_>) -> anyhow::Resul
                 context.out.note(format!("wrong: {}: {}", case.name(), why.join("; ")));
             }
             report.note(&case, ended);
-        }
-        if cases.len() > A_CLOUD {
-            bench.cloud.release().await;
-            bench = Bench::start(context, &config).await?;
         }
     }
     bench.cloud.release().await;

@@ -41,16 +41,7 @@ impl World {
             millis,
         };
         let at = self.cloud.clock.seconds();
-        let answered = Answered {
-            began: at,
-            account: ACCOUNT,
-            api: "a",
-            rest: None,
-            stage: "$default",
-            status: 200,
-            millis,
-            late: false,
-        };
+        let answered = Answered { began: at, ..Answered::http(ACCOUNT, "a", 200, millis) };
         self.cloud.metrics.record(at, &answered, Some(&call));
     }
 

@@ -199,19 +199,6 @@ pub(super) fn choose(scenario: Scenario, calls: &[Asked]) -> (Vec<Case>, BTreeMa
     (cases, left_out)
 }
 
-/// One case of each fault, over calls that change something.
-pub(super) fn sample(cases: &[Case]) -> Vec<Case> {
-    let mut chosen: Vec<Case> = Vec::new();
-    for (index, (_, fault)) in FAULTS.iter().enumerate() {
-        let of: Vec<&Case> =
-            cases.iter().filter(|case| case.fault == *fault && changes(&case.asked)).collect();
-        // Neighbors in the list of faults meet calls that are far from each other.
-        let place = index * 5 % of.len().max(1);
-        chosen.extend(of.get(place).map(|case| (*case).clone()));
-    }
-    chosen
-}
-
 /// How a command ended: its exit code, and why where it did not end well.
 pub(super) struct Ran {
     pub(super) code: Option<i32>,
@@ -260,10 +247,6 @@ mod tests {
                 ("first DeleteStack P-a".to_owned(), 10)
             ])
         );
-        let sampled = sample(&cases);
-        let kinds: BTreeSet<Fault> = sampled.iter().map(|case| case.fault).collect();
-        assert_eq!((sampled.len(), kinds.len()), (FAULTS.len(), FAULTS.len()), "one of each kind");
-        assert!(sampled.iter().all(|case| changes(&case.asked)));
         assert_eq!(cases[0].name(), "first/DescribeStacks P-a in 1#1/500");
     }
 

@@ -5,10 +5,15 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context as _;
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
-use causeway_model::calls::Call;
+use causeway_model::calls::{self, Call};
 use causeway_model::config::{Config, DeployedBy};
+use causeway_model::xml::Element;
 
 use super::Roots;
 
@@ -58,6 +63,13 @@ impl Looker<'_> {
         Ok(self.roots.send(account, &call).await?.1)
     }
 
+    /// An answer to a question that is always allowed: a refusal would be taken for an empty list.
+    async fn listed(&self, account: &str, call: Call) -> anyhow::Result<String> {
+        let (status, text) = self.roots.send(account, &call).await?;
+        anyhow::ensure!((200..300).contains(&status), "the local cloud refused to list: {status} {text}");
+        Ok(text)
+    }
+
     fn keep(&mut self, place: &str, leaves: Vec<(String, String)>) {
         let place = settled(place, self.project);
         for (name, value) in leaves.into_iter().filter(|(name, _)| !is_new_each_time(name)) {
@@ -96,7 +108,7 @@ impl Looker<'_> {
     }
 
     async fn roles(&mut self, account: &str) -> anyhow::Result<()> {
-        let text = self.ask(account, query("iam", "ListRoles", &[("MaxItems", "1000")])).await?;
+        let text = self.listed(account, query("iam", "ListRoles", &[("MaxItems", "1000")])).await?;
         for role in self.ours(&text, "RoleName") {
             self.query(account, "iam", "GetRole", &[("RoleName", &role)]).await?;
             self.query(account, "iam", "ListAttachedRolePolicies", &[("RoleName", &role)]).await?;
@@ -107,7 +119,7 @@ impl Looker<'_> {
             }
         }
         let local = [("Scope", "Local"), ("MaxItems", "1000")];
-        let text = self.ask(account, query("iam", "ListPolicies", &local)).await?;
+        let text = self.listed(account, query("iam", "ListPolicies", &local)).await?;
         for arn in self.ours(&text, "Arn") {
             let text = self.ask(account, query("iam", "GetPolicy", &[("PolicyArn", &arn)])).await?;
             let version = values(&text, "DefaultVersionId").into_iter().next().unwrap_or_default();
@@ -119,7 +131,7 @@ impl Looker<'_> {
     }
 
     async fn buckets(&mut self, account: &str) -> anyhow::Result<()> {
-        let text = self.ask(account, get("/")).await?;
+        let text = self.listed(account, get("/")).await?;
         for bucket in self.ours(&text, "Name") {
             for part in ["?policy", "?versioning", "?tagging", "?encryption", "?lifecycle", "?versions"] {
                 let text = self.ask(account, get(&format!("/{bucket}{part}"))).await?;
@@ -132,14 +144,14 @@ impl Looker<'_> {
 
     /// Keys have no name that anybody gave them: ours are those whose policy or description names the project.
     async fn keys(&mut self, account: &str) -> anyhow::Result<()> {
-        let text = self.ask(account, kms("ListKeys", serde_json::json!({"Limit": 1000}))).await?;
-        let all: Value = serde_json::from_str(&text).unwrap_or_default();
+        let text = self.listed(account, kms("ListKeys", &serde_json::json!({"Limit": 1000}))).await?;
+        let all: Value = serde_json::from_str(&text).context("read KMS's answer")?;
         let mut ours = Vec::new();
         for key in all["Keys"].as_array().into_iter().flatten() {
             let id = key["KeyId"].clone();
-            let about = self.ask(account, kms("DescribeKey", serde_json::json!({"KeyId": id}))).await?;
+            let about = self.ask(account, kms("DescribeKey", &serde_json::json!({"KeyId": id}))).await?;
             let policy = serde_json::json!({"KeyId": id, "PolicyName": "default"});
-            let policy = self.ask(account, kms("GetKeyPolicy", policy)).await?;
+            let policy = self.ask(account, kms("GetKeyPolicy", &policy)).await?;
             if about.contains(self.project) || policy.contains(self.project) {
                 ours.push((about, policy));
             }
@@ -147,7 +159,7 @@ impl Looker<'_> {
         self.found.insert(format!("{account} keys: {}", ours.len()));
         for (about, policy) in ours {
             for text in [about, policy] {
-                let json: Value = serde_json::from_str(&text).unwrap_or_default();
+                let json: Value = serde_json::from_str(&text).context("read KMS's answer")?;
                 self.keep(&format!("{account} key"), of_json(&json));
             }
         }
@@ -162,39 +174,26 @@ impl Looker<'_> {
 
 fn query(service: &'static str, action: &str, fields: &[(&str, &str)]) -> Call {
     let version = if service == "iam" { "2010-05-08" } else { "2010-05-15" };
-    let more: String = fields.iter().map(|(name, value)| format!("&{name}={value}")).collect();
-    Call {
-        service,
-        method: "POST",
-        path: "/".to_owned(),
-        headers: vec![("content-type", "application/x-www-form-urlencoded".to_owned())],
-        body: format!("Action={action}&Version={version}{more}"),
-    }
+    calls::query(service, version, action, fields)
 }
 
 fn get(path: &str) -> Call {
     Call { service: "s3", method: "GET", path: path.to_owned(), headers: Vec::new(), body: String::new() }
 }
 
-fn kms(action: &str, body: Value) -> Call {
-    let target = format!("TrentService.{action}");
-    let headers = vec![("content-type", "application/x-amz-json-1.1".to_owned()), ("x-amz-target", target)];
-    Call { service: "kms", method: "POST", path: "/".to_owned(), headers, body: body.to_string() }
+fn kms(action: &str, body: &Value) -> Call {
+    calls::target("kms", format!("TrentService.{action}"), "1.1", body)
 }
 
-/// The leaves of a document: each innermost element and its text.
+/// The leaves of a document: each innermost element and its text. What is no document is one leaf without a name.
 fn leaves(text: &str) -> Vec<(String, String)> {
+    let Ok(mut root) = Element::parse(text) else { return vec![(String::new(), text.to_owned())] };
     let mut found = Vec::new();
-    let mut parts = text.split('<').peekable();
-    while let Some(part) = parts.next() {
-        let Some((name, value)) = part.split_once('>') else { continue };
-        let name = name.split(' ').next().unwrap_or_default();
-        let closes =
-            parts.peek().is_some_and(|next| next.strip_prefix('/').is_some_and(|n| n.starts_with(name)));
-        if closes && !name.starts_with('/') && !name.is_empty() {
-            found.push((name.to_owned(), value.to_owned()));
+    root.visit(&mut |element| {
+        if element.children.is_empty() {
+            found.push((element.name.clone(), element.text.clone()));
         }
-    }
+    });
     found
 }
 
@@ -258,33 +257,17 @@ fn settled(text: &str, project: &str) -> String {
 fn without_uuids(text: &str) -> String {
     let (mut all, mut rest) = (String::new(), text);
     while let Some(first) = rest.chars().next() {
-        let is_id = rest.get(..UUID).is_some_and(|id| {
-            id.char_indices()
-                .all(|(at, c)| if [8, 13, 18, 23].contains(&at) { c == '-' } else { c.is_ascii_hexdigit() })
-        });
-        let length = if is_id { UUID } else { first.len_utf8() };
+        let is_id = rest.get(..Hyphenated::LENGTH).is_some_and(|id| Uuid::try_parse(id).is_ok());
+        let length = if is_id { Hyphenated::LENGTH } else { first.len_utf8() };
         all.push_str(if is_id { "*" } else { rest.get(..length).unwrap_or_default() });
         rest = rest.get(length..).unwrap_or_default();
     }
     all
 }
 
-/// The length of a UUID with its hyphens.
-const UUID: usize = 36;
-
 /// Policies stand percent-encoded in IAM's answers.
 fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let (mut all, mut at) = (Vec::new(), 0);
-    while let Some(byte) = bytes.get(at) {
-        let hex = text
-            .get(at + 1..at + 3)
-            .filter(|_| *byte == b'%')
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        all.push(hex.unwrap_or(*byte));
-        at += if hex.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&all).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
