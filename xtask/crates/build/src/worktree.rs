@@ -1,5 +1,6 @@
 //! The files of a checkout as they are, committed or not.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -38,8 +39,14 @@ pub async fn working_tree(root: &Path) -> anyhow::Result<Tree> {
     let mut entries = Vec::new();
     for name in names(root).await? {
         let path = root.join(&name);
-        // A tracked file that was deleted is still listed.
-        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
+        let metadata = match std::fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            // A tracked file that was deleted is still listed, also where a file now has the name of its folder.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            Err(error) => {
+                return Err(error).with_context(|| format!("look at {}", path.display()));
+            }
+        };
         let why = match metadata.file_type() {
             kind if kind.is_symlink() => Some(LINK),
             kind if kind.is_dir() => Some(FOLDER),
@@ -148,6 +155,32 @@ mod tests {
             let why: Vec<&str> = tree.left_out.iter().map(|(_, why)| *why).collect();
             assert_eq!(why, [NAME, LINK], "{:?}", tree.left_out);
         }
+    }
+
+    #[tokio::test]
+    async fn only_a_file_that_is_gone_is_taken_for_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, sh) = (dir.path(), Shell::new().unwrap());
+        sh.change_dir(root);
+        for name in ["gone", "inside/gone", "replaced/gone", "loop/there"] {
+            sh.write_file(name, name).unwrap();
+        }
+        #[expect(clippy::disallowed_methods, reason = "a test waits for what it starts")]
+        for words in [&["init", "--quiet"][..], &["add", "--all"]] {
+            cmd!(sh, "git {words...}").quiet().run().unwrap();
+        }
+        for folder in ["inside", "replaced"] {
+            std::fs::remove_dir_all(root.join(folder)).unwrap();
+        }
+        std::fs::remove_file(root.join("gone")).unwrap();
+        std::fs::write(root.join("replaced"), "a file now").unwrap();
+        let tree = working_tree(root).await.unwrap();
+        assert!(holds(&tree.zip, "loop/there") && !holds(&tree.zip, "/gone"));
+        // Nobody can tell what is there now.
+        std::fs::remove_dir_all(root.join("loop")).unwrap();
+        std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
+        let refused = format!("{:#}", working_tree(root).await.unwrap_err());
+        assert!(refused.contains("loop/there"), "{refused}");
     }
 
     #[tokio::test]
