@@ -1,6 +1,7 @@
 //! `package --explain`: what a build would change, without building.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -68,7 +69,11 @@ fn packaged(root: &Path, plan: &Plan) -> anyhow::Result<Before> {
     let mut all = Before::new();
     for name in plan.inputs.keys() {
         let path = dir.join(format!("{name}.cdx.json"));
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(unreadable(&path, &error).into()),
+        };
         all.insert(name.clone(), read(&text, &path.display().to_string())?);
     }
     Ok(all)
@@ -77,13 +82,28 @@ fn packaged(root: &Path, plan: &Plan) -> anyhow::Result<Before> {
 /// Where packages lie, where there are some: that there are none is said before a compiler is looked for or fetched.
 pub(super) fn packaged_before(root: &Path) -> Result<PathBuf, Fault> {
     let dir = root.join("target/causeway/package");
-    let mut names = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    if names.any(|name| name.to_string_lossy().ends_with(".cdx.json")) {
-        return Ok(dir);
+    match std::fs::read_dir(&dir) {
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(|error| unreadable(&dir, &error))?.file_name();
+                if name.to_string_lossy().ends_with(".cdx.json") {
+                    return Ok(dir);
+                }
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(unreadable(&dir, &error)),
     }
     Err(Fault::fact(Kind::Usage, "nothing was packaged here yet", dir.display().to_string())
         .why("there is nothing to compare with")
         .next("compare with an environment: --explain --env prod; or run cargo xtask package first"))
+}
+
+/// What was packaged cannot be read, which is not the same as that nothing was.
+fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::usage("read what was packaged last", path.display().to_string())
+        .why(error)
+        .next("let this user read it, or remove it and run cargo xtask package again")
 }
 
 /// What an environment runs, from the template that its stack was deployed with.
@@ -129,4 +149,30 @@ fn read(text: &str, on: &str) -> anyhow::Result<(Inputs, String)> {
             .next("package again")
             .into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_not_one_without_packages() {
+        let root = tempfile::tempdir().unwrap();
+        let refused = || packaged_before(root.path()).unwrap_err();
+        assert_eq!(refused().what, "nothing was packaged here yet");
+        let dir = root.path().join("target/causeway/package");
+        std::fs::create_dir_all(dir.parent().unwrap()).unwrap();
+        // A link to itself, and a file.
+        std::os::unix::fs::symlink("package", &dir).unwrap();
+        assert_eq!((refused().what.as_str(), refused().kind), ("read what was packaged last", Kind::Usage));
+        assert!(refused().on.ends_with("target/causeway/package"), "{}", refused());
+        std::fs::remove_file(&dir).unwrap();
+        std::fs::write(&dir, "").unwrap();
+        assert_eq!(refused().what, "read what was packaged last");
+        std::fs::remove_file(&dir).unwrap();
+        std::fs::create_dir(&dir).unwrap();
+        assert_eq!(refused().what, "nothing was packaged here yet");
+        std::fs::write(dir.join("checkin.cdx.json"), "{}").unwrap();
+        assert_eq!(packaged_before(root.path()).unwrap(), dir);
+    }
 }
