@@ -62,6 +62,10 @@ pub struct Stack<'a> {
 #[must_use]
 pub fn of_stack(stack: &Stack<'_>) -> Vec<Complaint> {
     let mut all: Vec<Complaint> = state(stack).into_iter().collect();
+    // Nothing is in it yet that could be protected or carry a mark.
+    if *stack.status == StackStatus::Review {
+        return all;
+    }
     if stack.is_to_be_protected && !stack.protected {
         let (severity, next) = if stack.by_bootstrap {
             (Severity::Error, "cargo xtask bootstrap switches it on".to_owned())
@@ -251,6 +255,14 @@ mod tests {
                 assert!(all.iter().all(|one| one.fault.why.contains(word)), "{word}: {all:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_stack_that_was_only_planned_has_no_mark_and_no_protection_to_lack() {
+        let planned = StackStatus::Review;
+        let stack = Stack { is_to_be_protected: true, mark: None, ..stack(&planned, true) };
+        let all = of_stack(&stack);
+        assert_eq!((all.len(), worst(&all)), (1, Warning), "{all:?}");
     }
 
     #[test]

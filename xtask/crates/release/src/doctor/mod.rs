@@ -333,9 +333,13 @@ impl Doctor<'_> {
 
     /// How a stack stands, with its protection and its mark.
     async fn standing(&mut self, finding: &str, watch: Stopwatch, seen: &Seen<'_>, should_be: (&str, &str)) {
-        let text = match Stacks::new(seen.account).template(seen.name).await {
-            Ok(text) => text,
-            Err(error) => return self.note(finding, watch, Err(from_error(&error))),
+        // One that was only planned has no template yet ("GetTemplate" refuses it).
+        let text = match seen.info.status {
+            StackStatus::Review => String::new(),
+            _ => match Stacks::new(seen.account).template(seen.name).await {
+                Ok(text) => text,
+                Err(error) => return self.note(finding, watch, Err(from_error(&error))),
+            },
         };
         let root = template::parse(&text).ok();
         let complaints = health::of_stack(&health::Stack {
