@@ -158,6 +158,12 @@ impl Planned {
         }
     }
 
+    /// Removes what is left, and then lets its cloud end: afterwards nobody would be there to remove it.
+    pub async fn take_back_before(&self, out: &Out, end: impl Future<Output = ()>) {
+        self.take_back(out).await;
+        end.await;
+    }
+
     fn all(&self) -> MutexGuard<'_, Vec<Plan>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -273,6 +279,16 @@ mod tests {
             assert_eq!(std::fs::read_dir(&folder).unwrap().count(), files);
         }
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_left_is_removed_while_its_cloud_is_there() {
+        let (planned, made) = (Planned::default(), Arc::default());
+        planned.begin("build/s".to_owned(), &left("shown"), removal("shown", &made, Ok(())));
+        let ends = Arc::clone(&made);
+        let end = async move { ends.lock().unwrap().push("the cloud ended") };
+        planned.take_back_before(&Out::new(Options::default()), end).await;
+        assert_eq!(*made.lock().unwrap(), ["shown", "the cloud ended"]);
     }
 
     #[tokio::test]

@@ -90,8 +90,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let is_lost = State::read(&paths).is_none();
     match &result {
         // As where anything else is interrupted: what was not asked to stay yet does not.
-        Err(error) if from_error(error).kind == Kind::Interrupted => found.release().await,
-        _ => end(&context, &args, &paths, found).await,
+        Err(error) if from_error(error).kind == Kind::Interrupted => {
+            context.planned.take_back_before(&context.out, found.release()).await;
+        }
+        _ => context.planned.take_back_before(&context.out, end(&context, &args, &paths, found)).await,
     }
     if is_lost {
         resident::down(&paths).await?;

@@ -64,7 +64,8 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Judged> {
         root_secret: found.state().root_secret.clone(),
     };
     let result = check(context, &config, &paper, world).await;
-    found.release().await;
+    // The bootstrap that must fail leaves what it planned.
+    context.planned.take_back_before(&context.out, found.release()).await;
     result
 }
 
