@@ -25,7 +25,7 @@ use causeway_command::{AfterChanges, Context, Outcome};
 use causeway_model::config::{Config, Instance, Parameter};
 use causeway_model::fault::Fault;
 use causeway_model::line::Line;
-use causeway_model::plan::{StackPlan, waves};
+use causeway_model::plan::{Met, StackPlan, waves};
 use causeway_model::stack::Action;
 use causeway_model::verdict::{ExitCode, Verdict};
 
@@ -104,17 +104,22 @@ pub async fn deploy(
         changed.extend(acted.changed);
         met.extend(acted.met);
         if let Some(source) = acted.failure {
-            return Err(AfterChanges { changed, data: json!({"met": met}), source }.into());
+            return Err(ended_early(changed, &met, source));
         }
     }
     if let Err(source) = guarded::protect(&context.changes, &guarded, &mut changed).await {
-        return Err(AfterChanges { changed, data: json!({}), source }.into());
+        return Err(ended_early(changed, &met, source));
     }
     let mut outcome = Outcome::of(if changed.is_empty() { Verdict::NothingToDo } else { Verdict::Done });
     outcome.data = known.data(config);
     outcome.data["met"] = json!(met);
     outcome.changed = changed;
     Ok(outcome)
+}
+
+/// A failure once something may have changed: it keeps what was changed and which states were met, wherever it happened.
+fn ended_early(changed: Vec<String>, met: &[Met], source: anyhow::Error) -> anyhow::Error {
+    AfterChanges { changed, data: json!({"met": met}), source }.into()
 }
 
 /// What is asked for by name: stacks that are taken over, and data that is lost. Taking one over is the wider of the two.
