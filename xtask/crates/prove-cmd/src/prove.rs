@@ -202,6 +202,10 @@ fn data(report: &Report) -> serde_json::Value {
         "results": report.checked,
     });
     if let Some(mutation) = mutation {
+        let by_kind = mutation.by_kind().into_iter();
+        let by_kind = by_kind
+            .map(|(kind, (made, caught))| (kind.to_owned(), json!({ "mutants": made, "caught": caught })));
+        data["by_kind"] = serde_json::Value::Object(by_kind.collect());
         data["survivors"] = json!(mutation.survivors().collect::<Vec<_>>());
     }
     if let Some(shifts) = &report.shifts {

@@ -165,6 +165,10 @@ fn summary(report: &Report, paint: Paint, text: &mut String) {
             mutation.caught(),
             100.0 * mutation.caught() as f64 / total.max(1) as f64
         );
+        for (kind, (made, caught)) in mutation.by_kind() {
+            let share = 100.0 * caught as f64 / made.max(1) as f64;
+            let _ = writeln!(text, "    {kind:<10} {made}, caught {caught} ({share:.1} %)");
+        }
         for mutant in mutation.survivors() {
             let why =
                 mutant.why.as_ref().map_or_else(|| paint.bad("no row catches it"), |why| paint.dim(why));

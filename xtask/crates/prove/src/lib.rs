@@ -230,7 +230,11 @@ impl Proof<'_, '_> {
         if self.is_broken() {
             return mutate::Mutation::default();
         }
-        mutate::run(self.worlds, &self.asked)
+        let mut mutation = mutate::run(self.worlds, &self.asked);
+        let mut meaning = rules::mutants(self.worlds.ground, 1, 0);
+        mutation.mutants.append(&mut meaning.mutants);
+        mutation.problems.append(&mut meaning.problems);
+        mutation
     }
 
     /// What changed since another version of the files.

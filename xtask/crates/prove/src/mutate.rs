@@ -36,11 +36,14 @@ enum Change {
 pub struct Mutant {
     /// Its name, without line numbers, so that it outlives edits.
     pub name: String,
+    /// What kind of change it is: `statement`, or of the release's meaning `scalar`, `reference`, `element`, `resource`,
+    /// `exchange`.
+    pub kind: String,
     /// The file of the statement.
     pub file: String,
     /// The line of the statement.
     pub line: usize,
-    /// The row that caught it.
+    /// The row or the rule that caught it.
     pub caught_by: Option<String>,
     /// Why it may survive, where the matrix says so.
     pub why: Option<String>,
@@ -59,6 +62,17 @@ impl Mutation {
     /// How many some row catches.
     pub fn caught(&self) -> usize {
         self.mutants.iter().filter(|mutant| mutant.caught_by.is_some()).count()
+    }
+
+    /// How many there are of each kind, and how many of them are caught.
+    pub fn by_kind(&self) -> BTreeMap<&str, (usize, usize)> {
+        let mut all: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for mutant in &self.mutants {
+            let (made, caught) = all.entry(&mutant.kind).or_default();
+            *made += 1;
+            *caught += usize::from(mutant.caught_by.is_some());
+        }
+        all
     }
 
     /// Those that no row catches.
@@ -100,6 +114,7 @@ pub fn run(worlds: &Worlds<'_>, asked: &[Asked<'_>]) -> Mutation {
             });
             out.mutants.push(Mutant {
                 name: name(&origin, &change),
+                kind: "statement".to_owned(),
                 file: origin.place.file.clone(),
                 line: origin.place.line,
                 caught_by: caught

@@ -163,6 +163,12 @@ impl Stack {
         all
     }
 
+    /// Finds its resources anew after its plain template was changed, and looks for circles.
+    pub(super) fn again(&mut self, complain: &mut dyn FnMut(usize, String)) {
+        self.resources = self.found(false, complain);
+        self.look_for_circles(complain);
+    }
+
     fn look_for_circles(&self, complain: &mut dyn FnMut(usize, String)) {
         let nothing = |_: &str, _: Option<&str>| None;
         let scope = self.scope(&nothing);

@@ -6,7 +6,9 @@
 mod facts;
 mod file;
 mod kinds;
+mod mutants;
 mod path;
+mod reads;
 mod things;
 mod values;
 mod walk;
@@ -29,6 +31,7 @@ use facts::number_of;
 use file::FILE;
 use file::{Condition, Exists, File, May, Rule, placeholders};
 use path::{Path, Step};
+use reads::Reads;
 use things::{Thing, Things};
 use values::{fits, is_nothing, key_of, keys_of, ok_or, part, parts, same, shorten};
 
@@ -94,11 +97,16 @@ pub(super) fn check(ground: &Ground<'_>, world: &World) -> Judged {
     }
 }
 
+/// Changes what the templates mean in every small way, or every n-th of them from a number on, and looks whether a rule notices.
+pub(super) fn mutants(ground: &Ground<'_>, every: usize, first: usize) -> super::mutate::Mutation {
+    mutants::run(ground, every, first)
+}
+
 /// Asks the rules of a file that was read.
 fn judge(ground: &Ground<'_>, world: &World, file: &File, text: &str) -> Judged {
     let mut things = Things::of(ground, world);
     let problems = std::mem::take(&mut things.problems);
-    let judge = Judge { ground, world, file, things: &things, classes: RefCell::default() };
+    let judge = Judge::over(ground, world, file, &things);
     let mut judged = Judged { rules: file.rules.len(), problems, ..Judged::default() };
     for rule in &file.rules {
         judge.rule(rule, text, &mut judged);
@@ -135,10 +143,30 @@ struct Judge<'a> {
     world: &'a World,
     file: &'a File,
     things: &'a Things,
-    classes: RefCell<HashMap<String, Rc<Vec<usize>>>>,
+    /// Who is in a class, and what was read to tell.
+    classes: RefCell<HashMap<String, (Rc<Vec<usize>>, Rc<Reads>)>>,
+    /// What is read, for the rule that is asked and for each class that is looked up for it; nothing where nobody wants to know.
+    reads: RefCell<Vec<Reads>>,
 }
 
 impl<'a> Judge<'a> {
+    fn over(ground: &'a Ground<'a>, world: &'a World, file: &'a File, things: &'a Things) -> Self {
+        Self { ground, world, file, things, classes: RefCell::default(), reads: RefCell::default() }
+    }
+
+    /// Asks one rule and notes what it reads.
+    fn noted(&self, rule: &Rule, text: &str, judged: &mut Judged) -> Reads {
+        self.reads.borrow_mut().push(Reads::default());
+        self.rule(rule, text, judged);
+        self.reads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn note(&self, what: impl FnOnce(&mut Reads)) {
+        if let Some(reads) = self.reads.borrow_mut().last_mut() {
+            what(reads);
+        }
+    }
+
     fn rule(&self, rule: &Rule, text: &str, judged: &mut Judged) {
         let class = rule.class.get_ref();
         let members = self.members(class);
@@ -212,16 +240,21 @@ impl<'a> Judge<'a> {
     }
 
     fn thing(&self, index: usize) -> Option<&'a Thing> {
-        self.things.all.get(index)
+        self.things.all.get(index).map(Rc::as_ref)
     }
 
     /// Every thing of a class.
     fn members(&self, class: &str) -> Rc<Vec<usize>> {
-        if let Some(known) = self.classes.borrow().get(class) {
+        if let Some((known, read)) = self.classes.borrow().get(class) {
+            self.note(|reads| reads.add(read));
             return Rc::clone(known);
         }
+        let noting = !self.reads.borrow().is_empty();
+        if noting {
+            self.reads.borrow_mut().push(Reads::default());
+        }
         // A class that asks for itself finds nothing in it.
-        self.classes.borrow_mut().insert(class.to_owned(), Rc::default());
+        self.classes.borrow_mut().insert(class.to_owned(), (Rc::default(), Rc::default()));
         let members: Vec<usize> = match self.file.classes.get(class) {
             Some(of) => {
                 let of = of.get_ref();
@@ -230,10 +263,15 @@ impl<'a> Judge<'a> {
                     |index: &usize| of.filter.iter().all(|condition| self.holds(*index, condition.get_ref()));
                 all.iter().copied().filter(fits).collect()
             }
-            None => self.things.by_kind.get(class).cloned().unwrap_or_default(),
+            None => {
+                self.note(|reads| reads.kind(class));
+                self.things.by_kind.get(class).cloned().unwrap_or_default()
+            }
         };
         let members = Rc::new(members);
-        self.classes.borrow_mut().insert(class.to_owned(), Rc::clone(&members));
+        let read = if noting { self.reads.borrow_mut().pop().unwrap_or_default() } else { Reads::default() };
+        self.note(|reads| reads.add(&read));
+        self.classes.borrow_mut().insert(class.to_owned(), (Rc::clone(&members), Rc::new(read)));
         members
     }
 
@@ -382,6 +420,7 @@ impl<'a> Judge<'a> {
         if let Some(class) = &condition.refers_to {
             let members = self.members(class);
             return Ok(each(&|found| {
+                self.note(Reads::reference);
                 let to = self.things.referred(&text_of(&found.value), thing.stack, &thing.environment);
                 let is = to.is_some_and(|to| {
                     members.contains(&to)
@@ -408,10 +447,16 @@ impl<'a> Judge<'a> {
     fn in_order(&self, index: usize, class: &str, before: bool) -> Vec<Wrong> {
         let Some(thing) = self.thing(index) else { return Vec::new() };
         let order = |thing: &Thing| thing.value.get("@order").and_then(number_of);
+        let members = self.members(class);
+        self.note(|reads| {
+            for member in members.iter().chain([&index]) {
+                reads.key(*member, "@order");
+                reads.key(*member, "@pipeline");
+            }
+        });
         let Some(mine) = order(thing) else {
             return vec![(index, Vec::new(), "it is no part of a pipeline, so it has no order".to_owned())];
         };
-        let members = self.members(class);
         let others: Vec<(usize, f64)> = members
             .iter()
             .filter_map(|index| self.thing(*index).map(|thing| (*index, thing)))

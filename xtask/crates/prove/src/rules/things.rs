@@ -6,7 +6,8 @@
 //! refers to.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
@@ -49,7 +50,7 @@ pub(super) const FACTS: [&str; 24] = [
 ];
 
 /// One thing.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Thing {
     /// What it is: a type of resource, or one of [`KINDS`].
     pub kind: String,
@@ -73,7 +74,7 @@ pub(super) struct Thing {
 #[derive(Debug, Default)]
 pub(super) struct Things {
     /// All of them.
-    pub all: Vec<Thing>,
+    pub all: Vec<Rc<Thing>>,
     /// By kind.
     pub by_kind: HashMap<String, Vec<usize>>,
     /// Which things a text refers to.
@@ -127,19 +128,37 @@ impl Resolve for Unlike<'_> {
 impl Things {
     /// Everything of a world that the pipeline or `bootstrap` deploys; further stacks of a template have rules of their own.
     pub(super) fn of(ground: &Ground<'_>, world: &World) -> Self {
+        let parts: Vec<Rc<Self>> =
+            (0..world.stacks.len()).map(|number| Rc::new(Self::in_stack(ground, world, number))).collect();
+        Self::joined(ground, world, &parts)
+    }
+
+    /// What stands in one stack, by numbers of its own.
+    pub(super) fn in_stack(ground: &Ground<'_>, world: &World, number: usize) -> Self {
+        let mut things = Self::default();
+        if let Some(stack) = world.stacks.get(number).filter(|stack| is_usual(ground, stack)) {
+            things.stack(ground, number, stack);
+            things.pipelines(ground, world, number);
+        }
+        things
+    }
+
+    /// The things of all stacks in one list, after the environments.
+    pub(super) fn joined(ground: &Ground<'_>, world: &World, parts: &[Rc<Self>]) -> Self {
         let mut things = Self::default();
         for (account, entry) in &ground.config.accounts {
             if ground.config.targets().any(|target| target == account) {
                 things.environment(world, account, entry.protected);
             }
         }
-        for (number, stack) in world.stacks.iter().enumerate() {
-            if is_usual(ground, stack) {
-                things.stack(ground, number, stack);
+        for part in parts {
+            let first = things.all.len();
+            things.all.extend(part.all.iter().cloned());
+            things.problems.extend(part.problems.iter().cloned());
+            for (text, known) in &part.refers {
+                let all = things.refers.entry(text.clone()).or_default();
+                all.extend(known.iter().map(|index| first + index));
             }
-        }
-        for number in 0..world.stacks.len() {
-            things.pipelines(ground, world, number);
         }
         for (index, thing) in things.all.iter().enumerate() {
             things.by_kind.entry(thing.kind.clone()).or_default().push(index);
@@ -147,12 +166,30 @@ impl Things {
         things
     }
 
+    /// Takes the things of an older version that are the same, so that nobody need compare them again.
+    pub(super) fn share(&mut self, older: &Self) {
+        for (thing, old) in self.all.iter_mut().zip(&older.all) {
+            if **thing == **old {
+                *thing = Rc::clone(old);
+            }
+        }
+    }
+
+    /// Which text refers to which things, by their labels.
+    pub(super) fn references(&self) -> BTreeSet<(&str, &str)> {
+        let label = |index: &usize| self.all.get(*index).map(|thing| thing.label.as_str());
+        self.refers
+            .iter()
+            .flat_map(|(text, known)| known.iter().filter_map(label).map(|label| (text.as_str(), label)))
+            .collect()
+    }
+
     fn environment(&mut self, world: &World, account: &str, protected: bool) {
         let mut value = Map::new();
         value.insert("@id".to_owned(), json!(account));
         value.insert("@environment".to_owned(), json!(account));
         value.insert("@protected".to_owned(), json!(protected));
-        self.all.push(Thing {
+        self.all.push(Rc::new(Thing {
             kind: "environment".to_owned(),
             label: account.to_owned(),
             environment: account.to_owned(),
@@ -161,7 +198,7 @@ impl Things {
             file: super::super::places::STACKS.to_owned(),
             line: 1,
             keys: Vec::new(),
-        });
+        }));
     }
 
     fn stack(&mut self, ground: &Ground<'_>, number: usize, stack: &Stack) {
@@ -190,14 +227,24 @@ impl Things {
             if holds.is_some_and(|condition| !scope.condition(condition).unwrap_or(false)) {
                 continue;
             }
-            // What cannot be evaluated is a complaint of the stack already.
-            if let Some(Ok(Some(value))) = output.get("Value").map(|value| scope.eval(value)) {
-                outputs.insert(name.clone(), value);
+            let Some(value) = output.get("Value") else { continue };
+            match scope.eval(value) {
+                Ok(Some(value)) => drop(outputs.insert(name.clone(), value)),
+                Ok(None) => {}
+                Err(error) => {
+                    let node = stack.template.root.at(&["Outputs", name, "Value"]);
+                    let line = node.map_or(1, |node| failing_line(&scope, node));
+                    self.problems.push(Problem::new(
+                        &stack.template.file,
+                        line,
+                        format!("output {name}: {error}"),
+                    ));
+                }
             }
         }
         whole.insert("@outputs".to_owned(), Value::Object(outputs));
         let first = self.all.len();
-        self.all.push(Thing {
+        self.all.push(Rc::new(Thing {
             kind: "stack".to_owned(),
             label: stack.name().to_owned(),
             environment: stack.account.clone(),
@@ -206,14 +253,14 @@ impl Things {
             file: stack.template.file.clone(),
             line: 1,
             keys: vec!["Outputs".to_owned()],
-        });
+        }));
         self.refers.entry(stack.name().to_owned()).or_default().push(first);
         let mut by_id = HashMap::new();
         for (id, resource) in &stack.resources {
             by_id.insert(id.clone(), self.all.len());
             let value = self.resource(ground, stack, &scope, id, resource);
             let label = format!("{id} ({}) of {}", resource.kind, stack.name());
-            self.all.push(Thing {
+            self.all.push(Rc::new(Thing {
                 kind: resource.kind.clone(),
                 label,
                 environment: stack.account.clone(),
@@ -222,7 +269,7 @@ impl Things {
                 file: stack.template.file.clone(),
                 line: resource.line,
                 keys: vec!["Resources".to_owned(), id.clone(), "Properties".to_owned()],
-            });
+            }));
             if resource.kind == "AWS::ApiGatewayV2::Api" {
                 self.routes(ground, number, stack, resource);
             }
@@ -325,7 +372,7 @@ impl Things {
                 value.insert("@method".to_owned(), json!(method));
                 value.insert("@path".to_owned(), json!(path));
                 value.insert("@api".to_owned(), name.clone());
-                self.all.push(Thing {
+                self.all.push(Rc::new(Thing {
                     kind: "route".to_owned(),
                     label: format!("route {id} of {}", stack.name()),
                     environment: stack.account.clone(),
@@ -334,7 +381,7 @@ impl Things {
                     file: stack.template.file.clone(),
                     line: resource.line,
                     keys: vec!["Resources".to_owned(), resource.id.clone(), "Properties".to_owned()],
-                });
+                }));
             }
         }
     }
@@ -354,7 +401,7 @@ impl Things {
             let (line, id) = (pipeline.line, text(&pipeline.value, "@id"));
             let whole = pipeline.value.clone();
             let keys = pipeline.keys.clone();
-            self.all.push(Thing {
+            self.all.push(Rc::new(Thing {
                 kind: "pipeline".to_owned(),
                 label: format!("pipeline {}", text(&whole, "@name")),
                 environment: stack.account.clone(),
@@ -363,7 +410,7 @@ impl Things {
                 file: stack.template.file.clone(),
                 line,
                 keys: keys.clone(),
-            });
+            }));
             let stages = whole.get("Stages").and_then(Value::as_array).cloned().unwrap_or_default();
             for (at, stage) in stages.iter().enumerate() {
                 let name = text(stage, "Name");
@@ -389,12 +436,12 @@ impl Things {
                     keys,
                 };
                 let facts = [("@id", json!(name)), ("@order", json!(at * 1_000))];
-                self.all.push(thing(
+                self.all.push(Rc::new(thing(
                     "stage",
                     format!("stage {name} of {id}"),
                     part(stage, &facts),
                     stage_keys.clone(),
-                ));
+                )));
                 for (which, action) in
                     stage.get("Actions").and_then(Value::as_array).into_iter().flatten().enumerate()
                 {
@@ -405,12 +452,12 @@ impl Things {
                     let facts = [("@id", json!(action_name)), ("@order", json!(at * 1_000 + order))];
                     let mut keys = stage_keys.clone();
                     keys.extend(["Actions".to_owned(), which.to_string()]);
-                    self.all.push(thing(
+                    self.all.push(Rc::new(thing(
                         "action",
                         format!("action {name}/{action_name}"),
                         part(action, &facts),
                         keys,
-                    ));
+                    )));
                 }
             }
         }
@@ -420,7 +467,7 @@ impl Things {
     pub(super) fn referred(&self, text: &str, stack: usize, environment: &str) -> Option<usize> {
         let known = self.refers.get(text)?;
         let of = |wanted: &dyn Fn(&Thing) -> bool| {
-            known.iter().copied().find(|index| self.all.get(*index).is_some_and(wanted))
+            known.iter().copied().find(|index| self.all.get(*index).is_some_and(|thing| wanted(thing)))
         };
         of(&|thing| thing.stack == stack)
             .or_else(|| of(&|thing| thing.environment == environment))

@@ -6,6 +6,7 @@ impl<'a> Judge<'a> {
     /// The ARN of a role that is a thing.
     pub(super) fn arn(&self, index: usize) -> Option<String> {
         let thing = self.thing(index)?;
+        self.note(|reads| reads.key(index, "@id"));
         let id = thing.value.get("@id").and_then(Value::as_str)?;
         let role = self.world.roles.iter().find(|(_, role)| role.id == id && role.stack == thing.stack);
         role.map(|(arn, _)| arn.clone())
@@ -75,6 +76,12 @@ impl<'a> Judge<'a> {
 
     pub(super) fn step(&self, at: &Found<'a>, step: &Step) -> Result<Vec<Found<'a>>, String> {
         let Some(thing) = self.thing(at.thing) else { return Ok(Vec::new()) };
+        match step {
+            Step::Key(key) if at.keys.is_empty() => self.note(|reads| reads.key(at.thing, key)),
+            Step::All | Step::Those(..) if at.keys.is_empty() => self.note(|reads| reads.key(at.thing, "*")),
+            Step::Referred | Step::Held | Step::Referring(..) => self.note(Reads::reference),
+            _ => {}
+        }
         match step {
             Step::Key(key) => match key_of(&at.value, key) {
                 Some(value) => Ok(vec![part(at, key.clone(), value)]),

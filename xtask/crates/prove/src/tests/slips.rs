@@ -209,3 +209,41 @@ fn a_rule_that_cannot_be_read_is_reported_with_its_line_and_what_to_do() {
     let judged = rules_of(&none, &config_of(&none), &**expander()).unwrap();
     assert!(judged.problems[0].message.contains("the file is missing"));
 }
+
+/// The mutants of the templates' meaning, or every n-th of them.
+fn mutants(every: usize, first: usize) -> crate::mutate::Mutation {
+    let files = files();
+    with(&files, &config_of(&files), &**expander(), |proof| rules::mutants(proof.worlds.ground, every, first))
+        .unwrap()
+}
+
+#[test]
+fn a_sample_of_what_the_templates_mean_cannot_change_unnoticed() {
+    // Every 41st, from a number that was drawn after the rules were written.
+    let mutation = mutants(41, 40);
+    assert!(mutation.mutants.len() > 15, "{}", mutation.mutants.len());
+    let unexplained: Vec<&str> = mutation
+        .survivors()
+        .filter(|mutant| mutant.why.is_none())
+        .map(|mutant| mutant.name.as_str())
+        .collect();
+    assert_eq!(unexplained, Vec::<&str>::new());
+}
+
+#[test]
+#[ignore = "it takes minutes: check --full runs it"]
+fn what_the_templates_mean_cannot_change_unnoticed() {
+    let mutation = mutants(1, 0);
+    for mutant in mutation.survivors() {
+        println!("SURVIVES {}  {}", mutant.name, mutant.why.as_deref().unwrap_or("no rule notices"));
+    }
+    assert_eq!(mutation.problems, []);
+    let (mut all, mut noticed) = (0, 0);
+    for (kind, (made, caught)) in mutation.by_kind() {
+        println!("{kind} {made} {caught}");
+        assert!(caught * 100 >= made * 90, "{kind}: {caught} of {made}");
+        (all, noticed) = (all + made, noticed + caught);
+    }
+    assert!(all >= 600 && noticed * 100 >= all * 95, "{noticed} of {all}");
+    assert_eq!(mutation.survivors().filter(|mutant| mutant.why.is_none()).count(), 0);
+}
