@@ -33,6 +33,35 @@ fn outside_of_a_checkout_it_says_so() {
     assert!(ended.error().contains("cfn/stacks.toml"), "{}", ended.error());
 }
 
+/// `eval "$(cargo xtask local env)"` of the README: in folders whose names are commands to a shell, below a checkout without a
+/// cloud and outside of every checkout.
+#[test]
+fn nothing_of_a_failing_local_env_is_executed_by_the_shell_that_evaluates_it() {
+    let names = ["a$(touch pwned)", "a`touch pwned`", "a; touch pwned; ", "a\ntouch pwned\n", "a'$(touch pwned)'"];
+    let line = r#"cd "$FOLDER" || exit 9
+        eval "$("$0" "$@")"
+        given=$("$0" "$@" 2>/dev/null)
+        printf '%s %s' "$?" "${#given}""#;
+    for (has_checkout, code) in [(true, 1), (false, 2)] {
+        let project = Project::new();
+        if !has_checkout {
+            std::fs::remove_dir_all(project.path().join("cfn")).unwrap();
+        }
+        for name in names {
+            let folder = project.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            let output = project.through(line, &["local", "env"]).env("FOLDER", &folder).output().unwrap();
+            let (stdout, stderr) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!(stdout, format!("{code} 0"), "{name:?}: nothing is on stdout\n{stderr}");
+            assert_eq!(stderr.matches("error:").count(), 1, "{name:?}: one error\n{stderr}");
+            assert!(!stderr.contains("command not found"), "{name:?}: {stderr}");
+            let made = std::fs::read_dir(&folder).unwrap().count();
+            assert!(made == 0 && !project.path().join("pwned").exists(), "{name:?} was executed");
+        }
+    }
+}
+
 #[test]
 fn an_unknown_field_is_refused_with_its_line() {
     let project = Project::new();
