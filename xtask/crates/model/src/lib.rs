@@ -35,6 +35,7 @@ pub mod rollout;
 pub mod stack;
 pub mod steps;
 pub mod strain;
+pub mod summary;
 pub mod tally;
 pub mod template;
 pub mod units;

@@ -128,11 +128,20 @@ impl Tally {
                     at,
                     alarm: alarm.clone(),
                     state: state.clone(),
+                    reason: String::new(),
                 });
             }
         }
         self.watched.alarms = now;
         self.second(at as u32).alarms = raised;
+    }
+
+    /// Notes why an alarm is in the state that was noted last.
+    pub fn because(&mut self, alarm: &str, reason: &str) {
+        if let Some(change) = self.watched.alarm_changes.iter_mut().rev().find(|change| change.alarm == alarm)
+        {
+            reason.clone_into(&mut change.reason);
+        }
     }
 
     /// Minutes of shift that a deployment has before it; `None` where its configuration is not known. `minute` is how many

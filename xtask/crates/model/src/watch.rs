@@ -128,7 +128,7 @@ impl Deploying {
         self.events.iter().find(|(_, status)| status == "InProgress").map(|(name, _)| name.as_str())
     }
 
-    /// Why it was taken back, by CodeDeploy's own code (`ErrorInformation` in the API reference); the alarm is the one that
+    /// Why it was rolled back, by CodeDeploy's own code (`ErrorInformation` in the API reference); the alarm is the one that
     /// its message names, among those that were seen in ALARM.
     fn cause(&self, raised: &[String]) -> String {
         let error = self.error.as_deref().unwrap_or_default();
@@ -140,7 +140,7 @@ impl Deploying {
             _ => named.or_else(|| raised.first().filter(|_| self.error.is_none())),
         };
         let why = match (alarm, self.failed_at()) {
-            (Some(alarm), _) => format!("the alarm {alarm} took {} back", self.function),
+            (Some(alarm), _) => format!("{}: alarm {alarm} is in ALARM", self.function),
             (None, Some(event)) => format!("{event} of {} failed", self.function),
             (None, None) => format!("the deployment of {} was {}", self.function, self.status.to_lowercase()),
         };
@@ -204,6 +204,9 @@ pub struct AlarmChange {
     pub alarm: String,
     /// Its state from then on.
     pub state: String,
+    /// Why, in CloudWatch's words, with the values and the threshold; empty where nobody said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// Fewer requests than this say nothing about a share of errors.
@@ -335,7 +338,7 @@ mod tests {
                 seen(vec![good.clone(), stopped.clone()], &["slow"], 10, 0),
                 true,
                 Verdict::RolledBack,
-                Some("the alarm slow took g back"),
+                Some("g: alarm slow is in ALARM"),
             ),
             (
                 seen(vec![stopped], &[], 10, 0),
@@ -352,7 +355,7 @@ mod tests {
             (seen(vec![going.clone()], &[], 10, 0), true, Verdict::Healthy, None),
             (seen(vec![], &[], 10, 0), true, Verdict::NothingToWatch, None),
             (seen(vec![], &[], 0, 4), true, Verdict::Unreachable, Some("no answer")),
-            // A deployment that is taken back while nobody answers was taken back.
+            // A deployment that is rolled back while nobody answers was rolled back.
             (
                 seen(vec![bad], &[], 0, 4),
                 true,
@@ -404,7 +407,7 @@ mod tests {
             (one("Succeeded"), Some(1.5), &[(50, 0), (50, 0), (60, 30)], true, few, Failed),
             (one("Succeeded"), Some(1.5), &[(50, 50), (50, 50), (49, 30)], true, few, Healthy),
             (one("Succeeded"), Some(1.5), &[(50, 0), (50, 0), (60, 0)], true, awaited, Healthy),
-            // It was taken back, whatever the share.
+            // It was rolled back, whatever the share.
             (one("Stopped"), Some(1.5), &[(50, 50), (50, 50), (60, 60)], true, few, RolledBack),
             // It goes on at the end of `--for`, and half of the answers are errors.
             (one("InProgress"), None, &[(50, 25)], true, few, Failed),

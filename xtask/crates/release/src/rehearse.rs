@@ -15,7 +15,7 @@ use told::{about, setup, step};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -122,7 +122,7 @@ async fn end(context: &Context, args: &Args, paths: &Paths, found: Found) {
     }
     found.keep().await;
     if let Some(state) = State::read(paths) {
-        context.out.say("\nthe local cloud stays up; these lines lead any AWS client to it:\n");
+        context.out.say("\nthe local cloud stays up; these lines point any AWS client at it:\n");
         for (name, value) in state.environment(paths) {
             context.out.say(format!("export {name}={}", quoted(&value)));
         }
@@ -198,8 +198,9 @@ async fn rehearse(
     rehearsal.baseline(&accounts).await?;
     rehearsal.refuse_first_create(&accounts).await?;
     rehearsal.wait_for_alarms(&accounts).await?;
-    let (ended, seen) =
-        rehearsal.client.run(&rehearsal.order()?, &rehearsal.emitter(), &rehearsal.ask()).await?;
+    let approval = Arc::new(Mutex::new(None));
+    let emit = told::noting_approval(rehearsal.emitter(), Arc::clone(&approval));
+    let (ended, seen) = rehearsal.client.run(&rehearsal.order()?, &emit, &rehearsal.ask()).await?;
     let mut outcome = told::outcome(ended);
     outcome.commit = head;
     outcome.data = told::found_out(&routes, paths).await;
@@ -212,6 +213,10 @@ async fn rehearse(
     outcome.data["target"] = json!(host);
     outcome.data["compiled"] = told::compiled(context, units.path())?.data();
     outcome.data["working_tree"] = json!(dirty > 0 || outcome.commit.is_none());
+    if let Some(said) = approval.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        outcome.data["approval"] = json!(said);
+    }
+    told::summed_up(&mut outcome, args, config);
     Ok(outcome)
 }
 
@@ -262,7 +267,8 @@ impl Rehearsal {
             let out = out.clone();
             Box::pin(async move {
                 let yes = out.confirm("Approve this release to prod?").await?;
-                Ok(Decision { yes, said: if yes { "approved" } else { "rejected" }.to_owned() })
+                let said = format!("{} by {}", if yes { "approved" } else { "rejected" }, client::user());
+                Ok(Decision { yes, said })
             })
         })
     }
@@ -447,7 +453,7 @@ impl Rehearsal {
                 if watch.elapsed() > limit {
                     return Err(Fault::new(Kind::Stuck, "release to", env)
                         .why(format!("{} stay in ALARM", raised.join(", ")))
-                        .next("see why: cargo xtask local env leads your AWS client there")
+                        .next("see why: eval \"$(cargo xtask local env)\" points your AWS client there")
                         .into());
                 }
                 sleep(ALARM_PACE).await;

@@ -31,8 +31,8 @@ impl Run {
         let changes = self.pending().changes();
         let Decision { yes, said } = match self.order.approval {
             Approval::Ask => self.active.ask(stage, &action.name, &changes).await?,
-            Approval::Approved => Decision { yes: true, said: "approved".to_owned() },
-            Approval::Rejected => Decision { yes: false, said: "rejected".to_owned() },
+            Approval::Approved => Decision { yes: true, said: "approved by --approve auto".to_owned() },
+            Approval::Rejected => Decision { yes: false, said: "rejected by --approve reject".to_owned() },
         };
         if let Some(how) = self.order.swap.filter(|_| yes) {
             self.swap(how).await?;

@@ -119,7 +119,7 @@ impl Follower {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing happens any more: what did not fail succeeded, unless another function took it back.
+    /// Nothing happens any more: what did not fail succeeded, unless another function's failure stopped it.
     fn over(&self) {
         let functions: Vec<String> = self.seen().deployments.keys().cloned().collect();
         let failed = self.seen().deployments.values().any(|deploying| deploying.status == "Failed");
@@ -300,6 +300,7 @@ impl Follower {
                 seen.alarms.insert(alarm.clone(), state.clone());
                 let now = seen.alarms.clone();
                 seen.tally.alarms(at, now);
+                seen.tally.because(&alarm, &reason);
                 drop(seen);
                 emit(Line::Warning { message: format!("the alarm {alarm} in {env} is {state}: {reason}") });
             }

@@ -463,7 +463,7 @@ impl Run {
                 self.step(stage, &action.name, Status::Failed, mode, seconds, Some(reason));
                 fault.on = format!("{stage}/{}: {}", action.name, fault.on);
                 if fault.next.is_empty() {
-                    fault.next = "mend the cause, and rehearse again".to_owned();
+                    fault.next = "fix the cause, and rehearse again".to_owned();
                 }
                 if matches!(fault.kind, Kind::Usage | Kind::Credentials) {
                     // What a build command or a role lacks is a failed release, not a mistake in this command's line.

@@ -13,6 +13,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 use serde_json::Value;
 
+use causeway_model::summary::Summary;
 use timeline::Row;
 use traffic::Chart;
 
@@ -34,6 +35,9 @@ struct Page {
     began: String,
     ended: String,
     error: Option<Error>,
+    summary: Option<Summary>,
+    /// What the approval said: by whom.
+    approval: String,
     watches: Vec<Watch>,
     answers: Vec<Answer>,
     span: String,
@@ -42,7 +46,7 @@ struct Page {
     charts: Vec<Chart>,
     versions: Vec<Versions>,
     weights: Vec<Weight>,
-    hooks: Vec<Check>,
+    hooks: Vec<Checks>,
     alarms: Vec<Alarm>,
     notices: Vec<Notice>,
     warnings: Vec<String>,
@@ -52,7 +56,7 @@ struct Page {
 /// What failed.
 #[derive(Serialize)]
 struct Error {
-    what: String,
+    title: String,
     on: String,
     why: String,
     next: String,
@@ -107,6 +111,7 @@ struct Versions {
 #[derive(Serialize)]
 struct Version {
     name: String,
+    is: String,
     requests: u64,
     errors: u64,
     p50: f64,
@@ -132,6 +137,15 @@ struct Probe {
     by_version: Vec<(String, u64)>,
 }
 
+/// Checks of hooks that ended alike.
+#[derive(Serialize)]
+struct Checks {
+    name: String,
+    /// What passed is one line, until somebody opens it.
+    is_folded: bool,
+    rows: Vec<Check>,
+}
+
 /// One check of a hook.
 #[derive(Serialize)]
 struct Check {
@@ -151,6 +165,7 @@ struct Alarm {
     at: f64,
     alarm: String,
     state: String,
+    reason: String,
 }
 
 /// A message that went to a topic.
@@ -185,24 +200,27 @@ fn read(lines: &[Value]) -> Result<Page, String> {
     let warnings: Vec<String> = of(lines, "warning").map(|line| text(&line["message"])).collect();
     let left_out = warnings.len().saturating_sub(MOST);
     let (steps, span) = timeline::rows(lines);
+    let commit = result["commit"].as_str();
     Ok(Page {
         command: text(&result["command"]),
         verdict: text(&result["verdict"]),
         ok: result["ok"].as_bool().unwrap_or(false),
         exit_code: result["exit_code"].as_i64().unwrap_or(1),
-        commit: result["commit"].as_str().map(ToOwned::to_owned),
+        commit: commit.map(ToOwned::to_owned),
         working_tree: data["working_tree"].as_bool().unwrap_or(false),
         seconds: result["seconds"].as_f64().unwrap_or(0.0),
         began: minute(began),
         ended: minute(result["at"].as_str().unwrap_or_default()),
         error: error(&result["error"]),
+        summary: Summary::read(data),
+        approval: text(&data["approval"]),
         watches: watched.iter().filter_map(|(env, seen)| watch(env, seen)).collect(),
         answers: answers(data),
         span,
         steps,
         plans: plans(lines),
-        charts: watched.iter().flat_map(|(env, seen)| traffic::charts(env, seen)).collect(),
-        versions: watched.iter().filter_map(|(env, seen)| versions(env, seen)).collect(),
+        charts: watched.iter().flat_map(|(env, seen)| traffic::charts(env, seen, commit)).collect(),
+        versions: watched.iter().filter_map(|(env, seen)| versions(env, seen, commit)).collect(),
         weights: weights(lines),
         hooks: hooks(lines),
         alarms: watched.iter().flat_map(|(env, seen)| alarms(env, seen)).collect(),
@@ -271,7 +289,8 @@ fn minute(rfc3339: &str) -> String {
 
 fn error(error: &Value) -> Option<Error> {
     let part = |name: &str| text(&error[name]);
-    let found = Error { what: part("what"), on: part("on"), why: part("why"), next: part("next") };
+    let title = if error["title"].is_string() { part("title") } else { part("what") };
+    let found = Error { title, on: part("on"), why: part("why"), next: part("next") };
     error.is_object().then_some(found)
 }
 
@@ -341,26 +360,30 @@ fn change(change: &Value) -> Change {
     }
 }
 
-fn versions(env: &str, seen: &Value) -> Option<Versions> {
-    let rows: Vec<Version> = seen["versions"]
+fn versions(env: &str, watched: &Value, commit: Option<&str>) -> Option<Versions> {
+    let rows: Vec<Version> = watched["versions"]
         .as_object()?
         .iter()
         .map(|(name, seen)| Version {
             name: name.clone(),
+            is: name
+                .rsplit_once(' ')
+                .map(|(function, number)| traffic::identity(watched, function, number, commit))
+                .unwrap_or_default(),
             requests: number(&seen["requests"]),
             errors: number(&seen["errors"]),
             p50: seen["p50"].as_f64().unwrap_or(0.0),
             p99: seen["p99"].as_f64().unwrap_or(0.0),
         })
         .collect();
-    let unanswered: Vec<(String, u64)> = seen["failures"]
+    let unanswered: Vec<(String, u64)> = watched["failures"]
         .as_object()
         .into_iter()
         .flatten()
         .map(|(what, count)| (text(&Value::from(what.as_str())), number(count)))
         .take(MOST)
         .collect();
-    let first_error = seen["first_error"].as_str().map(|error| text(&Value::from(error)));
+    let first_error = watched["first_error"].as_str().map(|error| text(&Value::from(error)));
     (!rows.is_empty() || !unanswered.is_empty()).then(|| Versions {
         env: env.to_owned(),
         rows,
@@ -404,8 +427,8 @@ fn weights(lines: &[Value]) -> Vec<Weight> {
     weights
 }
 
-/// The checks that hooks reported with their steps.
-fn hooks(lines: &[Value]) -> Vec<Check> {
+/// The checks that hooks reported with their steps; what did not pass comes first.
+fn hooks(lines: &[Value]) -> Vec<Checks> {
     let mut all = Vec::new();
     for step in of(lines, "step") {
         for check in step["checks"].as_array().into_iter().flatten() {
@@ -422,7 +445,15 @@ fn hooks(lines: &[Value]) -> Vec<Check> {
         }
     }
     all.truncate(MOST);
-    all
+    let (passed, other): (Vec<Check>, Vec<Check>) = all.into_iter().partition(|check| check.good);
+    let named = |name: &str, is_folded: bool, rows: Vec<Check>| {
+        let name = format!(
+            "{} {name}",
+            if rows.len() == 1 { "1 check".to_owned() } else { format!("{} checks", rows.len()) }
+        );
+        (!rows.is_empty()).then_some(Checks { name, is_folded, rows })
+    };
+    [named("did not pass", false, other), named("passed", true, passed)].into_iter().flatten().collect()
 }
 
 fn alarms(env: &str, seen: &Value) -> Vec<Alarm> {
@@ -436,6 +467,7 @@ fn alarms(env: &str, seen: &Value) -> Vec<Alarm> {
             at: change["at"].as_f64().unwrap_or(0.0),
             alarm: text(&change["alarm"]),
             state: text(&change["state"]),
+            reason: text(&change["reason"]),
         })
         .collect()
 }

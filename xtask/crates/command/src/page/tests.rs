@@ -45,13 +45,18 @@ fn lines(seconds: u64) -> Vec<Value> {
         step(11, "Prod", "Approve", "not-run", "skipped"),
         json!({"v": 1, "type": "result", "at": at(12), "command": "rehearse", "ok": false, "exit_code": 5,
             "verdict": "rolled-back", "commit": "abcdef0123456789", "seconds": 12.0, "changed": [],
-            "error": {"what": "deploy", "on": "prod", "why": "the hook <i>", "next": "mend it"},
-            "data": {"urls": {"prod": "http://127.0.0.1:1/"}, "versions": {"prod": {"checkin": "0.1.0+1"}},
+            "error": {"what": "deploy", "on": "prod", "why": "the hook <i>", "next": "fix it"},
+            "data": {"approval": "approved by somebody",
+                "summary": {"happened": "Commit abcdef012345 was rolled back in prod.", "why": "the hook <i>\nsecond line",
+                    "first_error": "GET x answered 500, request r-1", "requests": [{"env": "prod", "says": "92 requests, 2 errors"}],
+                    "runs": [{"env": "prod", "says": "checkin 0.1.0+1, as before"}], "next": "fix it"},
+                "urls": {"prod": "http://127.0.0.1:1/"}, "versions": {"prod": {"checkin": "0.1.0+1"}},
                 "watched": {"prod": {"env": "prod", "rate": 0.0, "seconds": (0..seconds).map(second).collect::<Vec<_>>(),
-                    "versions": {"checkin 3": {"requests": 90, "errors": 0, "p50": 1.5, "p99": 9.0}},
+                    "versions": {"checkin 3": {"requests": 90, "errors": 0, "p50": 1.5, "p99": 9.0, "says": ["0.1.0+1"]},
+                        "checkin 4": {"requests": 9, "errors": 1, "p50": 1.5, "p99": 9.0, "says": ["0.1.0+2"]}},
                     "failures": {"no answer": 2}, "first_error": "GET x answered 500, request r-1",
                     "deployments": [{"function": "checkin", "old": "3", "new": "4"}],
-                    "alarm_changes": [{"at": 4.0, "alarm": "app-errors", "state": "ALARM"}]}}}}),
+                    "alarm_changes": [{"at": 4.0, "alarm": "app-errors", "state": "ALARM", "reason": "1 against 1"}]}}}}),
     ]
 }
 
@@ -62,6 +67,11 @@ fn the_verdict_comes_first_and_everything_is_there() {
     let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("no {text:?} in\n{html}"));
     let order = [
         "✗ rolled-back",
+        "Commit abcdef012345 was rolled back in prod.",
+        "The first error a request met: GET x answered 500, request r-1",
+        "Why: the hook",
+        "prod runs</dt><dd>checkin 0.1.0+1, as before",
+        "approval</dt><dd>approved by somebody",
         "abcdef0123456789",
         "Source/Source",
         "simulated",
@@ -86,8 +96,26 @@ fn the_verdict_comes_first_and_everything_is_there() {
     let places: Vec<usize> = order.iter().map(|text| place(text)).collect();
     let first_of_page = places[0] < html.find("<main>").unwrap();
     assert!(first_of_page, "the verdict stands before everything else");
+    let answers = [
+        "✗ rolled-back",
+        "Commit abcdef012345",
+        "The first error a request met",
+        "Why: the hook",
+        "92 requests, 2 errors",
+        "as before",
+        "fix it",
+        "exit code 5",
+    ]
+    .map(place);
+    assert!(answers.is_sorted(), "what a person asks first: {answers:?}");
+    assert!(html.contains("share of version 4 (0.1.0+2, commit abcdef012345)"), "{html}");
+    let (open, folded) = (place("1 check did not pass"), place("<summary>1 check passed</summary>"));
+    assert!(
+        open < place("version</td>") && folded > open && place("health") > folded,
+        "what passed is folded"
+    );
     let sections =
-        ["Source/Source", "DATA MAY BE LOST", "<figure>", "request r-1", "health", "causeway-failure"]
+        ["Source/Source", "DATA MAY BE LOST", "<figure>", "The first error: ", "health", "causeway-failure"]
             .map(place);
     assert!(sections.is_sorted(), "{sections:?}");
 }

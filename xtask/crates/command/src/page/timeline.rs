@@ -1,4 +1,4 @@
-//! The stage timeline: which step ran when, what stood behind it, how it ended.
+//! The stage timeline: which step ran when, in which mode, how it ended.
 
 use std::collections::BTreeMap;
 

@@ -30,6 +30,10 @@ pub(super) struct Chart {
     function: String,
     /// Lambda's number of the new version; empty where nothing was deployed.
     new: String,
+    /// What that version is: its digest and, where it is the released one, the commit.
+    is: String,
+    /// Why more was observed than intended, for each row where it was.
+    above: Vec<String>,
     /// What a reader who sees no picture is told.
     says: String,
     /// Seconds of one row.
@@ -42,6 +46,8 @@ pub(super) struct Chart {
     errors: Vec<Bar>,
     alarms: Vec<Bar>,
     ticks: Vec<(String, String)>,
+    /// The marks of the ticks.
+    marks: String,
 }
 
 /// What happened in one bin.
@@ -68,7 +74,7 @@ struct Bar {
 }
 
 /// The charts of an environment: one for each function that was deployed, or asked and failed.
-pub(super) fn charts(env: &str, seen: &Value) -> Vec<Chart> {
+pub(super) fn charts(env: &str, seen: &Value, commit: Option<&str>) -> Vec<Chart> {
     let empty = Vec::new();
     let seconds = seen["seconds"].as_array().unwrap_or(&empty);
     let functions: BTreeSet<&String> = seconds
@@ -76,10 +82,23 @@ pub(super) fn charts(env: &str, seen: &Value) -> Vec<Chart> {
         .filter_map(|second| second["by_function"].as_object())
         .flat_map(|all| all.keys())
         .collect();
-    functions.into_iter().filter_map(|function| chart(env, function, seen, seconds)).collect()
+    functions.into_iter().filter_map(|function| chart(env, function, seen, seconds, commit)).collect()
 }
 
-fn chart(env: &str, function: &str, seen: &Value, seconds: &[Value]) -> Option<Chart> {
+/// What a version of a function is: what its answers say of themselves, and the commit where it is the one that was deployed.
+pub(super) fn identity(seen: &Value, function: &str, number: &str, commit: Option<&str>) -> String {
+    let says = &seen["versions"][format!("{function} {number}")]["says"];
+    let mut parts: Vec<String> = says.as_array().into_iter().flatten().map(text).collect();
+    let is_new = seen["deployments"]
+        .as_array()
+        .is_some_and(|all| all.iter().any(|one| one["function"] == function && one["new"] == number));
+    if let Some(commit) = commit.filter(|_| is_new) {
+        parts.push(format!("commit {}", commit.chars().take(12).collect::<String>()));
+    }
+    parts.join(", ")
+}
+
+fn chart(env: &str, function: &str, seen: &Value, seconds: &[Value], commit: Option<&str>) -> Option<Chart> {
     let deployment = seen["deployments"]
         .as_array()
         .and_then(|all| all.iter().find(|deploying| deploying["function"] == function));
@@ -153,7 +172,10 @@ fn chart(env: &str, function: &str, seen: &Value, seconds: &[Value]) -> Option<C
         dots: rows.iter().filter_map(|bin| Some(place.point(bin.at, bin.observed?))).collect(),
         errors: place.errors(&rows),
         alarms: rows.iter().filter(|bin| !bin.alarms.is_empty()).map(|bin| place.band(bin.at)).collect(),
-        ticks: place.ticks(),
+        marks: place.marks(),
+        ticks: place.ticks().into_iter().map(|(x, second)| (x, format!("{second} s"))).collect(),
+        is: identity(seen, function, &new, commit),
+        above: above(&rows),
         versions,
         rows,
         new,
@@ -226,13 +248,61 @@ impl Place {
         }
     }
 
-    fn ticks(&self) -> Vec<(String, String)> {
-        let tick = |part: f64| {
-            let second = (self.seconds * part / 4.0).round();
-            (unit(self.x(second)), format!("{second:.0} s"))
-        };
-        [0.0, 1.0, 2.0, 3.0, 4.0].into_iter().map(tick).collect()
+    /// Where ticks are, and their seconds: whole seconds at equal distances, from the beginning on.
+    fn ticks(&self) -> Vec<(String, u64)> {
+        let seconds = self.seconds as u64;
+        let steps = (0..).flat_map(|power| [1, 2, 5].map(|first| first * 10_u64.pow(power)));
+        let step = steps.into_iter().find(|step| seconds / step <= MOST_TICKS).unwrap_or(seconds);
+        (0..=seconds / step).map(|n| (unit(self.x((n * step) as f64)), n * step)).collect()
     }
+
+    /// A mark below the drawing for each tick.
+    fn marks(&self) -> String {
+        self.ticks().iter().fold(String::new(), |mut path, (x, _)| {
+            let _ = write!(path, "M{x} {}v4", HEIGHT - BOTTOM);
+            path
+        })
+    }
+}
+
+/// The most distances between ticks.
+const MOST_TICKS: u64 = 6;
+/// The most rows that are explained one by one.
+const EXPLAINED: usize = 6;
+
+/// Why more was observed than intended, row by row: a reader takes it for traffic that moved before it was allowed to.
+fn above(rows: &[Bin]) -> Vec<String> {
+    let mut all = Vec::new();
+    for (place, row) in rows.iter().enumerate() {
+        let (Some(intended), Some(observed)) = (row.intended, row.observed) else { continue };
+        if observed <= intended {
+            continue;
+        }
+        let after = rows.get(place + 1).and_then(|next| next.intended);
+        let before = place.checked_sub(1).and_then(|place| rows.get(place)).and_then(|row| row.intended);
+        let answered: u64 = row.by_version.iter().sum();
+        let why = match (before, after) {
+            (_, Some(after)) if after > intended => {
+                format!("the row has the weight it began with, which was raised to {after} % within it")
+            }
+            (Some(before), _) if before > intended => {
+                format!(
+                    "the weight went from {before} % to {intended} %, and requests sent before were still answered"
+                )
+            }
+            _ => format!("{answered} answers are few, so that the share is rough"),
+        };
+        all.push(format!(
+            "second {}: {observed} % of {answered} answers, {intended} % intended: {why}",
+            row.at
+        ));
+    }
+    let more = all.len().saturating_sub(EXPLAINED);
+    all.truncate(EXPLAINED);
+    if more > 0 {
+        all.push(format!("and {more} more rows"));
+    }
+    all
 }
 
 /// A length with one decimal: the same bytes on every machine.
@@ -256,13 +326,54 @@ mod tests {
             })
             .collect();
         let deployments = json!([{"function": "f", "new": "2"}]);
-        let charts = charts("prod", &json!({"seconds": seconds, "deployments": deployments}));
+        let charts = charts("prod", &json!({"seconds": seconds, "deployments": deployments}), None);
         let found: Vec<(&str, u64, usize)> =
             charts.iter().map(|chart| (chart.function.as_str(), chart.width, chart.rows.len())).collect();
         assert_eq!(found, [("f", 2, 15), ("h", 2, 15)]);
         assert!(charts[0].rows.iter().all(|row| row.sent == 10 && row.observed == Some(20.0)));
         // A short watch has points for all that.
-        let short = super::charts("prod", &json!({"seconds": seconds[..5], "deployments": deployments}));
+        let short =
+            super::charts("prod", &json!({"seconds": seconds[..5], "deployments": deployments}), None);
         assert_eq!((short[0].width, short[0].rows.len()), (1, 5));
+    }
+
+    #[test]
+    fn ticks_are_whole_seconds_at_equal_distances() {
+        for (seconds, wanted) in [
+            (1, vec![0, 1]),
+            (5, vec![0, 1, 2, 3, 4, 5]),
+            (7, vec![0, 2, 4, 6]),
+            (20, vec![0, 5, 10, 15, 20]),
+            (59, vec![0, 10, 20, 30, 40, 50]),
+            (3_600, vec![0, 1_000, 2_000, 3_000]),
+        ] {
+            let place = Place { seconds: f64::from(seconds), width: 1.0 };
+            let found: Vec<u64> = place.ticks().into_iter().map(|(_, second)| second).collect();
+            assert_eq!(found, wanted, "{seconds}");
+            assert_eq!(place.marks().matches('M').count(), wanted.len());
+        }
+    }
+
+    #[test]
+    fn more_than_intended_is_explained() {
+        let bin = |at, intended: f64, observed: f64| Bin {
+            at,
+            sent: 5,
+            by_version: vec![3, 2],
+            errors: 0,
+            intended: Some(intended),
+            observed: Some(observed),
+            alarms: Vec::new(),
+        };
+        let rows =
+            [bin(0, 0.0, 40.0), bin(1, 40.0, 20.0), bin(2, 40.0, 60.0), bin(3, 0.0, 20.0), bin(4, 0.0, 0.0)];
+        let found = above(&rows);
+        assert_eq!(found.len(), 3, "{found:?}");
+        for (text, part) in found.iter().zip(["raised to 40 %", "are few", "went from 40 % to 0 %"]) {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(found[0].starts_with("second 0: 40 % of 5 answers, 0 % intended"));
+        let many: Vec<Bin> = (0..9).map(|at| bin(at, 10.0, 40.0)).collect();
+        assert_eq!(above(&many).last().map(String::as_str), Some("and 3 more rows"));
     }
 }

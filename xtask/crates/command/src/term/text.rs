@@ -8,6 +8,7 @@ use causeway_model::changeset::{Change, Op};
 use causeway_model::line::{Check, CheckOutcome, Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
 use causeway_model::plan::{Setting, StackPlan, Wave};
 use causeway_model::stack::Action;
+use causeway_model::summary::Summary;
 use causeway_model::watch::Watched;
 
 /// The text of a line; `None` for what only a script wants to see.
@@ -227,11 +228,13 @@ fn changes(changes: &[Change], paint: Paint) -> String {
 }
 
 fn result(result: &ResultLine, paint: Paint) -> String {
+    let summary = Summary::read(&result.data);
     let mut text = String::new();
     if let Some(fault) = &result.error {
         let _ = write!(text, "{} {}", paint.bad("error:"), fault.title());
         for (label, value) in [("on", &fault.on), ("why", &fault.why), ("next", &fault.next)] {
-            if !value.is_empty() {
+            // The summary's own next step is the last line.
+            if !value.is_empty() && (label != "next" || summary.is_none()) {
                 let indented = value.trim_end().replace('\n', "\n        ");
                 let _ = write!(text, "\n  {} {indented}", paint.dim(format!("{label:<5}")));
             }
@@ -240,6 +243,28 @@ fn result(result: &ResultLine, paint: Paint) -> String {
     }
     let verdict = if result.ok { paint.good(result.verdict) } else { paint.bad(result.verdict) };
     let _ = write!(text, "{}: {verdict} {}", result.command, paint.dim(format!("({:.1} s)", result.seconds)));
+    if let Some(summary) = summary {
+        text.push_str(&summed_up(&summary, paint));
+    }
+    text
+}
+
+/// The last lines of a release: what happened, what runs where, requests and errors, one next step.
+fn summed_up(summary: &Summary, paint: Paint) -> String {
+    let mut text = format!("\n  {}", summary.happened);
+    let mut row = |label: &str, value: &str| {
+        let _ = write!(text, "\n  {} {value}", paint.dim(format!("{label:<8}")));
+    };
+    for told in &summary.runs {
+        row(&told.env, &format!("runs {}", told.says));
+        if let Some(requests) = summary.requests.iter().find(|requests| requests.env == told.env) {
+            row("", &requests.says);
+        }
+    }
+    if !summary.first_error.is_empty() {
+        row("met", &format!("first error: {}", summary.first_error));
+    }
+    row("next", &summary.next);
     text
 }
 

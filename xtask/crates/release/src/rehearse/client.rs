@@ -163,6 +163,6 @@ async fn decided(asked: &mut Option<Asked>) -> (String, Result<Decision, Fault>)
 }
 
 /// Who answers, for the record.
-fn user() -> String {
+pub(super) fn user() -> String {
     std::env::var("USER").unwrap_or_else(|_| "the local user".to_owned())
 }

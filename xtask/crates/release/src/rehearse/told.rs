@@ -1,6 +1,8 @@
 //! What a rehearsal tells at its end: how it ended, where the APIs are, which versions answer there.
 
 use super::*;
+use causeway_model::config::PLACEHOLDER_IDS;
+use causeway_model::summary::{self, Summary};
 use causeway_model::units::{Count, Unit};
 
 pub(super) fn outcome(ended: Ended) -> Outcome {
@@ -8,7 +10,7 @@ pub(super) fn outcome(ended: Ended) -> Outcome {
         Ended::Released => Outcome::of(Verdict::Released),
         Ended::Rejected => {
             let fault = Fault::fact(Kind::Failed, "the release was rejected", "the approval")
-                .why("prod serves what it served before")
+                .why("the approval was refused; prod serves what it served before")
                 .next("cargo xtask rehearse, once the reason is gone");
             Outcome { error: Some(fault), ..Outcome::of(Verdict::Rejected) }
         }
@@ -21,6 +23,67 @@ pub(super) fn outcome(ended: Ended) -> Outcome {
             outcome
         }
     }
+}
+
+/// The lines of a run as they are, with what the approval said kept beside them.
+pub(super) fn noting_approval(emit: Emit, approval: Arc<Mutex<Option<String>>>) -> Emit {
+    Arc::new(move |line| {
+        if let Line::Step(Step { action, reason: Some(said), sub: None, status, .. }) = &line
+            && action == APPROVAL
+            && matches!(status, Status::Succeeded | Status::Failed)
+        {
+            *approval.lock().unwrap_or_else(PoisonError::into_inner) = Some(said.clone());
+        }
+        emit(line);
+    })
+}
+
+/// The approval's action, by the contract.
+const APPROVAL: &str = "Approve";
+
+/// Puts the cause into the failure and the summary into the data: whoever shows the result has the same words.
+pub(super) fn summed_up(outcome: &mut Outcome, args: &Args, config: &Config) {
+    let broken = args.break_prod.as_ref().filter(|_| outcome.verdict == Verdict::RolledBack);
+    outcome.error = outcome.error.take().map(|fault| {
+        let mut fault = summary::with_cause(fault, &outcome.data);
+        if let Some(how) = broken {
+            fault.next = format!(
+                "nothing is wrong: --break-prod={how} was to be rolled back; cargo xtask rehearse releases the commit as it is"
+            );
+        }
+        fault
+    });
+    let short: Option<String> = outcome.commit.as_ref().map(|commit| commit.chars().take(12).collect());
+    let what = match (short, outcome.data["working_tree"] == true) {
+        (Some(commit), false) => format!("commit {commit}"),
+        (Some(commit), true) => format!("commit {commit} with uncommitted changes"),
+        (None, _) => "the working tree".to_owned(),
+    };
+    let what = match &args.break_prod {
+        Some(how) => format!("{what}, broken by --break-prod={how},"),
+        None => what,
+    };
+    let is_placeholder =
+        config.accounts.values().any(|account| PLACEHOLDER_IDS.contains(&account.id.as_str()));
+    let next = if args.keep {
+        "eval \"$(cargo xtask local env)\" points any AWS client at it; cargo xtask local down ends it"
+    } else if outcome.data["working_tree"] == true {
+        "commit the changes"
+    } else if is_placeholder {
+        "docs/aws.md is the road to AWS; cargo xtask rehearse --break-prod shows a rollback first"
+    } else {
+        "push the commit: the pipeline on AWS takes it the same way"
+    };
+    let envs: Vec<String> = config.targets().map(ToOwned::to_owned).collect();
+    let ended = summary::Ended {
+        verdict: outcome.verdict,
+        what: &what,
+        envs: &envs,
+        error: outcome.error.as_ref(),
+        data: &outcome.data,
+        next,
+    };
+    outcome.data["summary"] = json!(Summary::of(&ended));
 }
 
 /// How much the builds compiled, and what of it twice; said, too. A release that was built by an older tool tells nothing of it.
@@ -47,7 +110,7 @@ pub(crate) fn version_routes(context: &Context, config: &Config) -> anyhow::Resu
     let path = context.root.join("cfn").join(&app_stack(config)?.template);
     let source = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     functions::version_routes(&source).map_err(|error| {
-        Fault::usage("read the template", path.display().to_string()).why(error).next("mend that line").into()
+        Fault::usage("read the template", path.display().to_string()).why(error).next("fix that line").into()
     })
 }
 

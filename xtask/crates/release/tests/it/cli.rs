@@ -37,7 +37,8 @@ fn outside_of_a_checkout_it_says_so() {
 /// cloud and outside of every checkout.
 #[test]
 fn nothing_of_a_failing_local_env_is_executed_by_the_shell_that_evaluates_it() {
-    let names = ["a$(touch pwned)", "a`touch pwned`", "a; touch pwned; ", "a\ntouch pwned\n", "a'$(touch pwned)'"];
+    let names =
+        ["a$(touch pwned)", "a`touch pwned`", "a; touch pwned; ", "a\ntouch pwned\n", "a'$(touch pwned)'"];
     let line = r#"cd "$FOLDER" || exit 9
         eval "$("$0" "$@")"
         given=$("$0" "$@" 2>/dev/null)

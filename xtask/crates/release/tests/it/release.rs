@@ -109,7 +109,7 @@ fn every_action_is_there(ended: &Ended) {
     assert_eq!(result["data"]["working_tree"], false);
     let reason = step(ended, "Source", "Source")["reason"].as_str().unwrap();
     assert_eq!(reason, format!("commit {}", &result["commit"].as_str().unwrap()[..12]));
-    assert_eq!(step(ended, "Prod", "Approve")["reason"], "approved");
+    assert_eq!(step(ended, "Prod", "Approve")["reason"], "approved by --approve auto");
 }
 
 fn both_functions_shift_side_by_side(ended: &Ended) {
@@ -275,7 +275,7 @@ fn a_rejected_release_leaves_prod_alone(project: &Project, before: &Ended, aws: 
         ("Prod", "ExecuteChangeSet"),
     ];
     assert_eq!(statuses(&ended, &actions), ["succeeded", "succeeded", "failed", "not-run"]);
-    assert_eq!(step(&ended, "Prod", "Approve")["reason"], "rejected");
+    assert_eq!(step(&ended, "Prod", "Approve")["reason"], "rejected by --approve reject");
     let (old, new) = (&before.result()["data"]["versions"], &ended.result()["data"]["versions"]);
     assert_eq!(new["prod"], old["prod"]);
     assert_ne!(new["dev"]["checkin"], old["dev"]["checkin"]);

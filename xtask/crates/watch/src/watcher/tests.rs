@@ -259,7 +259,7 @@ async fn every_lifecycle_ends_with_its_verdict_and_its_cause() {
             Some("BeforeAllowTraffic of f failed: HEALTH_CONSTRAINTS"),
         ),
         (vec![raised, hook], Verdict::RolledBack, Some("BeforeAllowTraffic of f failed: HEALTH_CONSTRAINTS")),
-        (vec![GOING, alarm], Verdict::RolledBack, Some("the alarm app-errors took f back: ALARM_ACTIVE")),
+        (vec![GOING, alarm], Verdict::RolledBack, Some("f: alarm app-errors is in ALARM: ALARM_ACTIVE")),
         (vec![GOING, stop], Verdict::RolledBack, Some("AllowTraffic of f failed: MANUAL_STOP")),
         (vec![Stage::None], Verdict::NothingToWatch, None),
     ];
@@ -360,7 +360,7 @@ async fn half_of_the_answers_being_errors_is_a_failure_unless_codedeploy_decides
         (vec![Stage::None], 70.0, Verdict::NothingToWatch, ""),
         (vec![GOING, DONE], 1.0, Verdict::Failed, "requests failed after the deployment: "),
         (vec![GOING, DONE], 70.0, Verdict::Healthy, ""),
-        (vec![GOING, stopped], 1.0, Verdict::RolledBack, "the alarm app-errors took f back"),
+        (vec![GOING, stopped], 1.0, Verdict::RolledBack, "f: alarm app-errors is in ALARM"),
     ];
     for (stages, max_errors, verdict, cause) in table {
         let (mut plan, told) = (plan(&api(Api::Half).await, Until::Done(LIMIT)), Told::default());
