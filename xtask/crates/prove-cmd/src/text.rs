@@ -179,3 +179,132 @@ fn summary(report: &Report, paint: Paint, text: &mut String) {
         let _ = writeln!(text, "  files        {}", count(report.problems.len(), "complaints"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_prove::matrix::Expect;
+    use causeway_prove::mutate::{Mutant, Mutation};
+    use causeway_prove::needs::{Missing, Sufficiency};
+    use causeway_prove::rules::{Judged, Violation};
+    use causeway_prove::{Problem, compare::Shift};
+
+    fn asked(id: &str, says: &str, holds: bool) -> Checked {
+        Checked {
+            id: id.into(),
+            says: says.into(),
+            source: (!holds).then(|| "Actions, resources, and condition keys for AWS KMS".into()),
+            target: "prod".into(),
+            who: "ExecutionRole (prod)".into(),
+            action: "kms:Decrypt".into(),
+            on: "arn:aws:kms:eu-central-1:111111111111:key/ArtifactKey".into(),
+            with: [("kms:ViaService".to_owned(), "s3.eu-central-1.amazonaws.com".to_owned())].into(),
+            expected: Expect::Allow,
+            came: if holds { Expect::Allow } else { Expect::Deny },
+            holds,
+            by: "cfn/target-roles.yaml:120 ExecutionRole.DecryptPackages".into(),
+        }
+    }
+
+    fn shift(widened: bool, action: &str) -> Shift {
+        Shift {
+            widened,
+            who: "PipelineRole (build)".into(),
+            actions: vec![action.into()],
+            on: vec!["*".into()],
+            with: String::new(),
+            setting: String::new(),
+            by: "cfn/pipeline.yaml:40 PipelineRole.Builds".into(),
+        }
+    }
+
+    fn report() -> Report {
+        Report {
+            checked: vec![
+                asked("A3a", "CloudFormation reads packages", true),
+                asked("A3a", "CloudFormation reads packages", true),
+                asked("A3b", "CloudFormation decrypts packages", false),
+            ],
+            rows: 2,
+            targets: vec!["dev".into(), "prod".into()],
+            sufficiency: Sufficiency {
+                asked: 7,
+                missing: vec![Missing {
+                    file: "cfn/app.yaml".into(),
+                    line: 88,
+                    resource: "CheckinFunction (AWS::Lambda::Function) of causeway-app-prod".into(),
+                    handler: "create",
+                    who: "ExecutionRole (prod)".into(),
+                    action: "kms:Decrypt".into(),
+                    on: "*".into(),
+                    by: "nothing allows it".into(),
+                }],
+                problems: Vec::new(),
+            },
+            mutation: Some(Mutation {
+                mutants: [("A3a", None), ("", Some("told by no row")), ("", None)]
+                    .map(|(row, why)| Mutant {
+                        name: "ExecutionRole.Logs without logs:CreateLogDelivery".into(),
+                        file: "cfn/target-roles.yaml".into(),
+                        line: 130,
+                        caught_by: (!row.is_empty()).then(|| row.into()),
+                        why: why.map(Into::into),
+                    })
+                    .into(),
+                problems: Vec::new(),
+            }),
+            shifts: Some(vec![shift(true, "codebuild:RetryBuild"), shift(false, "codebuild:StopBuild")]),
+            problems: vec![Problem::new("cfn/pipeline.yaml", 12, "Fn::Reff is no function")],
+            rules: Judged {
+                rules: 24,
+                asked: 310,
+                violations: vec![Violation {
+                    rule: "data-is-kept".into(),
+                    file: "cfn/app.yaml".into(),
+                    line: 61,
+                    thing: "Table of causeway-app-prod".into(),
+                    environment: "prod".into(),
+                    what: "DeletionPolicy is Delete".into(),
+                    reason: "people's data outlives a mistake".into(),
+                }],
+                warnings: vec![Problem::new("cfn/release-rules.toml", 7, "nothing is in the class queues")],
+                problems: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_fails_stands_first_and_the_sums_last() {
+        insta::assert_snapshot!(render(&report(), false, Paint::plain()), @r"
+        + PipelineRole (build) may now codebuild:RetryBuild on * — cfn/pipeline.yaml:40 PipelineRole.Builds
+        - PipelineRole (build) may no longer codebuild:StopBuild on * — cfn/pipeline.yaml:40 PipelineRole.Builds
+        diff         1 sentences of permissions added, 1 of permissions removed, 0 things renamed
+        ✗ cfn/pipeline.yaml:12: Fn::Reff is no function
+        ✗ A3b    CloudFormation decrypts packages
+            expected allow, came deny: ExecutionRole (prod) kms:Decrypt on arn:aws:kms:eu-central-1:111111111111:key/ArtifactKey with kms:ViaService = s3.eu-central-1.amazonaws.com
+            cfn/target-roles.yaml:120 ExecutionRole.DecryptPackages
+            source: Actions, resources, and condition keys for AWS KMS
+        ✗ to create CheckinFunction (AWS::Lambda::Function) of causeway-app-prod, ExecutionRole (prod) needs kms:Decrypt on *
+            cfn/app.yaml:88  nothing allows it
+        ✗ rule data-is-kept Table of causeway-app-prod
+            DeletionPolicy is Delete
+            cfn/app.yaml:61  people's data outlives a mistake
+        ! cfn/release-rules.toml:7: nothing is in the class queues
+        rows         2 asked 3 times, for dev and prod: 1 fail
+        sufficiency  7 calls of CloudFormation's handlers: 1 not allowed
+        rules        24 of cfn/release-rules.toml, asked 310 times: 1 not kept
+        mutants      3, caught 1 (33.3 %)
+          survives cfn/target-roles.yaml:130  ExecutionRole.Logs without logs:CreateLogDelivery  told by no row
+          survives cfn/target-roles.yaml:130  ExecutionRole.Logs without logs:CreateLogDelivery  no row catches it
+        files        1 complaints
+        ");
+    }
+
+    #[test]
+    fn every_request_has_its_line_where_that_is_wanted() {
+        let all = render(&report(), true, Paint::plain());
+        let requests =
+            all.lines().filter(|row| row.starts_with("             ExecutionRole (prod) kms:Decrypt on "));
+        assert_eq!(requests.count(), 2, "{all}");
+    }
+}

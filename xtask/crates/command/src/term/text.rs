@@ -338,6 +338,42 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_says_what_becomes_of_each_stack() {
+        let stack = |name: &str, state: &str, action, changes: Vec<Change>| StackPlan {
+            changes,
+            ..StackPlan::new("build", name, state, action)
+        };
+        let changes = vec![
+            Change::new("Modify", Some("False"), "Alias", "AWS::Lambda::Alias"),
+            Change::new("Remove", None, "Topic", "AWS::SNS::Topic"),
+            Change::new("Remove", None, "Bucket", "AWS::S3::Bucket"),
+        ];
+        let first = vec![
+            stack("new", "ABSENT", Action::Create, Vec::new()),
+            stack("same", "UPDATE_COMPLETE", Action::None, Vec::new()),
+            stack("dead", "ROLLBACK_COMPLETE", Action::Recreate, Vec::new()),
+        ];
+        let second = vec![
+            stack("busy", "UPDATE_IN_PROGRESS", Action::Wait, Vec::new()),
+            stack("torn", "UPDATE_ROLLBACK_FAILED", Action::Repair, changes),
+            stack("gone", "CREATE_COMPLETE", Action::Delete, Vec::new()),
+        ];
+        assert_snapshot!(shown(&Line::Plan { waves: vec![first, second] }), @r"
+        Plan
+          wave 1 build  new                          ABSENT                   create
+          wave 1 build  same                         UPDATE_COMPLETE          no change
+          wave 1 build  dead                         ROLLBACK_COMPLETE        remove and create
+          wave 2 build  busy                         UPDATE_IN_PROGRESS       wait for the run at work
+          wave 2 build  torn                         UPDATE_ROLLBACK_FAILED   finish the rollback, then update
+                   > Alias                            AWS::Lambda::Alias
+                   - Topic                            AWS::SNS::Topic
+              DATA - Bucket                           AWS::S3::Bucket
+                   DATA MAY BE LOST in 1
+          wave 2 build  gone                         CREATE_COMPLETE          delete
+        ");
+    }
+
+    #[test]
     fn a_failure_says_what_on_why_next() {
         let result = Line::Result(Box::new(ResultLine {
             command: "rehearse".into(),

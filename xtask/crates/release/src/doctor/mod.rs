@@ -89,6 +89,19 @@ fn failed_checks(count: usize) -> String {
 }
 
 impl Finding {
+    /// As a person reads it: what is wrong has the line that mends it.
+    fn line(&self, mode: Mode, seconds: f64) -> Line {
+        let (status, reason) = match &self.found {
+            Ok(found) => (Status::Succeeded, found.clone()),
+            Err(fault) => {
+                let next =
+                    if fault.next.is_empty() { String::new() } else { format!("\nmend: {}", fault.next) };
+                (Status::Failed, format!("{fault}{next}"))
+            }
+        };
+        Line::Step(Step::whole("doctor", &self.name, status, mode, Some(seconds), Some(reason)))
+    }
+
     fn data(&self) -> Value {
         let (id, severity) = (&self.name, self.severity);
         match &self.found {
@@ -112,27 +125,10 @@ impl Doctor<'_> {
     }
 
     fn note_as(&mut self, name: &str, watch: Stopwatch, mode: Mode, found: Result<String, Fault>) {
-        let (status, reason) = match &found {
-            Ok(found) => (Status::Succeeded, found.clone()),
-            Err(fault) => {
-                let next =
-                    if fault.next.is_empty() { String::new() } else { format!("\nmend: {}", fault.next) };
-                (Status::Failed, format!("{fault}{next}"))
-            }
-        };
-        self.context.out.line(&Line::Step(Step {
-            stage: "doctor".to_owned(),
-            action: name.to_owned(),
-            sub: None,
-            function: None,
-            status,
-            mode,
-            seconds: Some(tenths(watch.seconds())),
-            reason: Some(reason),
-            checks: Vec::new(),
-        }));
         let severity = if found.is_ok() { Severity::Ok } else { Severity::Error };
-        self.findings.push(Finding { name: name.to_owned(), found, severity });
+        let found = Finding { name: name.to_owned(), found, severity };
+        self.context.out.line(&found.line(mode, tenths(watch.seconds())));
+        self.findings.push(found);
     }
 
     /// Says what is not in order of one thing, or that it is: a check mark stands for nothing else.
@@ -508,5 +504,31 @@ mod tests {
         let fault = Fault::failed("find out whose credentials these are", "dev")
             .why("dispatch failure: dns error: failed to lookup");
         assert!(unreachable_region(fault, "eu-nowhere-9").next.contains("eu-nowhere-9"));
+    }
+
+    #[test]
+    fn a_finding_is_one_row_and_what_is_wrong_has_its_mend() {
+        let rows: Vec<String> = [
+            ("python", Ok("Python 3.13.1".to_owned())),
+            (
+                "account-dev",
+                Err(Fault::new(Kind::Credentials, "use the account", "dev")
+                    .why("causeway-dev leads to 333333333333; cfn/stacks.toml says 222222222222")
+                    .next("correct the profile (--profile-prefix, cfn/stacks.local.toml) or the id")),
+            ),
+            ("disk", Err(Fault::failed("find room", "target").why("2 GB are free, 8 are wanted"))),
+        ]
+        .into_iter()
+        .map(|(name, found)| {
+            Finding { name: name.to_owned(), found, severity: Severity::Error }.line(Mode::Executed, 0.3)
+        })
+        .filter_map(|line| causeway_command::term::plain(&line))
+        .collect();
+        insta::assert_snapshot!(rows.join("\n"), @r"
+        ✓ doctor/python                      executed     0.3 s  Python 3.13.1
+        ✗ doctor/account-dev                 executed     0.3 s  could not use the account: dev: causeway-dev leads to 333333333333; cfn/stacks.toml says 222222222222
+            mend: correct the profile (--profile-prefix, cfn/stacks.local.toml) or the id
+        ✗ doctor/disk                        executed     0.3 s  could not find room: target: 2 GB are free, 8 are wanted
+        ");
     }
 }
