@@ -44,19 +44,22 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 pub struct Web {
     connector: SharedHttpConnector,
     config: SdkConfig,
+    /// Where CloudFormation is asked, if not at its own address.
+    cloudformation: Option<String>,
 }
 
 impl Web {
     /// From the SDK's configuration, with the same kind of connection as the SDK's clients have.
     #[must_use]
-    pub fn new(config: &SdkConfig) -> Self {
+    pub fn new(config: &SdkConfig, cloudformation: Option<String>) -> Self {
         let settings = HttpConnectorSettings::builder().connect_timeout(Duration::from_secs(1)).build();
         let connector = Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .connector_settings(settings)
             .sleep_impl(TokioSleep::new())
             .build();
-        Self { connector: SharedHttpConnector::new(connector), config: config.clone() }
+        let cloudformation = cloudformation.or_else(|| config.endpoint_url().map(ToOwned::to_owned));
+        Self { connector: SharedHttpConnector::new(connector), config: config.clone(), cloudformation }
     }
 
     /// Sends a request; the answer's status and its body as text.
@@ -156,9 +159,12 @@ impl Api {
     /// What CloudFormation says about a stack.
     async fn describe(&self, stack: &str) -> Result<String, String> {
         let region = self.web.config.region().ok_or("there is no region")?;
-        let own = || format!("https://cloudformation.{region}.{}/", self.suffix);
-        let endpoint =
-            self.web.config.endpoint_url().map_or_else(own, |url| format!("{}/", url.trim_end_matches('/')));
+        // "AWS CloudFormation endpoints and quotas": the FIPS endpoints are in the same domain.
+        let name =
+            if self.web.config.use_fips() == Some(true) { "cloudformation-fips" } else { "cloudformation" };
+        let own = || format!("https://{name}.{region}.{}/", self.suffix);
+        let endpoint = self.web.cloudformation.as_deref();
+        let endpoint = endpoint.map_or_else(own, |url| format!("{}/", url.trim_end_matches('/')));
         // A stack's name is letters, digits and hyphens: nothing to escape.
         let form = format!("Action=DescribeStacks&Version=2010-05-15&StackName={stack}");
         let mut request = request("POST", &endpoint, SdkBody::from(form.as_str()))?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{Instrument as _, Span};
 
 use crate::api::Api;
 use crate::check::{Check, Expected, Step, judge};
@@ -92,10 +93,12 @@ pub(crate) async fn run(
 ) -> Vec<Finding> {
     let (sender, mut receiver) = unbounded_channel();
     let (subject, expected) = (subject.clone(), expected.clone());
+    // The ids of the invocation go along with it.
+    let span = Span::current();
     let thread = std::thread::Builder::new().name("checks".to_owned()).spawn(move || {
         // Without a runtime nothing is sent, and every check counts as given up.
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            runtime.block_on(run_all(checks, subject, expected, sender));
+            runtime.block_on(run_all(checks, subject, expected, sender).instrument(span));
         }
     });
     let mut findings: Vec<Finding> = Vec::with_capacity(checks.len());
@@ -170,7 +173,7 @@ async fn run_check(check: &'static Check, subject: &Subject, expected: &Expected
 
 /// Runs a part of a check in a task of its own: a panic ends there, and what cleans up comes after it.
 async fn guarded(part: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
-    tokio::spawn(part).await.unwrap_or_else(|_| Err("the check panicked".to_owned()))
+    tokio::spawn(part.in_current_span()).await.unwrap_or_else(|_| Err("the check panicked".to_owned()))
 }
 
 async fn run_step(

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 
-use crate::clients::{Clients, sdk_config};
+use crate::clients::{self, Clients};
 use crate::hook::Hook;
 use crate::report::{FIRST_PAUSE, LifecycleEvent};
 use crate::settings::{Phase, Settings};
@@ -16,7 +16,13 @@ use crate::suites::Suite;
 /// checks that the template chooses from.
 pub async fn run(phase: Phase, version: &'static str, suites: &'static [Suite]) -> ExitCode {
     crate::log::init();
-    let clients = Clients::new(&sdk_config());
+    let clients = match clients::read(|name| std::env::var(name).ok()) {
+        Ok((config, endpoints)) => Clients::new(&config, endpoints),
+        Err(error) => {
+            tracing::error!(phase = phase.name(), version, %error, "the hook cannot run");
+            return ExitCode::FAILURE;
+        }
+    };
     let settings = Settings::from_env();
     let hook = Arc::new(Hook { phase, settings, suites, clients, pause: FIRST_PAUSE });
     tracing::info!(phase = phase.name(), version, "started");

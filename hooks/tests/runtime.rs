@@ -144,6 +144,17 @@ fn function(event: &Value, behavior: Behavior, places: &Mutex<BTreeMap<String, S
 }
 
 async fn start(binary: &Path, function: &str, services: &Services, time_left: Duration) -> Function {
+    start_with(binary, function, services, time_left, &[]).await
+}
+
+/// The same with variables of the test's own besides.
+async fn start_with(
+    binary: &Path,
+    function: &str,
+    services: &Services,
+    time_left: Duration,
+    own: &[(&str, &str)],
+) -> Function {
     let target = format!("arn:aws:lambda:eu-central-1:222222222222:function:{function}:7");
     let alias = format!("{function}:live");
     let variables = [
@@ -156,6 +167,7 @@ async fn start(binary: &Path, function: &str, services: &Services, time_left: Du
         ("STACK_NAME", "causeway-app-dev"),
         ("PACKAGE_SHA256", PACKAGE_SHA256),
     ];
+    let variables = [&variables, own].concat();
     let event = json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "h-1"});
     Function::start(binary.to_str().unwrap(), &variables, vec![event], time_left).await
 }
@@ -192,6 +204,50 @@ const ALL: [&str; 8] = [
     "version through the API",
 ];
 const TIME: Duration = Duration::from_secs(30);
+/// X-Ray's id, as the test's Lambda gives it.
+const TRACE: &str = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=1";
+
+/// "Advanced logging controls": the level and the form that Lambda tells a function.
+#[tokio::test]
+async fn lambdas_level_and_form_of_the_log_are_followed() {
+    // A report that is refused is a warning, a check that panics an error.
+    for (binary, level, form, first) in [
+        (hook(PRE), "INFO", "JSON", "started"),
+        (hook(PRE), "", "", "started"),
+        (hook(PRE), "WARN", "JSON", "the report did not arrive"),
+        (panicking(), "ERROR", "JSON", "a panic"),
+        (hook(PRE), "INFO", "Text", "INFO hooks::serve: started phase=\"pre-traffic\""),
+    ] {
+        let services = services(Behavior::Good, 400).await;
+        let variables = [("AWS_LAMBDA_LOG_LEVEL", level), ("AWS_LAMBDA_LOG_FORMAT", form)];
+        let mut running = start_with(&binary, "checkin", &services, TIME, &variables).await;
+        assert!(running.answer().await.line.ends_with("/error"));
+        let line = running.log().await;
+        if let Some(text) = line.as_str() {
+            assert!(text.trim_start().starts_with(first), "{level:?} {form:?}: {text}");
+            continue;
+        }
+        assert_eq!(line["message"], first, "{level:?} {form:?}: {line}");
+        if first != "started" {
+            // Also of a check, which runs on a thread of its own.
+            assert_eq!(line["span"]["requestId"], "request-1", "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_or_a_region_none_starts() {
+    let services = services(Behavior::Good, 200).await;
+    for binary in [PRE, POST] {
+        for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"] {
+            let mut running = start_with(&hook(binary), "checkin", &services, TIME, &[(variable, "")]).await;
+            let line = running.log().await;
+            assert_eq!(line["error"], format!("the environment variable {variable} is not set"), "{line}");
+            assert_eq!(running.log().await, "", "it has ended");
+            assert_eq!(running.finish().await, Some(1));
+        }
+    }
+}
 
 #[tokio::test]
 async fn both_hooks_of_both_functions_report_success_and_name_their_checks() {
@@ -221,6 +277,8 @@ async fn both_hooks_of_both_functions_report_success_and_name_their_checks() {
                 assert_eq!(line[field], value, "{line}");
             }
             assert!(line["ms"].is_u64() && !line.to_string().contains("arn:"), "{line}");
+            let ids = (&line["span"]["requestId"], &line["span"]["xrayTraceId"]);
+            assert_eq!(ids, (&json!("request-1"), &json!(TRACE)), "{line}");
         }
         assert_eq!(running.log().await["status"], "Succeeded");
         assert_eq!(running.finish().await, None, "it was still there for more");

@@ -11,7 +11,7 @@ use aws_sdk_lambda::config::{BehaviorVersion, Region, SharedAsyncSleep};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::SdkConfig;
 use hooks::check::Check;
-use hooks::clients::{Clients, https_client};
+use hooks::clients::{Clients, Endpoints, https_client};
 use hooks::hook::{Hook, Summary};
 use hooks::report::{LifecycleEvent, ReportError};
 use hooks::settings::{Phase, Settings};
@@ -133,7 +133,13 @@ impl Script {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         });
         // How long the pauses are is nothing that any test is about.
-        Hook { phase, settings, suites, clients: Clients::new(&config), pause: Duration::from_millis(10) }
+        Hook {
+            phase,
+            settings,
+            suites,
+            clients: Clients::new(&config, Endpoints::default()),
+            pause: Duration::from_millis(10),
+        }
     }
 
     /// Runs a hook that has all it needs.

@@ -27,6 +27,16 @@ pub const VARIABLES: [(&str, &str); 2] =
 /// Begins each line of progress of a build of functions or tests, so that whoever passes its lines on knows them.
 pub const MARK: &str = "building: ";
 
+/// Whether a line tells how far a build is: one of functions or tests, or the entry's of the tool itself.
+#[must_use]
+pub fn is_progress(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("building") else { return false };
+    let tool = rest
+        .strip_prefix(" causeway")
+        .map(|rest| rest.trim_start_matches(|c: char| c == '-' || c.is_ascii_lowercase()));
+    tool.unwrap_or(rest).starts_with(": ")
+}
+
 /// Whether `cargo run` sets a variable for the program it starts, which is us. Build scripts look at some of them (ring's
 /// does): a cargo of ours that had them would compile anew, with all that rests on it, what one without them has built, and
 /// the other way round each time. Source: "Environment variables Cargo sets for crates" in the Cargo book.
@@ -38,7 +48,23 @@ pub fn is_cargos_own(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_cargos_own;
+    use super::{MARK, Record, Watch, is_cargos_own, is_progress};
+
+    #[test]
+    fn lines_of_progress_are_known_whoever_tells_them() {
+        let of = |what: &str| Watch::new(what, Record::default()).line(std::time::Duration::from_secs(2));
+        for line in [format!("{MARK}1 of 2 units"), of("causeway"), of("causeway-verify")] {
+            assert!(is_progress(&line), "{line}");
+        }
+        for line in [
+            "building the docs: 2 s",
+            "building causeway",
+            "building causeway is hard: it fails",
+            "rebuilding: 1",
+        ] {
+            assert!(!is_progress(line), "{line}");
+        }
+    }
 
     #[test]
     fn what_cargo_sets_for_the_program_it_runs_is_known() {

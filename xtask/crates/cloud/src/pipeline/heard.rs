@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use causeway_machine::clock::Stopwatch;
-use causeway_progress::MARK;
+use causeway_progress::{MARK, is_progress};
 
 /// How many of a build's last lines a fault carries.
 const TAIL: usize = 15;
@@ -39,7 +39,7 @@ impl<'a> Heard<'a> {
     pub(super) fn line(&mut self, line: String, log: &mut File, show: &(dyn Fn(&str) + Send + Sync)) {
         // CodeBuild hides them in its logs as well.
         let line = self.secrets.iter().fold(line, |line, secret| line.replace(secret.as_str(), "***"));
-        if !line.starts_with(MARK) {
+        if !is_progress(&line) {
             let _ = writeln!(log, "{line}");
             self.tail.push_back(line);
             if self.tail.len() > if self.tells { TAIL_OF_FAILURE } else { TAIL } {
