@@ -25,6 +25,9 @@ pub struct Args {
     /// Only the commands that set up a project, with every call going wrong in every way; takes up to an hour
     #[arg(long, conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64", "packages"])]
     pub faults: bool,
+    /// With --faults: one case of each fault alone, as check without options has it
+    #[arg(long, requires = "faults", conflicts_with = "case")]
+    pub sample: bool,
     /// With --faults: only the cases whose name has this in it, as a failing one prints it
     #[arg(long, value_name = "NAME", requires = "faults")]
     pub case: Option<String>,

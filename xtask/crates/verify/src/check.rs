@@ -69,7 +69,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         return checks.outcome();
     }
     if args.faults {
-        checks.faults(&faults::Wanted { only: args.case.as_deref() }).await;
+        checks.faults(&faults::Wanted { only: args.case.as_deref(), sample: args.sample }).await;
         return checks.outcome();
     }
     // Two checks at once would wait for cargo all the time; and what one that was killed left behind is ended.
@@ -100,8 +100,8 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     });
     checks.tests([("tests-functions", of_functions), ("tests", tool)]).await;
     checks.rehearsals(args.full).await;
+    checks.faults(&faults::Wanted { only: None, sample: !args.full }).await;
     if args.full {
-        checks.faults(&faults::Wanted { only: None }).await;
         checks.contract().await;
         checks.opinions().await;
         checks.packaged_hooks().await;

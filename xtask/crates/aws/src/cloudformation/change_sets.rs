@@ -6,6 +6,9 @@ use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOut
 use super::failures::About;
 use super::*;
 
+/// How often a change set is looked for that a killed run may have asked for: some seconds on AWS.
+const LOOKS: usize = 5;
+
 impl Stacks {
     /// Makes a change set and waits until it can be executed; `None` where nothing would change (it is removed then).
     ///
@@ -16,13 +19,31 @@ impl Stacks {
         wanted: &Wanted<'_>,
         is_new: bool,
     ) -> anyhow::Result<Option<ChangeSet>> {
+        self.create_change_set_asked(wanted, is_new, ()).await
+    }
+
+    /// The same; `asking` is dropped once CloudFormation has answered. The call is heard to its end even where nobody waits for
+    /// it any more: one that is given up half-way is made all the same, after whoever removes it has found nothing to remove.
+    ///
+    /// # Errors
+    /// As for [`Stacks::create_change_set`].
+    pub async fn create_change_set_asked(
+        &self,
+        wanted: &Wanted<'_>,
+        is_new: bool,
+        asking: impl Send + 'static,
+    ) -> anyhow::Result<Option<ChangeSet>> {
         let kind = if is_new { ChangeSetType::Create } else { ChangeSetType::Update };
-        let made = filled!(self.client.create_change_set(), wanted)
+        let call = filled!(self.client.create_change_set(), wanted)
             .change_set_name(wanted.name)
             .set_client_token(wanted.is_own.then(|| wanted.name.to_owned()))
-            .change_set_type(kind)
-            .send()
-            .await;
+            .change_set_type(kind);
+        let asked = tokio::spawn(async move {
+            let made = call.send().await;
+            drop(asking);
+            made
+        });
+        let made = asked.await.context("make a change set")?;
         let id = match made {
             Ok(created) => created.id().unwrap_or(wanted.name).to_owned(),
             // The answer to an earlier attempt was lost.
@@ -142,6 +163,28 @@ impl Stacks {
             answer.map_err(|error| explain(error, "remove the stack that was only planned", stack))?;
         }
         Ok(())
+    }
+
+    /// Takes back, like [`Stacks::withdraw`], what a run planned that was killed. Its last call may still be on its way, so one
+    /// that is not there is looked for again a few times.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub async fn withdraw_left(&self, id: &str, stack: &str, is_new: bool) -> anyhow::Result<()> {
+        for _ in 0..LOOKS {
+            let answer = self.client.describe_change_set().change_set_name(id).stack_name(stack).send().await;
+            match answer {
+                Ok(_) => break,
+                Err(error)
+                    if error.code() == Some("ChangeSetNotFound")
+                        || error.message().is_some_and(says_no_such_stack) =>
+                {
+                    sleep(self.pace).await;
+                }
+                Err(error) => return Err(explain(error, "describe the change set of the stack", stack)),
+            }
+        }
+        self.withdraw(id, stack, is_new).await
     }
 
     /// Removes a change set.

@@ -288,14 +288,14 @@ pub(super) async fn change_set(
         name: &name,
         is_own: true,
     };
-    crate::planned::begin(
+    let asking = crate::planned::begin(
         &job.planned,
         (&job.stacks, &job.account_id),
         &job.plan.stack,
         &name,
         standing == Standing::Absent,
     );
-    let made = job.stacks.create_change_set(&wanted, standing != Standing::There).await;
+    let made = job.stacks.create_change_set_asked(&wanted, standing != Standing::There, asking).await;
     if standing != Standing::Absent && !matches!(made, Ok(Some(_))) {
         // It is removed already, and there is no stack beside it that would be ours.
         job.planned.settled(&name);

@@ -354,8 +354,9 @@ async fn act(
         is_own: true,
     };
     // What is not executed is removed when the command ends.
-    crate::planned::begin(&context.planned, (stacks, &account.id), stack, &name, before.is_none());
-    let Some(set) = stacks.create_change_set(&wanted, is_new).await? else {
+    let asking =
+        crate::planned::begin(&context.planned, (stacks, &account.id), stack, &name, before.is_none());
+    let Some(set) = stacks.create_change_set_asked(&wanted, is_new, asking).await? else {
         if before.is_some() {
             context.planned.settled(&name);
         }

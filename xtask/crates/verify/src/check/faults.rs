@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use cases::{Case, Ended, Ran, Report, SCENARIOS, Scenario, choose, misbehaved};
+use cases::{Case, Ended, OFTEN, Ran, Report, SCENARIOS, Scenario, choose, misbehaved, sample};
 use causeway_aws::{Account, LocalWorld, OpenOptions, Unverified, raw};
 use causeway_cloud::resident::{self, Keep};
 use causeway_command::Context;
@@ -32,7 +32,7 @@ use causeway_machine::process::{self, Ending};
 use causeway_model::calls::Call;
 use causeway_model::config::{BUILD, Config};
 use causeway_model::fault::{Fault as Failure, from_error};
-use proxy::{Asked, Proxy};
+use proxy::{Asked, FAULTS, Proxy};
 use snapshot::{Snapshot, differences, look};
 
 /// Where the cloud of this part keeps its things.
@@ -45,10 +45,11 @@ pub const ANSWER: &str = "CAUSEWAY_VERIFY_ANSWER_MS";
 const WAITS: Duration = Duration::from_secs(3);
 /// After so long a command hangs.
 const HANGS: Duration = Duration::from_secs(150);
-/// How many cases share a cloud, which grows with each.
-const A_CLOUD: usize = 40;
-/// How many run at once.
+/// How many cases share a cloud, which grows with each, and starts in a second.
+const A_CLOUD: usize = 10;
+/// How many run at once, and how many of a sample: they mostly wait.
 const AT_ONCE: usize = 2;
+const OF_A_SAMPLE: usize = 5;
 /// How long the whole suite may take; what would begin later is said to be left out.
 const LIMIT: Duration = Duration::from_secs(58 * 60);
 /// How many differences of a case are told, and how many characters of each.
@@ -61,6 +62,16 @@ const NAME: usize = 7;
 pub(super) struct Wanted<'a> {
     /// Cases whose name has this in it.
     pub(super) only: Option<&'a str>,
+    /// One case of each fault.
+    pub(super) sample: bool,
+}
+
+impl Wanted<'_> {
+    /// Whether cases of this command may be among them.
+    fn has(&self, name: &str, scenario: Scenario) -> bool {
+        let is_named = self.only.is_none_or(|only| only.starts_with(name) || !only.contains('/'));
+        is_named && (!self.sample || OFTEN.contains(&scenario))
+    }
 }
 
 /// Runs the suite.
@@ -72,22 +83,36 @@ pub(super) async fn run(context: &Context, wanted: &Wanted<'_>) -> anyhow::Resul
     let watch = Stopwatch::start();
     let mut report = Report::default();
     let mut bench = Bench::start(context, &config).await?;
-    let mut cases = Vec::new();
-    let mut expected = BTreeMap::new();
+    let at_once = if wanted.sample { OF_A_SAMPLE } else { AT_ONCE };
+    let places = Arc::new(Semaphore::new(at_once));
+    let (mut calls, mut expected) = (BTreeMap::new(), BTreeMap::new());
+    let mut undisturbed = JoinSet::new();
     for (name, scenario) in SCENARIOS {
-        let is_asked_for = wanted.only.is_none_or(|only| only.starts_with(name) || !only.contains('/'));
-        if is_asked_for {
-            let (calls, undisturbed) = bench.ground.undisturbed(scenario).await?;
-            let (of, left_out) = choose(scenario, &calls);
-            cases.extend(of);
-            report.left_out.extend(left_out);
-            expected.insert(scenario, Arc::new(undisturbed));
+        if wanted.has(name, scenario) {
+            let (ground, place) = (bench.ground.clone(), Arc::clone(&places));
+            undisturbed.spawn(async move {
+                let _place = place.acquire_owned().await?;
+                anyhow::Ok((scenario, ground.undisturbed(scenario).await?))
+            });
         }
+    }
+    while let Some(joined) = undisturbed.join_next().await {
+        let (scenario, (asked, left)) = joined??;
+        calls.insert(scenario, asked);
+        expected.insert(scenario, Arc::new(left));
+    }
+    let mut cases = Vec::new();
+    for (scenario, asked) in &calls {
+        let (of, left_out) = choose(*scenario, asked);
+        cases.extend(of);
+        report.left_out.extend(left_out);
+    }
+    if wanted.sample {
+        (cases, report.left_out) = (sample(&calls), BTreeMap::new());
     }
     if let Some(only) = wanted.only {
         cases.retain(|case| case.name().contains(only));
     }
-    let places = Arc::new(Semaphore::new(AT_ONCE));
     for (number, chunk) in cases.chunks(A_CLOUD).enumerate() {
         if watch.elapsed() > LIMIT {
             report.not_run += chunk.len();
@@ -122,6 +147,9 @@ pub(super) async fn run(context: &Context, wanted: &Wanted<'_>) -> anyhow::Resul
         }
     }
     bench.cloud.release().await;
+    if wanted.sample {
+        report.unmet = FAULTS.iter().map(|(name, _)| *name).filter(|name| !report.has_met(name)).collect();
+    }
     Ok(report)
 }
 
@@ -275,8 +303,10 @@ impl<'a> Stage<'a> {
             anyhow::ensure!(ran.code == Some(0), "the bootstrap before the case failed: {}", ran.why);
         }
         if scenario == Scenario::Update {
-            let template = stage.dir.path().join("cfn/build-base.yaml");
-            edit(&template, "ExpirationInDays: 30", "ExpirationInDays: 31")?;
+            // Two waves, and in the second two stacks side by side: what one shows is there while the other is at work.
+            let template = |name: &str| stage.dir.path().join("cfn").join(name);
+            edit(&template("build-base.yaml"), "ExpirationInDays: 30", "ExpirationInDays: 31")?;
+            edit(&template("target-roles.yaml"), "Sid: DescribeLogGroups", "Sid: DescribeTheLogGroups")?;
         }
         Ok(stage)
     }

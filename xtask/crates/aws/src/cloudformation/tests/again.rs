@@ -136,3 +136,49 @@ async fn a_rollback_is_continued_without_what_is_skipped_and_a_lost_answer_goes_
         assert!(script.bodies()[1].contains("ResourcesToSkip.member.1=Role"), "{}", script.bodies()[1]);
     }
 }
+
+/// Who gives a call up has not stopped it: the change set is made, and its removal must come after that.
+#[tokio::test]
+async fn a_change_set_that_nobody_waits_for_any_more_is_asked_for_to_the_end() {
+    let (script, account) = Script::start(vec![result("CreateChangeSet", "<Id>arn:c</Id>")]).await;
+    let (asking, asked) = tokio::sync::oneshot::channel::<()>();
+    let given_up = async {
+        let (parameters, tags) = (BTreeMap::new(), BTreeMap::new());
+        let (stacks, own) = (Stacks::new(&account), wanted(&parameters, &tags));
+        let mut call = Box::pin(stacks.create_change_set_asked(&own, true, asking));
+        // It is begun, and dropped before its answer can be there.
+        std::future::poll_fn(|cx| {
+            let _ = call.as_mut().poll(cx);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    };
+    given_up.await;
+    assert!(asked.await.is_err(), "it is dropped, not sent");
+    assert_eq!(script.asked(), ["CreateChangeSet"]);
+}
+
+/// The last call of a run that was killed may still be on its way when the next run looks.
+#[tokio::test]
+async fn what_a_killed_run_had_just_asked_for_is_looked_for_again() {
+    let absent = || error(404, "ChangeSetNotFound", "ChangeSet [causeway-c] does not exist");
+    let no_stack = || error(400, "ValidationError", "Stack [s] does not exist");
+    let there = || result("DescribeChangeSet", "<Status>CREATE_COMPLETE</Status>");
+    let removed = || result("DeleteChangeSet", "");
+    let looks = |count: usize| vec!["DescribeChangeSet"; count];
+    let table = [
+        (vec![there(), removed()], looks(1)),
+        (vec![no_stack(), absent(), there(), removed()], looks(3)),
+        // It never came: then nothing is there to be removed.
+        (vec![absent(), absent(), absent(), absent(), absent(), removed()], looks(5)),
+    ];
+    for (replies, mut expected) in table {
+        let (script, account) = Script::start(replies).await;
+        Stacks::new(&account).withdraw_left("causeway-c", "s", false).await.unwrap();
+        expected.push("DeleteChangeSet");
+        assert_eq!(script.asked(), expected);
+    }
+    let (script, account) = Script::start(vec![error(403, "AccessDenied", "no")]).await;
+    assert!(Stacks::new(&account).withdraw_left("causeway-c", "s", false).await.is_err());
+    assert_eq!(script.asked(), ["DescribeChangeSet"], "no error is nothing there");
+}

@@ -26,6 +26,10 @@ pub(super) const SCENARIOS: [(&str, Scenario); 4] = [
     ("destroy", Scenario::Destroy),
 ];
 
+/// What a sample disturbs, in turn: the command that makes the most calls the most often.
+pub(super) const OFTEN: [Scenario; 4] =
+    [Scenario::First, Scenario::Update, Scenario::First, Scenario::Destroy];
+
 /// Commands whose calls this suite does not disturb, and why.
 pub(super) const LEFT_OUT: [(&str, &str); 3] = [
     ("package (upload)", "its uploads are disturbed in the tests of causeway-aws, call by call"),
@@ -86,6 +90,8 @@ pub(in crate::check) struct Report {
     pub(super) not_run: usize,
     cells: BTreeMap<String, usize>,
     pub(super) left_out: BTreeMap<String, usize>,
+    /// Faults that a sample was to have and has not.
+    pub(super) unmet: Vec<&'static str>,
 }
 
 impl Report {
@@ -132,6 +138,9 @@ impl Report {
     pub(in crate::check) fn judge(&self) -> Result<(), String> {
         match self.wrong.first() {
             None if self.cases == 0 => Err("no case was run".to_owned()),
+            None if !self.unmet.is_empty() => {
+                Err(format!("the sample met no call with these faults: {}", self.unmet.join(", ")))
+            }
             None => Ok(()),
             Some((name, why)) => Err(format!(
                 "{} of {} cases are wrong; the first: {name}: {}; {}",
@@ -141,6 +150,11 @@ impl Report {
                 repeat(name)
             )),
         }
+    }
+
+    /// Whether a case of that fault was run.
+    pub(super) fn has_met(&self, fault: &str) -> bool {
+        self.cells.keys().any(|cell| cell.rsplit(' ').next() == Some(fault))
     }
 
     pub(super) fn note(&mut self, case: &Case, ended: Ended) {
@@ -199,6 +213,23 @@ pub(super) fn choose(scenario: Scenario, calls: &[Asked]) -> (Vec<Case>, BTreeMa
     (cases, left_out)
 }
 
+/// One case of each fault, each with another call that changes something.
+pub(super) fn sample(calls: &BTreeMap<Scenario, Vec<Asked>>) -> Vec<Case> {
+    let mut met = BTreeMap::<Scenario, usize>::new();
+    let mut cases = Vec::new();
+    for ((_, fault), scenario) in FAULTS.into_iter().zip(OFTEN.into_iter().cycle()) {
+        let of: Vec<&Asked> =
+            calls.get(&scenario).into_iter().flatten().filter(|asked| changes(asked)).collect();
+        let nth = met.entry(scenario).or_default();
+        // By an odd step, so that calls of one kind, which follow each other, do not take all places.
+        if let Some(asked) = of.get(*nth * 3 % of.len().max(1)) {
+            cases.push(Case { scenario, asked: (*asked).clone(), fault });
+        }
+        *nth += 1;
+    }
+    cases
+}
+
 /// How a command ended: its exit code, and why where it did not end well.
 pub(super) struct Ran {
     pub(super) code: Option<i32>,
@@ -248,6 +279,26 @@ mod tests {
             ])
         );
         assert_eq!(cases[0].name(), "first/DescribeStacks P-a in 1#1/500");
+    }
+
+    #[test]
+    fn a_sample_has_each_fault_once_and_says_which_it_could_not_have() {
+        let calls: Vec<Asked> = (1..6).map(|nth| asked("CreateChangeSet P-a in 1", nth)).collect();
+        let of = |scenarios: &[Scenario]| {
+            let all: BTreeMap<_, _> = scenarios.iter().map(|one| (*one, calls.clone())).collect();
+            sample(&all)
+        };
+        let all = of(&[Scenario::First, Scenario::Update, Scenario::Destroy]);
+        let faults: BTreeSet<Fault> = all.iter().map(|case| case.fault).collect();
+        assert_eq!((all.len(), faults.len()), (FAULTS.len(), FAULTS.len()));
+        let names: BTreeSet<String> = all.iter().map(Case::name).collect();
+        assert_eq!(names.len(), FAULTS.len());
+        assert!(of(&[Scenario::First]).len() < FAULTS.len());
+        let mut report = Report::default();
+        report.note(&all[0], Ended::Survived);
+        assert!(report.has_met("500") && !report.has_met("lost"));
+        report.unmet.push("lost");
+        assert!(report.judge().unwrap_err().contains("lost"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
@@ -27,140 +28,149 @@ pub(super) fn differences(expected: &Snapshot, found: &Snapshot) -> Vec<String> 
     missing.chain(more).collect()
 }
 
-/// Looks at everything of a project.
+/// Looks at everything of a project, in all accounts at once.
 ///
 /// # Errors
 /// The cloud does not answer.
 pub(super) async fn look(roots: &Roots, config: &Config, project: &str) -> anyhow::Result<Snapshot> {
-    let mut looker = Looker { roots, project, found: Snapshot::new() };
-    for instance in config.instances(DeployedBy::Bootstrap) {
-        let id = config.accounts.get(&instance.account).map(|account| account.id.clone()).unwrap_or_default();
-        let stack = format!("{project}-{}", instance.stack);
-        for action in ["DescribeStacks", "GetTemplate", "ListStackResources"] {
-            looker.query(&id, "cloudformation", action, &[("StackName", &stack)]).await?;
-        }
+    let mut running = JoinSet::new();
+    for (name, account) in &config.accounts {
+        let looker = Looker {
+            roots: roots.clone(),
+            project: project.to_owned(),
+            account: account.id.clone(),
+            found: Snapshot::new(),
+        };
+        let instances = config.instances(DeployedBy::Bootstrap).into_iter();
+        let own = instances.filter(|instance| instance.account == *name);
+        running.spawn(looker.all(own.map(|instance| format!("{project}-{}", instance.stack)).collect()));
     }
-    for instance in config.instances(DeployedBy::Bootstrap) {
-        let id = config.accounts.get(&instance.account).map(|account| account.id.clone()).unwrap_or_default();
-        looker.change_sets(&id, &format!("{project}-{}", instance.stack)).await?;
+    let mut found = Snapshot::new();
+    while let Some(joined) = running.join_next().await {
+        found.extend(joined??);
     }
-    for account in config.accounts.values() {
-        looker.roles(&account.id).await?;
-        looker.buckets(&account.id).await?;
-        looker.keys(&account.id).await?;
-    }
-    Ok(looker.found)
+    Ok(found)
 }
 
-struct Looker<'a> {
-    roots: &'a Roots,
-    project: &'a str,
+/// Looks at one account.
+struct Looker {
+    roots: Roots,
+    project: String,
+    account: String,
     found: Snapshot,
 }
 
-impl Looker<'_> {
-    async fn ask(&self, account: &str, call: Call) -> anyhow::Result<String> {
-        Ok(self.roots.send(account, &call).await?.1)
+impl Looker {
+    async fn all(mut self, stacks: Vec<String>) -> anyhow::Result<Snapshot> {
+        for stack in &stacks {
+            for action in ["DescribeStacks", "GetTemplate", "ListStackResources"] {
+                self.query("cloudformation", action, &[("StackName", stack)]).await?;
+            }
+            self.change_sets(stack).await?;
+        }
+        self.roles().await?;
+        self.buckets().await?;
+        self.keys().await?;
+        Ok(self.found)
+    }
+
+    async fn ask(&self, call: Call) -> anyhow::Result<String> {
+        Ok(self.roots.send(&self.account, &call).await?.1)
     }
 
     /// An answer to a question that is always allowed: a refusal would be taken for an empty list.
-    async fn listed(&self, account: &str, call: Call) -> anyhow::Result<String> {
-        let (status, text) = self.roots.send(account, &call).await?;
+    async fn listed(&self, call: Call) -> anyhow::Result<String> {
+        let (status, text) = self.roots.send(&self.account, &call).await?;
         anyhow::ensure!((200..300).contains(&status), "the local cloud refused to list: {status} {text}");
         Ok(text)
     }
 
     fn keep(&mut self, place: &str, leaves: Vec<(String, String)>) {
-        let place = settled(place, self.project);
+        let place = settled(&format!("{} {place}", self.account), &self.project);
         for (name, value) in leaves.into_iter().filter(|(name, _)| !is_new_each_time(name)) {
             let value = decoded(&value);
             // A document in a leaf has leaves of its own; their order says nothing.
             let document = serde_json::from_str::<Value>(&value).ok().filter(Value::is_object);
             let all = document.map_or_else(|| vec![(String::new(), value)], |json| of_json(&json));
             for (within, value) in all {
-                self.found.insert(format!("{place} {name} {within}: {}", settled(&value, self.project)));
+                self.found.insert(format!("{place} {name} {within}: {}", settled(&value, &self.project)));
             }
         }
     }
 
     async fn query(
         &mut self,
-        account: &str,
         service: &'static str,
         action: &str,
         fields: &[(&str, &str)],
     ) -> anyhow::Result<String> {
-        let text = self.ask(account, query(service, action, fields)).await?;
+        let text = self.ask(query(service, action, fields)).await?;
         let of: Vec<&str> = fields.iter().map(|(_, value)| *value).collect();
-        self.keep(&format!("{account} {action} {}", of.join(" ")), leaves(&text));
+        self.keep(&format!("{action} {}", of.join(" ")), leaves(&text));
         Ok(text)
     }
 
     /// Change sets that could still be executed. One that was is history, whether or not somebody removed it.
-    async fn change_sets(&mut self, account: &str, stack: &str) -> anyhow::Result<()> {
-        let text =
-            self.ask(account, query("cloudformation", "ListChangeSets", &[("StackName", stack)])).await?;
+    async fn change_sets(&mut self, stack: &str) -> anyhow::Result<()> {
+        let text = self.ask(query("cloudformation", "ListChangeSets", &[("StackName", stack)])).await?;
         let open =
             values(&text, "ExecutionStatus").into_iter().filter(|status| status == "AVAILABLE").count();
-        let stack = settled(stack, self.project);
-        self.found.insert(format!("{account} {stack}: {open} change sets can be executed"));
+        let stack = settled(stack, &self.project);
+        self.found.insert(format!("{} {stack}: {open} change sets can be executed", self.account));
         Ok(())
     }
 
-    async fn roles(&mut self, account: &str) -> anyhow::Result<()> {
-        let text = self.listed(account, query("iam", "ListRoles", &[("MaxItems", "1000")])).await?;
-        for role in self.ours(&text, "RoleName") {
-            self.query(account, "iam", "GetRole", &[("RoleName", &role)]).await?;
-            self.query(account, "iam", "ListAttachedRolePolicies", &[("RoleName", &role)]).await?;
-            let policies = self.query(account, "iam", "ListRolePolicies", &[("RoleName", &role)]).await?;
-            for policy in values(&policies, "member") {
-                let fields = [("RoleName", role.as_str()), ("PolicyName", policy.as_str())];
-                self.query(account, "iam", "GetRolePolicy", &fields).await?;
+    /// Roles and policies: one call has nearly all of them, but neither boundaries nor descriptions.
+    async fn roles(&mut self) -> anyhow::Result<()> {
+        let text = self.listed(query("iam", "GetAccountAuthorizationDetails", &[])).await?;
+        let root = Element::parse(&text).context("read IAM's answer")?;
+        let mut names = Vec::new();
+        for (list, name) in [("RoleDetailList", "RoleName"), ("Policies", "Arn")] {
+            let path = ["GetAccountAuthorizationDetailsResult", list];
+            let ours = root.all(&path).iter().filter(|one| one.text_at(&[name]).contains(&self.project));
+            for one in ours.cloned().collect::<Vec<_>>() {
+                let text = one.text_at(&[name]).to_owned();
+                self.keep(&format!("{list} {text}"), of_element(one));
+                names.extend((name == "RoleName").then_some(text));
             }
         }
-        let local = [("Scope", "Local"), ("MaxItems", "1000")];
-        let text = self.listed(account, query("iam", "ListPolicies", &local)).await?;
-        for arn in self.ours(&text, "Arn") {
-            let text = self.ask(account, query("iam", "GetPolicy", &[("PolicyArn", &arn)])).await?;
-            let version = values(&text, "DefaultVersionId").into_iter().next().unwrap_or_default();
-            let fields = [("PolicyArn", arn.as_str()), ("VersionId", version.as_str())];
-            let text = self.ask(account, query("iam", "GetPolicyVersion", &fields)).await?;
-            self.keep(&format!("{account} policy {arn}"), leaves(&text));
+        for name in names {
+            self.query("iam", "GetRole", &[("RoleName", &name)]).await?;
         }
         Ok(())
     }
 
-    async fn buckets(&mut self, account: &str) -> anyhow::Result<()> {
-        let text = self.listed(account, get("/")).await?;
+    async fn buckets(&mut self) -> anyhow::Result<()> {
+        let text = self.listed(get("/")).await?;
         for bucket in self.ours(&text, "Name") {
             for part in ["?policy", "?versioning", "?tagging", "?encryption", "?lifecycle", "?versions"] {
-                let text = self.ask(account, get(&format!("/{bucket}{part}"))).await?;
+                let text = self.ask(get(&format!("/{bucket}{part}"))).await?;
                 let found = serde_json::from_str(&text).map_or_else(|_| leaves(&text), |json| of_json(&json));
-                self.keep(&format!("{account} bucket {bucket}{part}"), found);
+                self.keep(&format!("bucket {bucket}{part}"), found);
             }
         }
         Ok(())
     }
 
     /// Keys have no name that anybody gave them: ours are those whose policy or description names the project.
-    async fn keys(&mut self, account: &str) -> anyhow::Result<()> {
-        let text = self.listed(account, kms("ListKeys", &serde_json::json!({"Limit": 1000}))).await?;
+    async fn keys(&mut self) -> anyhow::Result<()> {
+        let text = self.listed(kms("ListKeys", &serde_json::json!({"Limit": 1000}))).await?;
         let all: Value = serde_json::from_str(&text).context("read KMS's answer")?;
         let mut ours = Vec::new();
         for key in all["Keys"].as_array().into_iter().flatten() {
             let id = key["KeyId"].clone();
-            let about = self.ask(account, kms("DescribeKey", &serde_json::json!({"KeyId": id}))).await?;
+            let about = self.ask(kms("DescribeKey", &serde_json::json!({"KeyId": id}))).await?;
             let policy = serde_json::json!({"KeyId": id, "PolicyName": "default"});
-            let policy = self.ask(account, kms("GetKeyPolicy", &policy)).await?;
-            if about.contains(self.project) || policy.contains(self.project) {
+            let policy = self.ask(kms("GetKeyPolicy", &policy)).await?;
+            if about.contains(&self.project) || policy.contains(&self.project) {
                 ours.push((about, policy));
             }
         }
-        self.found.insert(format!("{account} keys: {}", ours.len()));
+        self.found.insert(format!("{} keys: {}", self.account, ours.len()));
         for (about, policy) in ours {
             for text in [about, policy] {
                 let json: Value = serde_json::from_str(&text).context("read KMS's answer")?;
-                self.keep(&format!("{account} key"), of_json(&json));
+                self.keep("key", of_json(&json));
             }
         }
         Ok(())
@@ -168,7 +178,7 @@ impl Looker<'_> {
 
     /// The values of an element that belong to the project.
     fn ours(&self, text: &str, name: &str) -> Vec<String> {
-        values(text, name).into_iter().filter(|value| value.contains(self.project)).collect()
+        values(text, name).into_iter().filter(|value| value.contains(&self.project)).collect()
     }
 }
 
@@ -187,7 +197,11 @@ fn kms(action: &str, body: &Value) -> Call {
 
 /// The leaves of a document: each innermost element and its text. What is no document is one leaf without a name.
 fn leaves(text: &str) -> Vec<(String, String)> {
-    let Ok(mut root) = Element::parse(text) else { return vec![(String::new(), text.to_owned())] };
+    let Ok(root) = Element::parse(text) else { return vec![(String::new(), text.to_owned())] };
+    of_element(root)
+}
+
+fn of_element(mut root: Element) -> Vec<(String, String)> {
     let mut found = Vec::new();
     root.visit(&mut |element| {
         if element.children.is_empty() {
