@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use cases::{Case, Ended, OFTEN, Ran, Report, SCENARIOS, Scenario, choose, misbehaved, sample};
+use cases::{Calls, Case, Ended, OFTEN, Ran, Report, SCENARIOS, Scenario, choose, misbehaved, sample};
 use causeway_aws::{Account, LocalWorld, OpenOptions, Unverified, raw};
 use causeway_cloud::resident::{self, Keep};
 use causeway_command::Context;
@@ -47,6 +47,8 @@ const WAITS: Duration = Duration::from_secs(3);
 const HANGS: Duration = Duration::from_secs(150);
 /// How many cases share a cloud, which grows with each, and starts in a second.
 const A_CLOUD: usize = 10;
+/// After how many clouds it is said how far it is.
+const TELLING: usize = 5;
 /// How many run at once, and how many of a sample: they mostly wait.
 const AT_ONCE: usize = 2;
 const OF_A_SAMPLE: usize = 5;
@@ -70,7 +72,8 @@ impl Wanted<'_> {
     /// Whether cases of this command may be among them.
     fn has(&self, name: &str, scenario: Scenario) -> bool {
         let is_named = self.only.is_none_or(|only| only.starts_with(name) || !only.contains('/'));
-        is_named && (!self.sample || OFTEN.contains(&scenario))
+        // A sample counts the calls of a run that has nothing to do, too.
+        is_named && (!self.sample || OFTEN.contains(&scenario) || scenario == Scenario::Nothing)
     }
 }
 
@@ -98,6 +101,7 @@ pub(super) async fn run(context: &Context, wanted: &Wanted<'_>) -> anyhow::Resul
     }
     while let Some(joined) = undisturbed.join_next().await {
         let (scenario, (asked, left)) = joined??;
+        report.calls.insert(scenario.name(), Calls::of(scenario, &asked));
         calls.insert(scenario, asked);
         expected.insert(scenario, Arc::new(left));
     }
@@ -114,6 +118,9 @@ pub(super) async fn run(context: &Context, wanted: &Wanted<'_>) -> anyhow::Resul
         cases.retain(|case| case.name().contains(only));
     }
     for (number, chunk) in cases.chunks(A_CLOUD).enumerate() {
+        if number > 0 && number % TELLING == 0 {
+            context.out.note(format!("{} of {} cases are run", number * A_CLOUD, cases.len()));
+        }
         if watch.elapsed() > LIMIT {
             report.not_run += chunk.len();
             continue;

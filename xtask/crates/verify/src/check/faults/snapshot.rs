@@ -252,8 +252,9 @@ fn settled(text: &str, project: &str) -> String {
             continue;
         }
         let digits = word.chars().filter(char::is_ascii_digit).count();
-        // A suffix may happen to have digits alone; an account's id has twelve.
-        let is_suffix = word.len() == 8 && digits == 8;
+        // A suffix may happen to have digits alone, or letters alone; an account's id has twelve digits.
+        let is_suffix =
+            word.len() == 8 && word.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
         let is_made_up = is_suffix
             || word.len() >= 4 && digits > 0 && digits < word.len() && {
                 word.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase())
@@ -301,6 +302,10 @@ mod tests {
         assert_eq!(decoded("key%2F0a%3A%zz"), "key/0a:%zz");
         assert_eq!(settled("UPDATE_COMPLETE", "p"), settled("CREATE_COMPLETE", "p"));
         assert_ne!(settled("UPDATE_ROLLBACK_COMPLETE", "p"), settled("CREATE_COMPLETE", "p"));
+        let bucket = |suffix: &str| settled(&format!("p-bucket-{suffix}"), "p");
+        assert_eq!(bucket("0a1b2c3d"), bucket("12345678"));
+        assert_eq!(bucket("0a1b2c3d"), bucket("abcdefab"));
+        assert_ne!(bucket("artifact"), bucket("abcdefab"));
         assert_eq!(settled("P-topic-0ABCDEF12", "x"), settled("P-topic-9ABCDEF77", "x"));
     }
 
