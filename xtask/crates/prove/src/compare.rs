@@ -19,6 +19,8 @@ use causeway_iam::{Caller, Catalogue, Decision, Request, Statement, Verdict, dec
 pub struct Shift {
     /// Whether it came.
     pub widened: bool,
+    /// Whether who has it stands in the matrix alone, as an account's administrator does: nobody of the templates.
+    pub made_up: bool,
     /// Who has it.
     pub who: String,
     /// To do what.
@@ -100,8 +102,8 @@ pub fn sentences(shifts: &[Shift]) -> Vec<(bool, String)> {
 }
 
 type Keys = BTreeMap<String, Vec<String>>;
-/// What goes into one sentence: whether it widens, who, under which keys, in which setting, by which statement.
-type Sentence = (bool, String, String, String, String);
+/// What goes into one sentence: whether it widens, whether who has it is made up, who, under which keys, in which setting, by which statement.
+type Sentence = (bool, bool, String, String, String, String);
 /// The actions and the resources of one sentence.
 type Rights = (BTreeSet<String>, BTreeSet<String>);
 /// Who: nothing and the ARN of a role that a template has; the label and the ARN of everybody else.
@@ -166,13 +168,16 @@ pub fn compare<'c>(old: Version<'c>, new: Version<'c>) -> Vec<Shift> {
                 (false, _) if is.decision == Decision::ExplicitDeny => decided(&is),
                 (false, _) => decided(&was),
             };
-            let entry = grouped.entry((widened, label, with, setting.to_owned(), by)).or_default();
+            let made_up =
+                !sides.iter().any(|side| side.people.contains_key(who) && !side.made_up.contains(who));
+            let entry = grouped.entry((widened, made_up, label, with, setting.to_owned(), by)).or_default();
             entry.0.insert(action.clone());
             entry.1.insert(on.clone());
         }
     }
-    let all = grouped.into_iter().map(|((widened, who, with, setting, by), (actions, on))| Shift {
+    let all = grouped.into_iter().map(|((widened, made_up, who, with, setting, by), (actions, on))| Shift {
         widened,
+        made_up,
         who,
         actions: actions.into_iter().collect(),
         on: on.into_iter().collect(),
@@ -225,22 +230,33 @@ fn who(asker: &Asker<'_>) -> Who {
 struct Side<'c> {
     world: &'c World,
     people: People<'c>,
+    /// Those of the matrix that no template has.
+    made_up: BTreeSet<Who>,
 }
 
 impl<'c> Side<'c> {
     fn new(version: &Version<'c>, setting: &str, world: &'c World) -> Self {
         let worlds = version.worlds;
-        let mut people = People::new();
-        let mut add = |asker: Asker<'c>| {
-            people.entry(who(&asker)).or_insert(asker);
+        let (mut people, mut made_up) = (People::new(), BTreeSet::new());
+        let mut add_as = |asker: Asker<'c>, is_made_up: bool| {
+            let who = who(&asker);
+            // Who is in a template as well is somebody.
+            if !people.contains_key(&who) && is_made_up {
+                made_up.insert(who.clone());
+            }
+            people.entry(who).or_insert(asker);
         };
+        let mut add = |asker: Asker<'c>| add_as(asker, false);
         world.roles.keys().filter_map(|arn| Asker::role(world, arn)).for_each(&mut add);
         for env in worlds.ground.config.targets() {
-            for name in worlds.ground.matrix.principals.keys() {
+            for (name, actor) in &worlds.ground.matrix.principals {
+                let is_made_up = actor.get_ref().name.is_some();
                 // A name that leads nowhere in this version is nobody there.
-                worlds.askers(name, env, setting).unwrap_or_default().into_iter().for_each(&mut add);
+                let all = worlds.askers(name, env, setting).unwrap_or_default();
+                all.into_iter().for_each(|asker| add_as(asker, is_made_up));
             }
         }
+        let mut add = |asker: Asker<'c>| add_as(asker, false);
         let principals = worlds.ground.matrix.principals.values();
         let named: BTreeSet<&str> = principals.filter_map(|actor| actor.get_ref().group.as_deref()).collect();
         for group in world.groups.keys() {
@@ -254,7 +270,7 @@ impl<'c> Side<'c> {
             let caller = Caller::Service { name: service.to_owned() };
             add(Asker::with(world, service, caller, Vec::new()));
         }
-        Self { world, people }
+        Self { world, people, made_up }
     }
 
     /// What the matrix asks in this setting.

@@ -54,8 +54,13 @@ pub fn told(shifts: &[Shift]) -> Told {
     let rest: Vec<Shift> =
         shifts.iter().zip(&is_told).filter(|(_, told)| !**told).map(|(shift, _)| shift.clone()).collect();
     let mut all = Told::default();
-    for (widened, sentence) in sentences(&rest) {
-        if widened { all.came.push(sentence) } else { all.went.push(sentence) }
+    // Somebody whom a template has comes before whoever is only asked about.
+    let (made_up, real): (Vec<Shift>, Vec<Shift>) = rest.into_iter().partition(|shift| shift.made_up);
+    for (of, only) in [(real, ""), (made_up, "only asked about, in no template: ")] {
+        for (widened, sentence) in sentences(&of) {
+            let list = if widened { &mut all.came } else { &mut all.went };
+            list.push(format!("{only}{sentence}"));
+        }
     }
     all.renamed = moved
         .into_iter()
@@ -94,6 +99,7 @@ mod tests {
         let all = |words: &[&str]| words.iter().map(ToString::to_string).collect();
         Shift {
             widened,
+            made_up: false,
             who: who.to_owned(),
             actions: all(actions),
             on: all(on),
@@ -119,6 +125,15 @@ mod tests {
         let all = told(&shifts);
         assert_eq!((all.came.len(), all.went.len(), all.renamed.len()), (1, 0, 1), "{all:?}");
         assert!(all.came[0].contains("the build role may now s3:DeleteObject"), "{all:?}");
+    }
+
+    #[test]
+    fn somebody_real_comes_first_whoever_is_called_how() {
+        let on = "arn:aws:s3:::b/x";
+        let made_up = Shift { made_up: true, ..shift(true, "admin", &["s3:GetObject"], &[on]) };
+        let all = told(&[made_up, shift(true, "zoe", &["s3:PutObject"], &[on])]);
+        assert!(all.came[0].starts_with("zoe may now s3:PutObject"), "{all:?}");
+        assert!(all.came[1].starts_with("only asked about, in no template: admin may now"), "{all:?}");
     }
 
     #[test]

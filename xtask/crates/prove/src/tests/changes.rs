@@ -19,6 +19,7 @@ fn what_a_group_may_newly_do_is_told() {
     );
     let all = shifts(&files(), &wide);
     let one = all.iter().find(|one| one.widened && one.who == "approver").unwrap();
+    assert!(!one.made_up, "a group of a template: {one:?}");
     assert!(one.actions.contains(&"codepipeline:UpdatePipeline".to_owned()), "{one:?}");
     assert!(one.by.contains("ApproverPolicy.SeePipeline") && one.setting.is_empty(), "{one:?}");
     let back = shifts(&wide, &files());
@@ -45,6 +46,7 @@ fn a_wider_boundary_is_told() {
     // `*` of a boundary is bounded by nothing but denials of its own.
     let all = shifts(&files(), &edited("target-roles.yaml", at, &wide("iam:*")));
     let one = all.iter().find(|one| one.widened && one.who == "star (prod)").unwrap();
+    assert!(one.made_up, "no template has it: {one:?}");
     assert!(one.actions.iter().any(|action| action.starts_with("iam:")), "{one:?}");
     let all = shifts(&files(), &edited("target-roles.yaml", at, &wide("kms:*")));
     assert!(
