@@ -1,5 +1,7 @@
 //! The arguments of `bootstrap`.
 
+use std::path::PathBuf;
+
 /// Arguments of `bootstrap`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -9,6 +11,12 @@ pub struct Args {
     /// With --dry-run: exit with 3 where something would change
     #[arg(long, requires = "dry_run")]
     pub detailed_exitcode: bool,
+    /// Write the plan to a file and change nothing: names and digests, never a parameter's value
+    #[arg(long, value_name = "FILE", conflicts_with = "apply")]
+    pub plan_file: Option<PathBuf>,
+    /// Deploy what a plan of --plan-file says; refused where anything moved since: template, parameters, state, account
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub apply: Option<PathBuf>,
     /// Take over stacks that have a name of this project and are none of its own; each one's name must be typed
     #[arg(long)]
     pub adopt: bool,
@@ -21,6 +29,7 @@ impl Args {
     /// As a rehearsal runs it.
     pub fn act() -> Self {
         let (dry_run, detailed_exitcode, adopt) = (false, false, false);
-        Self { dry_run, detailed_exitcode, adopt, allow_data_loss: Vec::new() }
+        let (plan_file, apply) = (None, None);
+        Self { dry_run, detailed_exitcode, plan_file, apply, adopt, allow_data_loss: Vec::new() }
     }
 }

@@ -279,6 +279,14 @@ impl Stacks {
         Ok(answer.template_body().unwrap_or_default().to_owned())
     }
 
+    /// The template as CloudFormation works with it, after its transforms ("GetTemplate").
+    pub async fn processed_template(&self, stack: &str) -> anyhow::Result<String> {
+        let call = self.client.get_template().stack_name(stack).template_stage(TemplateStage::Processed);
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| explain(error, "read the template of the stack", stack))?;
+        Ok(answer.template_body().unwrap_or_default().to_owned())
+    }
+
     /// The logical ids of resources that could not be brought back, in their order. Who continues the rollback of a stack may
     /// leave these out ("ContinueUpdateRollback" in the CloudFormation API reference).
     pub async fn unfinished(&self, stack: &str) -> anyhow::Result<Vec<String>> {

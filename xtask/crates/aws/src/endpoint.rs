@@ -61,9 +61,38 @@ pub(super) fn url(sdk: &SdkConfig, service: &Service) -> Result<String, &'static
     Ok(host(service, region, sdk.use_fips().unwrap_or(false), sdk.use_dual_stack().unwrap_or(false)))
 }
 
+/// Where IAM is, in each partition whose regions begin so: its host and the region that its signatures name. It has no host of
+/// its own in a region.
+const IAM: [(&str, &str, &str); 8] = [
+    ("cn-", "iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+    ("us-gov-", "iam.us-gov.amazonaws.com", "us-gov-west-1"),
+    ("eusc-", "iam.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+    ("us-isob-", "iam.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
+    ("us-isof-", "iam.us-isof-south-1.csp.hci.ic.gov", "us-isof-south-1"),
+    ("us-iso-", "iam.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
+    ("eu-isoe-", "iam.eu-isoe-west-1.cloud.adc-e.uk", "eu-isoe-west-1"),
+    ("", "iam.amazonaws.com", "us-east-1"),
+];
+
+/// IAM's host and region for a region.
+fn iam(region: &str) -> (&'static str, &'static str) {
+    let found = IAM.iter().find(|(begin, ..)| region.starts_with(begin));
+    found.map_or(("iam.amazonaws.com", "us-east-1"), |(_, host, signed)| (host, signed))
+}
+
+/// The region that a service's signatures name. An endpoint that was configured is told the configured one.
+pub(super) fn signing_region(sdk: &SdkConfig, service: &str) -> Option<Region> {
+    let region = sdk.region().cloned()?;
+    let is_global = service == "iam" && sdk.endpoint_url().is_none();
+    Some(if is_global { Region::new(iam(region.as_ref()).1) } else { region })
+}
+
 /// The URL of a service's host in a region; `fips` and `dual` as `AWS_USE_FIPS_ENDPOINT` and
 /// `AWS_USE_DUALSTACK_ENDPOINT` ask for it.
 fn host(service: &Service, region: &str, fips: bool, dual: bool) -> String {
+    if service.id == "IAM" {
+        return format!("https://{}", iam(region).0);
+    }
     let (_, plain, both) = partition(region);
     let (v4, v6) = service.gov_is_fips;
     let is_fips = region.starts_with("us-gov-") && if dual { v6 } else { v4 };
@@ -109,6 +138,23 @@ mod tests {
             (&DYNAMODB, "eusc-de-east-1", false, false, "https://dynamodb.eusc-de-east-1.amazonaws.eu"),
         ] {
             assert_eq!(host(service, region, fips, dual), url);
+        }
+    }
+
+    #[test]
+    fn iam_is_one_service_for_all_regions_of_a_partition() {
+        for (region, url, signed) in [
+            ("eu-central-1", "https://iam.amazonaws.com", "us-east-1"),
+            ("cn-northwest-1", "https://iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            ("us-gov-east-1", "https://iam.us-gov.amazonaws.com", "us-gov-west-1"),
+            ("us-isob-east-1", "https://iam.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
+        ] {
+            assert_eq!(host(&super::super::json::IAM, region, false, false), url);
+            let sdk = SdkConfig::builder().region(Region::new(region)).build();
+            assert_eq!(signing_region(&sdk, "iam"), Some(Region::new(signed)));
+            assert_eq!(signing_region(&sdk, "sns"), Some(Region::new(region)));
+            let sdk = sdk.to_builder().endpoint_url("http://127.0.0.1:1").build();
+            assert_eq!(signing_region(&sdk, "iam"), Some(Region::new(region)));
         }
     }
 

@@ -125,6 +125,16 @@ pub(super) const SNS: Service = Service {
     gov_is_fips: (true, false),
 };
 
+/// IAM, which is asked as SNS is, and is one service for all regions of a partition.
+pub(super) const IAM: Service = Service {
+    id: "IAM",
+    host: "iam",
+    target: "",
+    version: "2010-05-08",
+    next: "Marker",
+    gov_is_fips: (true, true),
+};
+
 /// What a call that did not work ends in: as for the SDK's clients.
 pub(super) type Failure = SdkError<Refusal, HttpResponse>;
 
@@ -274,7 +284,7 @@ pub(super) fn means(
     let mut config = Layer::new("account");
     config.store_put(AuthSchemeOptionResolverParams::new(()));
     config.store_put(SigV4OperationSigningConfig {
-        region: sdk.region().cloned().map(SigningRegion::from),
+        region: endpoint::signing_region(sdk, name).map(SigningRegion::from),
         name: Some(SigningName::from_static(name)),
         signing_options,
         ..SigV4OperationSigningConfig::default()

@@ -16,6 +16,7 @@ pub mod endpoint;
 mod error;
 mod json;
 pub mod pipelines;
+pub mod policies;
 pub mod raw;
 pub mod region;
 pub mod rollouts;

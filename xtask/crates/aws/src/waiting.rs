@@ -5,6 +5,7 @@
 //! limits that a person would wait, and says who is waited for before they are over.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use causeway_machine::clock;
+use jiff::fmt::rfc2822;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -45,6 +48,10 @@ const OURS: Limits = Limits {
     words: (Duration::from_secs(10), Duration::from_secs(30)),
     pause: Duration::from_secs(1),
 };
+
+/// How many seconds a clock may be off before it is said: AWS refuses a signature that is older ("Troubleshooting Signature
+/// Version 4" in the IAM user guide).
+const MOST_OFF: i64 = 300;
 
 /// How much longer than any other call one that carries a package may take: a slow line is no silence.
 const UPLOAD: u32 = 6;
@@ -101,24 +108,39 @@ impl Limits {
 
 /// Where it is said that something is waited for.
 #[derive(Clone, Default)]
-pub struct Say(Option<Arc<dyn Fn(String) + Send + Sync>>);
+pub struct Say {
+    to: Option<Arc<dyn Fn(String) + Send + Sync>>,
+    /// Whether it was said that this machine's clock is off: once is enough for all accounts.
+    clock: Arc<AtomicBool>,
+}
 
 impl Say {
     /// Says it to this one.
     pub fn to(say: impl Fn(String) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(say)))
+        Self { to: Some(Arc::new(say)), clock: Arc::default() }
     }
 
     fn say(&self, text: String) {
-        if let Some(say) = &self.0 {
+        if let Some(say) = &self.to {
             say(text);
+        }
+    }
+
+    /// Says once that this machine's clock is off, by the time that an answer has in its `Date`. The SDK signs for the service's
+    /// time from then on, so nothing else would tell, and whatever has a time of ours would be wrong.
+    fn clock(&self, date: &str) {
+        let Ok(theirs) = rfc2822::parse(date) else { return };
+        let seconds = theirs.timestamp().as_second() - clock::now().as_second();
+        if seconds.abs() > MOST_OFF && !self.clock.swap(true, Ordering::Relaxed) {
+            let (minutes, how) = (seconds.abs() / 60, if seconds > 0 { "behind" } else { "ahead of" });
+            self.say(format!("this machine's clock is {minutes} minutes {how} the service's: set it; calls are signed for the service's time, and times that are shown here are wrong"));
         }
     }
 }
 
 impl fmt::Debug for Say {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Say(somebody)" } else { "Say(nobody)" })
+        f.write_str(if self.to.is_some() { "Say(somebody)" } else { "Say(nobody)" })
     }
 }
 
@@ -165,7 +187,7 @@ impl Intercept for Talk {
         _: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if self.say.0.is_none() {
+        if self.say.to.is_none() {
             return Ok(());
         }
         let of = |part: fn(&Metadata) -> &str| cfg.load::<Metadata>().map_or("", part).to_owned();
@@ -194,6 +216,9 @@ impl Intercept for Talk {
         _: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        if let Some(date) = context.response().and_then(|response| response.headers().get("date")) {
+            self.say.clock(date);
+        }
         if let Some(waiting) = cfg.load::<Waiting>() {
             let status = context.response().map(|response| response.status().as_u16());
             let said = status.map_or_else(
@@ -302,6 +327,33 @@ mod tests {
         let said = said.lock().unwrap().clone();
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said[0].contains("CloudWatch (DescribeAlarms in dev) since 10 s"), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_off_is_told_once_whatever_the_answer_was() {
+        let now = clock::now().as_second();
+        for (off, expected) in [
+            (3_600, Some("60 minutes behind")),
+            (-3_600, Some("60 minutes ahead of")),
+            (290, None),
+            (-290, None),
+        ] {
+            let then = jiff::Timestamp::from_second(now + off).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+            let date = rfc2822::to_string(&then);
+            let headers = || vec![("date", date.clone().unwrap())];
+            let denied =
+                super::super::scripted::error(400, "ValidationError", "Stack with id a does not exist");
+            let (said, say) = heard();
+            let (_, account) =
+                Script::with_headers(vec![(denied.clone(), headers()), (denied, headers())]).await;
+            let account = account.waiting_too(&say);
+            for _ in 0..2 {
+                assert!(Stacks::new(&account).describe("a").await.unwrap().is_none());
+            }
+            let said = said.lock().unwrap().clone();
+            assert_eq!(said.len(), usize::from(expected.is_some()), "{off}: {said:?}");
+            assert!(said.iter().all(|text| text.contains(expected.unwrap_or_default())), "{said:?}");
+        }
     }
 
     #[tokio::test]

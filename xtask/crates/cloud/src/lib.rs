@@ -14,6 +14,7 @@ pub mod control;
 #[expect(dead_code, reason = "tests of this crate need a part of it")]
 mod held_clock;
 pub use edge::stub as edge_stub;
+pub use lower::policies as lowered_policies;
 mod deployments;
 mod edge;
 mod emulator;

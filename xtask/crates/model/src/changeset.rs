@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::difference::Property;
 use super::stack::is_stateful;
 
 /// What happens to a resource.
@@ -46,6 +47,15 @@ pub struct Change {
     /// Whether CloudFormation only knows while it works if it must be replaced.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub may_replace: bool,
+    /// Its properties that change, as far as the templates tell.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub properties: Vec<Property>,
+    /// What its policies give and take, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub statements: Vec<String>,
+    /// What else makes it change: parameters by their names, and resources that are replaced.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub because: Vec<String>,
 }
 
 impl Change {
@@ -65,13 +75,56 @@ impl Change {
             resource_type: resource_type.to_owned(),
             stateful: is_stateful(resource_type),
             may_replace: op == Op::Modify && replacement == Some("Conditional"),
+            properties: Vec::new(),
+            statements: Vec::new(),
+            because: Vec::new(),
         }
+    }
+
+    /// The sign in front of its line: a replacement that is certain and one that only may be have each their own.
+    pub fn sign(&self) -> char {
+        if self.may_replace { '?' } else { self.op.sign() }
+    }
+
+    /// What is known of it beside its name, one row each: what it gives and takes, what becomes of its properties, and what
+    /// else makes it. The same for a plan, the question of an approval, and a report.
+    pub fn details(&self) -> Vec<String> {
+        let property = |one: &Property| {
+            let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+            format!("{}: {} → {}", one.path, side(&one.before), side(&one.after))
+        };
+        let mut all = self.statements.clone();
+        all.extend(self.properties.iter().map(property));
+        all.extend(self.because.iter().map(|why| format!("because {why}")));
+        let more = all.len().saturating_sub(MOST);
+        if more > 1 {
+            all.truncate(MOST);
+            all.push(format!("and {more} more, in the JSON line of the plan"));
+        }
+        all
     }
 
     /// Whether data may be lost by it.
     pub fn endangers_data(&self) -> bool {
         self.stateful && (matches!(self.op, Op::Remove | Op::Replace) || self.may_replace)
     }
+}
+
+/// How many rows a change has of its own where people read it.
+const MOST: usize = 12;
+
+/// What the signs mean that stand before these changes; nothing where there are none.
+pub fn legend(changes: &[Change]) -> String {
+    let words = [
+        ('-', "removed"),
+        ('!', "replaced by a new one"),
+        ('?', "may be replaced: CloudFormation knows when it works"),
+        ('>', "changed in place"),
+        ('+', "added"),
+    ];
+    let is_there = |sign: char| changes.iter().any(|change| change.sign() == sign);
+    let known = words.iter().filter(|(sign, _)| is_there(*sign));
+    known.map(|(sign, word)| format!("{sign} {word}")).collect::<Vec<_>>().join("   ")
 }
 
 /// What a change set amounts to, in one line.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::changeset::{Change, sorted};
 use super::config::{Config, Instance, Names, Parameter};
+use super::difference;
 use super::template::{Pseudo, Scope};
 
 /// The longest name: `<project>-isolated-<name>-<function>` fits Lambda's limit then, whatever the project.
@@ -175,6 +176,9 @@ pub fn changes(before: Option<Filled<'_>>, after: Filled<'_>) -> Vec<Change> {
     }
     let gone = old.iter().filter(|(id, _)| !new.contains_key(*id));
     all.extend(gone.map(|(id, resource)| change("Remove", id, resource)));
+    if let Some(before) = before {
+        difference::tell(&mut all, before, after);
+    }
     sorted(all)
 }
 

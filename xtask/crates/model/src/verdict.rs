@@ -115,7 +115,7 @@ mod tests {
         (ExitCode::Changes, "a dry run with `--detailed-exitcode` found changes"),
         (ExitCode::Credentials, "credentials, or those of another account"),
         (ExitCode::RolledBack, "deployed, then taken back"),
-        (ExitCode::Stuck, "waits for a person or for another run"),
+        (ExitCode::Stuck, "waits for a person or for another run; a kept plan that does not fit any more"),
         (ExitCode::TimedOut, "not settled in time, or too busy to judge; it may still be running"),
         (ExitCode::Interrupted, "Ctrl-C, or a signal to end"),
     ];

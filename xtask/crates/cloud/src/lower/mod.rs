@@ -5,6 +5,13 @@
 //! An alias whose `UpdatePolicy` names a deployment group, whoever wrote it, becomes a [`TrafficShift`] for the rollout
 //! engine; a wait condition holds the stack's update until the engine has decided, so that the emulator itself rolls back.
 
+/// What the emulator is given of a template's policies, for whoever compares the two: statements and conditions that it could not
+/// evaluate have another form there.
+pub fn policies(template: &mut Value) {
+    unknown_keys::drop(template);
+    principal::extend(template);
+}
+
 #[cfg(test)]
 mod expanded;
 mod principal;
@@ -76,8 +83,7 @@ pub(crate) fn lower(plain: &Value, parameters: &BTreeMap<String, String>, target
     let shifts = take_shifts(&mut template);
     functions(&mut template, target);
     let types = stand_in::replace(&mut template);
-    unknown_keys::drop(&mut template);
-    principal::extend(&mut template);
+    policies(&mut template);
     let gate = (!shifts.is_empty()).then(|| add_gate(&mut template, &shifts, parameters));
     Lowered { template, types, shifts, gate }
 }

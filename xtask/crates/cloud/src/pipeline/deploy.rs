@@ -15,13 +15,16 @@ use super::{Run, follow};
 use crate::ledger::{Record, StackKey};
 use causeway_aws::Account;
 use causeway_aws::cloudformation::{Settled, StackInfo, Stacks, Wanted};
+use causeway_model::changeset::Change;
+use causeway_model::difference;
 use causeway_model::fault::{Fault, Kind, from_error};
+use causeway_model::isolated::Filled;
 use causeway_model::line::Line;
 use causeway_model::pipeline::Action;
 use causeway_model::pipeline::overrides::{self, Attribute, Override};
 use causeway_model::plan::StackPlan;
 use causeway_model::stack::{self, Outcome, Phase, StackStatus};
-use causeway_model::template::MAX_BODY;
+use causeway_model::template::{self, MAX_BODY};
 
 /// How long a stack may take, a gradual shift included.
 const LIMIT: Duration = Duration::from_secs(3_600);
@@ -187,7 +190,7 @@ impl Run {
             refuse_dead_stack(stack, info)?;
         }
         let state = info.as_ref().map_or_else(|| "ABSENT".to_owned(), |info| info.status.to_string());
-        let is_new = info.is_none_or(|info| info.status == StackStatus::Review);
+        let is_new = info.as_ref().is_none_or(|info| info.status == StackStatus::Review);
         let made = stacks.create_change_set(&submission.of(stack, &name), is_new).await?;
         let said = match &made {
             Some(made) => format!("{} changes", made.changes.len()),
@@ -198,7 +201,10 @@ impl Run {
             Some(made) => self.cloud.ledger.change_set(&key, &made.id),
             None => self.cloud.ledger.current(&key),
         };
-        let changes = made.map(|made| made.changes).unwrap_or_default();
+        let mut changes = made.map(|made| made.changes).unwrap_or_default();
+        if let Some(info) = info.filter(|_| !is_new && !changes.is_empty()) {
+            self.tell(&mut changes, (&session.id, stack), &info.parameters, &submission).await;
+        }
         if !changes.is_empty() {
             self.meant().entry(key.clone()).or_default().waits = Some(name.clone());
         }
@@ -217,6 +223,27 @@ impl Run {
         });
         self.pending().put(Pending { name, changes, account, key, record });
         Ok(Some(said))
+    }
+
+    /// Adds to the changes what the templates tell of them, as whoever approves reads it. The deployed one is read as the account's
+    /// root: no role of the pipeline has to be able to. What cannot be read tells nothing, and fails nothing.
+    async fn tell(
+        &self,
+        changes: &mut [Change],
+        (account, stack): (&str, &str),
+        parameters: &BTreeMap<String, String>,
+        submission: &Submission,
+    ) {
+        let config = &self.world.config;
+        let root = config.account_named_by_id(account).and_then(|name| self.world.accounts.get(name).ok());
+        let Some(root) = root else { return };
+        let read = |text: &str| template::parse(text).map(|root| root.to_json());
+        let Ok(deployed) = Stacks::new(root).template(stack).await else { return };
+        if let (Ok(before), Ok(after)) = (read(&deployed), read(&submission.template)) {
+            let before = Filled { template: &before, parameters };
+            let after = Filled { template: &after, parameters: &submission.configuration.parameters };
+            difference::tell(changes, before, after);
+        }
     }
 
     async fn execute_change_set(

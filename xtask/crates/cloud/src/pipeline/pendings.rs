@@ -43,16 +43,9 @@ impl Pendings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_model::changeset::Op;
 
     fn pending(stack: &str, name: &str, changed: &[&str]) -> Pending {
-        let change = |id: &&str| Change {
-            op: Op::Add,
-            logical_id: (*id).to_owned(),
-            resource_type: "AWS::S3::Bucket".to_owned(),
-            stateful: true,
-            may_replace: false,
-        };
+        let change = |id: &&str| Change::new("Add", None, id, "AWS::S3::Bucket");
         Pending {
             name: name.to_owned(),
             changes: changed.iter().map(change).collect(),

@@ -13,6 +13,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 use serde_json::Value;
 
+use causeway_model::changeset;
 use causeway_model::summary::Summary;
 use timeline::Row;
 use traffic::Chart;
@@ -93,9 +94,13 @@ struct Plan {
 #[derive(Serialize)]
 struct Change {
     op: String,
+    /// The same for people: whether a replacement is certain or only may be.
+    how: String,
     logical_id: String,
     resource_type: String,
     danger: bool,
+    /// What is known of it, as a plan has it.
+    details: Vec<String>,
 }
 
 /// What was seen of the versions of an environment.
@@ -351,9 +356,14 @@ fn plans(lines: &[Value]) -> Vec<Plan> {
 
 fn change(change: &Value) -> Change {
     let op = text(&change["op"]);
-    let loses = op == "remove" || op == "replace" || change["may_replace"].as_bool().unwrap_or(false);
+    let may_replace = change["may_replace"].as_bool().unwrap_or(false);
+    let loses = op == "remove" || op == "replace" || may_replace;
+    let known = serde_json::from_value::<changeset::Change>(change.clone());
+    let details = known.map(|known| known.details()).unwrap_or_default();
     Change {
         danger: loses && change["stateful"].as_bool().unwrap_or(false),
+        details: details.into_iter().map(|detail| text(&Value::String(detail))).collect(),
+        how: if may_replace { "modify, may be replaced".to_owned() } else { op.clone() },
         op,
         logical_id: text(&change["logical_id"]),
         resource_type: text(&change["resource_type"]),

@@ -33,7 +33,8 @@ fn lines(seconds: u64) -> Vec<Value> {
         json!({"v": 1, "type": "plan", "at": at(6), "waves": [[{"account": "prod", "stack": "causeway-app-prod",
             "state": "UPDATE_COMPLETE", "action": "update", "changes": [
                 {"op": "add", "logical_id": "Topic", "resource_type": "AWS::SNS::Topic", "stateful": false},
-                {"op": "replace", "logical_id": "Table", "resource_type": "AWS::DynamoDB::Table", "stateful": true}]}]]}),
+                {"op": "replace", "logical_id": "Table", "resource_type": "AWS::DynamoDB::Table", "stateful": true,
+                    "properties": [{"path": "TableName", "before": null, "after": "<b>${X}"}]}]}]]}),
         hook,
         json!({"v": 1, "type": "weight", "at": at(9), "env": "prod", "function": "checkin", "t_minutes": 1,
             "old": "3", "new": "4", "new_weight": 20}),

@@ -1,7 +1,7 @@
 //! What somebody reads before approving a release: it fits the terminal, and what endangers data is next to the question.
 
 use super::style::Paint;
-use causeway_model::changeset::{Change, Op, sorted, summary};
+use causeway_model::changeset::{Change, Op, legend, sorted, summary};
 
 /// Rows besides the changes: blank ones, the commit, the summary twice, the fold, the danger and the question.
 const AROUND: usize = 9;
@@ -20,8 +20,25 @@ pub(super) fn render(about: &str, changes: &[Change], columns: usize, rows: usiz
     text.push(format!("  {}", cut(about, columns.saturating_sub(2))));
     let summed = format!("  {}", cut(&summary(&changes), columns.saturating_sub(2)));
     text.push(paint.bold(&summed));
-    text.push(String::new());
-    text.extend(changes[..shown].iter().map(|change| row(change, columns, paint)));
+    let legend = legend(&changes);
+    text.push(match legend.is_empty() {
+        true => String::new(),
+        false => paint.dim(cut(&format!("  {legend}"), columns)),
+    });
+    // What is known of a change stands below it, as in a plan, as long as there are rows: the changes themselves come first.
+    let mut left = room.saturating_sub(shown + usize::from(shown < changes.len()));
+    for change in &changes[..shown] {
+        text.push(row(change, columns, paint));
+        let mut details = change.details();
+        if details.len() > left {
+            details.truncate(left.saturating_sub(1));
+            if left > 0 {
+                details.push("…".to_owned());
+            }
+        }
+        left -= details.len();
+        text.extend(details.iter().map(|detail| paint.dim(cut(&format!("           {detail}"), columns))));
+    }
     let rest = &changes[shown..];
     if !rest.is_empty() {
         let folded = format!("       {}", fold(rest));
@@ -44,7 +61,7 @@ fn row(change: &Change, columns: usize, paint: Paint) -> String {
     let kind = cut(change.resource_type.trim_start_matches("AWS::"), TYPE);
     let mark = if change.endangers_data() { "DATA" } else { "" };
     let width = columns.saturating_sub("  DATA ! ".len() + 1 + TYPE).max(8);
-    let text = format!("  {mark:<4} {} {:<width$} {kind}", change.op.sign(), cut(&change.logical_id, width));
+    let text = format!("  {mark:<4} {} {:<width$} {kind}", change.sign(), cut(&change.logical_id, width));
     let text = cut(text.trim_end(), columns);
     match change.op {
         _ if change.endangers_data() => paint.bad(text),
@@ -125,7 +142,7 @@ mod tests {
 
           commit 1a2b3c4: Keep registrations (A. Person)
           36 changes: more than code, DATA MAY BE LOST in 2, 1 touch IAM
-
+          - removed   ! replaced by a new one   > changed in place   + added
           DATA - UploadsOfTheYearBeforeLastThatNobodyEverL… S3::Bucket
           DATA ! Table                                      DynamoDB::Table
                - OldRole                                    IAM::Role
@@ -146,6 +163,27 @@ mod tests {
           36 changes: more than code, DATA MAY BE LOST in 2, 1 touch IAM
           DATA MAY BE LOST: UploadsOfTheYearBeforeLastThatNobodyEverLookedAt, Table
         ");
+    }
+
+    #[test]
+    fn what_is_known_of_a_change_stands_below_it_where_there_are_rows() {
+        let told = Change {
+            statements: vec!["+ Role may now s3:GetObject on ${Bucket.Arn}".to_owned()],
+            because: vec!["the parameter Days has another value".to_owned()],
+            ..change("Modify", None, "Role", "AWS::IAM::Role")
+        };
+        let wide = render("x", &[told.clone()], 80, 24, Paint::plain());
+        for row in told.details() {
+            assert!(wide.contains(&row), "{row}: {wide}");
+        }
+        assert!(wide.contains("  > changed in place\n"), "{wide}");
+        // Changes come first: where there is no room, what is known of them waits in the report.
+        let mut changes = many();
+        changes.push(told);
+        let small = render("x", &changes, 80, 24, Paint::plain());
+        assert_eq!(small.lines().count() + 1, 24, "{small}");
+        let tight = render("x", &changes[changes.len() - 1..], 80, 11, Paint::plain());
+        assert!(tight.lines().count() < 11 && tight.contains('…'), "{tight}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::out::Level;
 use super::style::Paint;
-use causeway_model::changeset::{Change, Op};
+use causeway_model::changeset::{Change, Op, legend};
 use causeway_model::line::{Check, CheckOutcome, Event, Line, Mode, Probe, ResultLine, Status, Step, Weight};
 use causeway_model::plan::{Setting, StackPlan, Wave};
 use causeway_model::stack::Action;
@@ -159,6 +159,11 @@ fn probe(probe: &Probe, paint: Paint) -> String {
 /// The plan: each wave, each stack, what changes in it; what endangers data stands out.
 fn plan(waves: &[Wave], paint: Paint) -> String {
     let mut text = paint.bold("Plan");
+    let all: Vec<Change> = waves.iter().flatten().flat_map(|stack| stack.changes.clone()).collect();
+    let legend = legend(&all);
+    if !legend.is_empty() {
+        let _ = write!(text, "  {}", paint.dim(legend));
+    }
     for (index, wave) in waves.iter().enumerate() {
         for stack in wave {
             let _ =
@@ -208,7 +213,7 @@ fn setting(setting: &Setting) -> String {
 /// The changes of a change set, one in a row; the danger comes first, where no narrow terminal cuts it.
 fn changes(changes: &[Change], paint: Paint) -> String {
     let row = |change: &Change| {
-        let row = format!("{} {:<32} {}", change.op.sign(), change.logical_id, change.resource_type);
+        let row = format!("{} {:<32} {}", change.sign(), change.logical_id, change.resource_type);
         let row = match change.op {
             _ if change.endangers_data() => {
                 return paint.bad(format!("      DATA {row}"));
@@ -219,7 +224,13 @@ fn changes(changes: &[Change], paint: Paint) -> String {
         };
         format!("           {row}")
     };
-    let mut rows: Vec<String> = changes.iter().map(row).collect();
+    let mut rows: Vec<String> = Vec::new();
+    for change in changes {
+        rows.push(row(change));
+        rows.extend(
+            change.details().into_iter().map(|detail| format!("               {}", paint.dim(detail))),
+        );
+    }
     let endangered = changes.iter().filter(|change| change.endangers_data()).count();
     if endangered > 0 {
         rows.push(paint.bad(format!("           DATA MAY BE LOST in {endangered}")));
@@ -274,6 +285,7 @@ mod tests {
 
     use super::*;
     use causeway_model::changeset::Change;
+    use causeway_model::difference::Property;
     use causeway_model::fault::Fault;
     use causeway_model::plan;
 
@@ -319,7 +331,19 @@ mod tests {
         let plan = Line::Plan {
             waves: vec![vec![StackPlan {
                 changes: vec![
-                    Change::new("Modify", Some("True"), "Table", "AWS::DynamoDB::Table"),
+                    Change {
+                        properties: vec![Property {
+                            path: "TableName".into(),
+                            before: None,
+                            after: Some("${AWS::StackName}-other".into()),
+                        }],
+                        because: vec!["the parameter Days has another value".into()],
+                        ..Change::new("Modify", Some("True"), "Table", "AWS::DynamoDB::Table")
+                    },
+                    Change {
+                        statements: vec!["+ Role may now s3:GetObject on ${Bucket.Arn}/*".into()],
+                        ..Change::new("Modify", Some("Conditional"), "Role", "AWS::IAM::Role")
+                    },
                     Change::new("Add", None, "Topic", "AWS::SNS::Topic"),
                 ],
                 waits_for: vec!["build-base@build.KeyArn".into(), "build-base@build.BucketName".into()],
@@ -328,9 +352,13 @@ mod tests {
             }]],
         };
         assert_snapshot!(shown(&plan), @r"
-        Plan
+        Plan  ! replaced by a new one   ? may be replaced: CloudFormation knows when it works   + added
           wave 1 prod   causeway-app-prod            UPDATE_COMPLETE          update (after build-base)
               DATA ! Table                            AWS::DynamoDB::Table
+                       TableName: none → ${AWS::StackName}-other
+                       because the parameter Days has another value
+                   ? Role                             AWS::IAM::Role
+                       + Role may now s3:GetObject on ${Bucket.Arn}/*
                    + Topic                            AWS::SNS::Topic
                    DATA MAY BE LOST in 1
                    > termination-protection           off → on

@@ -5,6 +5,7 @@
 
 mod act;
 mod guarded;
+mod kept;
 mod plan;
 mod states;
 
@@ -35,6 +36,8 @@ use causeway_model::verdict::{ExitCode, Verdict};
 /// Wrong credentials or accounts; a template that does not fit; a stack that fails, with its first cause.
 pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
+    // A plan that cannot be read is said before anybody is asked.
+    args.apply.as_deref().map(kept::read).transpose()?;
     let opened = Unverified::open(&config, &crate::accounts::open_options(&context)?).await?;
     let instances = in_order(&config)?.into_iter().flatten();
     let mut names: Vec<String> = instances.map(|instance| instance.account).collect();
@@ -62,6 +65,7 @@ pub async fn deploy(
     args: &Args,
 ) -> anyhow::Result<Outcome> {
     let out = &context.out;
+    let kept = args.apply.as_deref().map(kept::read).transpose()?;
     let waves = in_order(config)?;
     let names: Vec<(String, String)> =
         waves.iter().flatten().map(|one| (one.account.clone(), config.stack_name(one))).collect();
@@ -80,13 +84,28 @@ pub async fn deploy(
     if !guarded.is_empty() {
         shown.push(guarded.iter().map(|guarded| guarded.plan.clone()).collect());
     }
+    let salt = kept.as_ref().map_or_else(kept::salt, |kept| kept.salt.clone());
+    let now = kept::of(config, accounts, (&planned, &guarded), &known, salt)?;
     let nothing = shown.iter().flatten().all(|plan| plan.action == Action::None);
     out.line(&Line::Plan { waves: shown });
-    if nothing {
-        return Ok(Outcome::of(Verdict::NothingToDo).with_data(known.data(config)));
+    if let (Some(path), Some(kept)) = (&args.apply, &kept) {
+        kept::still_fits(path, kept, &now)?;
     }
-    if args.dry_run {
-        let mut outcome = Outcome::of(Verdict::Changes);
+    let mut data = json!({});
+    if let Some(path) = &args.plan_file {
+        kept::write(path, &now)?;
+        out.note(format!("the plan is in {}; cargo xtask bootstrap --apply takes it", path.display()));
+        data = json!({"plan_file": path});
+    }
+    if nothing {
+        let mut outcome = Outcome::of(Verdict::NothingToDo).with_data(known.data(config));
+        if let Some(path) = data.get("plan_file") {
+            outcome.data["plan_file"] = path.clone();
+        }
+        return Ok(outcome);
+    }
+    if args.dry_run || args.plan_file.is_some() {
+        let mut outcome = Outcome::of(Verdict::Changes).with_data(data);
         outcome.code = args.detailed_exitcode.then_some(ExitCode::Changes);
         return Ok(outcome);
     }
@@ -188,6 +207,8 @@ struct Job {
     unmarked: String,
     /// Where a template is put that is too large for a request; only the stack that makes the bucket has none.
     bucket: Option<Bucket>,
+    /// The template that it was deployed with; empty where there is none.
+    deployed: String,
     parameters: BTreeMap<String, Parameter>,
     /// The stack as it was when the plan was made.
     info: Option<StackInfo>,

@@ -14,7 +14,9 @@ use causeway_aws::{Account, Accounts};
 use causeway_command::Context;
 use causeway_model::changeset::{Change, sorted};
 use causeway_model::config::{BUILD, Config, Instance, Parameter};
+use causeway_model::difference;
 use causeway_model::fault::{Fault, Kind};
+use causeway_model::isolated;
 use causeway_model::ownership::Owner;
 use causeway_model::plan::{StackPlan, all_tags, protection};
 use causeway_model::stack::{Action, StackStatus};
@@ -116,6 +118,7 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
         )?,
         unmarked: template::submitted(&text).into_owned(),
         bucket: None,
+        deployed: String::new(),
         parameters,
         shown: None,
         may_lose: false,
@@ -195,6 +198,7 @@ async fn plan_stack(config: Config, adopt: bool, mut job: Job, filled: Filled) -
         StackStatus::Review => String::new(),
         _ => job.stacks.template(&job.plan.stack).await?,
     };
+    job.deployed.clone_from(&deployed);
     if info.status != StackStatus::Review {
         match ownership::of(&config, &job.instance.stack, &info, &deployed) {
             Owner::Ours | Owner::Before => {}
@@ -232,6 +236,7 @@ async fn plan_stack(config: Config, adopt: bool, mut job: Job, filled: Filled) -
         match made {
             Some(change_set) => {
                 job.plan.changes.clone_from(&change_set.changes);
+                tell(&mut job, &info, &deployed, &values);
                 job.shown = Some((change_set, values));
             }
             None => {
@@ -243,6 +248,18 @@ async fn plan_stack(config: Config, adopt: bool, mut job: Job, filled: Filled) -
         }
     }
     Ok(job)
+}
+
+/// Adds to the changes what the templates tell of them. A deployed template that cannot be read tells nothing.
+fn tell(job: &mut Job, info: &StackInfo, deployed: &str, values: &BTreeMap<String, String>) {
+    let read = |text: &str| template::parse(text).map(|root| root.to_json());
+    if let (Ok(before), Ok(after)) = (read(deployed), read(&job.template)) {
+        difference::tell(
+            &mut job.plan.changes,
+            isolated::Filled { template: &before, parameters: &info.parameters },
+            isolated::Filled { template: &after, parameters: values },
+        );
+    }
 }
 
 /// Whether template and parameters are those of the stack: then nothing more is asked of CloudFormation. The mark alone is no

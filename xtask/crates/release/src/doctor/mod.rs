@@ -3,6 +3,7 @@
 //! It changes nothing, except with `--fix`: then it removes, after a confirmation, app stacks whose first create failed
 //! and which can therefore never be deployed again, and adds the standard library for arm64 where rustup can.
 
+mod drift;
 mod machine;
 mod services;
 
@@ -52,7 +53,7 @@ struct Finding {
 /// for a person (6) before anything else (1).
 pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let config = context.config()?;
-    let mut doctor = Doctor { context: &context, findings: Vec::new() };
+    let mut doctor = Doctor { context: &context, findings: Vec::new(), drift: args.drift };
     doctor.machine().await;
     let mut changed = doctor.arm64(args.fix).await?;
     if !args.offline {
@@ -116,6 +117,8 @@ impl Finding {
 struct Doctor<'a> {
     context: &'a Context,
     findings: Vec<Finding>,
+    /// Whether accounts are compared with the templates.
+    drift: bool,
 }
 
 impl Doctor<'_> {
@@ -348,6 +351,9 @@ impl Doctor<'_> {
             should_be,
         });
         self.judge(finding, watch, &seen.info.status.to_string(), complaints);
+        if self.drift && seen.info.status != StackStatus::Review {
+            self.drift(finding, seen).await;
+        }
     }
 
     /// The pipelines of a stack, and who hears of them.

@@ -3,12 +3,15 @@
 mod alias;
 mod any_client;
 mod aws_refuses;
+mod bad_input;
 
 mod cli;
 mod cloud;
 mod cut_off;
 mod deployer;
+mod drift;
 mod isolated;
+mod kept_plans;
 mod package;
 mod package_bad_input;
 mod package_files;

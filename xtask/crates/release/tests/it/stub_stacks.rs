@@ -77,6 +77,8 @@ pub(crate) struct Cloud {
     pub(crate) changes: Vec<String>,
     /// How many things are on a page of an answer; all of them where it is nothing.
     pub(crate) page: usize,
+    /// How many seconds its clock is ahead of this machine's.
+    pub(crate) clock: i64,
     /// Every call so far, as in `build DescribeStacks causeway-build-base`.
     pub(crate) asked: Vec<String>,
 }
@@ -165,10 +167,31 @@ impl Aws {
         let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
         let action = values.get("Action").cloned().or_else(|| header("x-amz-target")).unwrap_or(line);
         let call = Call { account: account.map_or("", |(name, _)| name), action, values, body };
-        let (status, text) = self.answer(&call);
+        let (off, now) = (self.cloud().clock, jiff::Timestamp::now());
+        let theirs = now + jiff::SignedDuration::from_secs(off);
+        // A signature whose time is more than five minutes off is refused, as AWS does.
+        let signed_at = header("x-amz-date").unwrap_or_default();
+        let format = "%Y%m%dT%H%M%SZ";
+        let age = jiff::civil::DateTime::strptime(format, &signed_at).map(|time| {
+            theirs.as_second() - time.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second()
+        });
+        let (status, text) = match age {
+            Ok(age) if age.abs() > 300 => {
+                let said =
+                    format!("Signature expired: {signed_at} is now earlier than {}", theirs.strftime(format));
+                match header("x-amz-target") {
+                    Some(_) => {
+                        (403, format!(r#"{{"__type":"InvalidSignatureException","message":"{said}"}}"#))
+                    }
+                    None => refused(403, "SignatureDoesNotMatch", &said),
+                }
+            }
+            _ => self.answer(&call),
+        };
+        let date = theirs.strftime("%a, %d %b %Y %H:%M:%S GMT");
         let _ = write!(
             stream,
-            "HTTP/1.1 {status} -\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+            "HTTP/1.1 {status} -\r\ndate: {date}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
             text.len()
         );
     }
