@@ -209,6 +209,7 @@ mod tests {
     fn shift(widened: bool, action: &str) -> Shift {
         Shift {
             widened,
+            made_up: false,
             who: "PipelineRole (build)".into(),
             actions: vec![action.into()],
             on: vec!["*".into()],

@@ -387,7 +387,7 @@ mod tests {
             stack("gone", "CREATE_COMPLETE", Action::Delete, Vec::new()),
         ];
         assert_snapshot!(shown(&Line::Plan { waves: vec![first, second] }), @r"
-        Plan
+        Plan  - removed   > changed in place
           wave 1 build  new                          ABSENT                   create
           wave 1 build  same                         UPDATE_COMPLETE          no change
           wave 1 build  dead                         ROLLBACK_COMPLETE        remove and create
