@@ -246,6 +246,7 @@ mod tests {
                 mutants: [("A3a", None), ("", Some("told by no row")), ("", None)]
                     .map(|(row, why)| Mutant {
                         name: "ExecutionRole.Logs without logs:CreateLogDelivery".into(),
+                        kind: "statement".into(),
                         file: "cfn/target-roles.yaml".into(),
                         line: 130,
                         caught_by: (!row.is_empty()).then(|| row.into()),

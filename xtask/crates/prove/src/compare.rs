@@ -168,8 +168,7 @@ pub fn compare<'c>(old: Version<'c>, new: Version<'c>) -> Vec<Shift> {
                 (false, _) if is.decision == Decision::ExplicitDeny => decided(&is),
                 (false, _) => decided(&was),
             };
-            let made_up =
-                !sides.iter().any(|side| side.people.contains_key(who) && !side.made_up.contains(who));
+            let made_up = sides.iter().any(|side| side.made_up.contains(who));
             let entry = grouped.entry((widened, made_up, label, with, setting.to_owned(), by)).or_default();
             entry.0.insert(action.clone());
             entry.1.insert(on.clone());
@@ -240,8 +239,8 @@ impl<'c> Side<'c> {
         let (mut people, mut made_up) = (People::new(), BTreeSet::new());
         let mut add_as = |asker: Asker<'c>, is_made_up: bool| {
             let who = who(&asker);
-            // Who is in a template as well is somebody.
-            if !people.contains_key(&who) && is_made_up {
+            // Also where another principal of the matrix is a list that has it.
+            if is_made_up {
                 made_up.insert(who.clone());
             }
             people.entry(who).or_insert(asker);
