@@ -88,13 +88,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     };
     // A cloud that ended under us left behind what it could not end, or is about to.
     let is_lost = State::read(&paths).is_none();
-    match &result {
-        // As where anything else is interrupted: what was not asked to stay yet does not.
-        Err(error) if from_error(error).kind == Kind::Interrupted => {
-            context.planned.take_back_before(&context.out, found.release()).await;
-        }
-        _ => context.planned.take_back_before(&context.out, end(&context, &args, &paths, found)).await,
-    }
+    // As where anything else is interrupted: what was not asked to stay yet does not.
+    let interrupted = matches!(&result, Err(error) if from_error(error).kind == Kind::Interrupted);
+    let ended = end(&context, args.keep && !interrupted, &paths, found);
+    context.planned.take_back_before(&context.out, ended).await;
     if is_lost {
         resident::down(&paths).await?;
     }
@@ -115,8 +112,8 @@ async fn explained(error: anyhow::Error, seconds: f64, paths: &Paths, found: &Fo
 }
 
 /// Leaves the cloud up or ends it.
-async fn end(context: &Context, args: &Args, paths: &Paths, found: Found) {
-    if !args.keep {
+async fn end(context: &Context, keep: bool, paths: &Paths, found: Found) {
+    if !keep {
         found.release().await;
         return;
     }

@@ -1,7 +1,5 @@
 //! Input as large, as odd and as wrong as people have it, and what the deployer makes of it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::fmt::Write as _;
 
 use causeway_testing::Project;

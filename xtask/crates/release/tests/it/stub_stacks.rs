@@ -65,13 +65,16 @@ pub(crate) struct Stack {
 /// Says something else than the cloud would; nothing where it is to answer itself.
 type Rewrite = Box<dyn FnMut(&mut Cloud, &Call) -> Option<Reply> + Send>;
 
+/// A template and its parameters.
+type Submitted = (String, BTreeMap<String, String>);
+
 /// What there is.
 #[derive(Default)]
 pub(crate) struct Cloud {
     /// By account and name.
     pub(crate) stacks: BTreeMap<(String, String), Stack>,
     /// Template and parameters of change sets, by account, stack and name.
-    sets: BTreeMap<(String, String, String), (String, BTreeMap<String, String>)>,
+    sets: BTreeMap<(String, String, String), Submitted>,
     objects: BTreeMap<String, String>,
     /// What a change set of a stack that exists says, one `<member>` each.
     pub(crate) changes: Vec<String>,
@@ -167,7 +170,7 @@ impl Aws {
         let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
         let action = values.get("Action").cloned().or_else(|| header("x-amz-target")).unwrap_or(line);
         let call = Call { account: account.map_or("", |(name, _)| name), action, values, body };
-        let (off, now) = (self.cloud().clock, jiff::Timestamp::now());
+        let (off, now) = (self.cloud().clock, causeway_machine::clock::now());
         let theirs = now + jiff::SignedDuration::from_secs(off);
         // A signature whose time is more than five minutes off is refused, as AWS does.
         let signed_at = header("x-amz-date").unwrap_or_default();
