@@ -18,6 +18,9 @@ pub struct Args {
     /// organization's policies for this project
     #[arg(long, value_name = "DIR")]
     pub bootstrap_policies: Option<PathBuf>,
+    /// Print the statements that roles and boundaries lack for the templates, narrow and with the reason for each
+    #[arg(long)]
+    pub suggest: bool,
     /// Print every row and every request, not only what fails
     #[arg(long)]
     pub all: bool,

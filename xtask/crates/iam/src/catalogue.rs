@@ -4,7 +4,7 @@
 //! what that source leaves out.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use iam_rs::Arn;
 
@@ -52,18 +52,25 @@ const GLOBAL_KEYS: [&str; 34] = [
 /// Global keys that end in a name of the user's choice.
 const GLOBAL_PREFIXES: [&str; 3] = ["aws:principaltag/", "aws:requesttag/", "aws:resourcetag/"];
 
-/// The actions, resource types and condition keys of the services that we use.
+/// The actions, resource types and condition keys of every service; one is read when it is asked for.
 #[derive(Debug)]
 pub struct Catalogue {
-    services: BTreeMap<&'static str, Service>,
+    services: BTreeMap<&'static str, Listed>,
+}
+
+/// The lines of a service, and what is read of them.
+#[derive(Debug, Default)]
+struct Listed {
+    lines: Vec<&'static str>,
+    read: OnceLock<Service>,
 }
 
 #[derive(Debug, Default)]
 struct Service {
     /// By lower-case name: IAM does not mind the case of actions.
     actions: BTreeMap<String, Action>,
-    /// A pattern for the ARN of each resource type.
-    kinds: BTreeMap<&'static str, String>,
+    /// The ARN of each resource type, as the source writes it, and as a pattern.
+    kinds: BTreeMap<&'static str, (&'static str, String)>,
     keys: Vec<String>,
 }
 
@@ -75,6 +82,45 @@ struct Action {
 
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::parse(&DATA));
 
+impl Listed {
+    fn get(&self) -> &Service {
+        self.read.get_or_init(|| {
+            let mut service = Service::default();
+            for line in self.lines.iter().flat_map(|lines| lines.lines()) {
+                let mut words = line.split(' ');
+                match (words.next(), words.next()) {
+                    (Some("a"), Some(kinds)) => {
+                        let kinds: Vec<&str> = kinds.split(',').filter(|kind| *kind != "-").collect();
+                        for name in words {
+                            let entry = service.actions.entry(name.to_ascii_lowercase());
+                            entry.or_insert(Action { name, kinds: Vec::new() }).kinds.extend(&kinds);
+                        }
+                    }
+                    (Some("r"), Some(name)) => {
+                        let arn = words.next().unwrap_or("*");
+                        service.kinds.insert(name, (arn, wildcards(arn)));
+                    }
+                    (Some("k"), Some(name)) => service.keys.push(wildcards(&name.to_ascii_lowercase())),
+                    _ => {}
+                }
+            }
+            service
+        })
+    }
+}
+
+impl Service {
+    /// The actions that a lower-case name means.
+    fn meant<'s>(&'s self, name: &'s str) -> Box<dyn Iterator<Item = &'s Action> + 's> {
+        if name.contains(['*', '?']) {
+            let fits = self.actions.iter().filter(move |(lower, _)| Arn::wildcard_match(lower, name));
+            Box::new(fits.map(|(_, action)| action))
+        } else {
+            Box::new(self.actions.get(name).into_iter())
+        }
+    }
+}
+
 impl Catalogue {
     /// The one catalogue.
     pub fn get() -> &'static Self {
@@ -82,31 +128,11 @@ impl Catalogue {
     }
 
     fn parse(texts: &[&'static str]) -> Self {
-        let mut services: BTreeMap<&'static str, Service> = BTreeMap::new();
-        let mut current = "";
-        for line in texts.iter().flat_map(|text| text.lines()) {
-            let mut words = line.split(' ');
-            match (words.next(), words.next()) {
-                (Some("@"), Some(prefix)) => {
-                    current = prefix;
-                    services.entry(prefix).or_default();
-                }
-                (Some(mark), Some(name)) => {
-                    let Some(service) = services.get_mut(current) else { continue };
-                    match mark {
-                        "a" => {
-                            let entry = service.actions.entry(name.to_ascii_lowercase());
-                            entry.or_insert(Action { name, kinds: Vec::new() }).kinds.extend(words);
-                        }
-                        "r" => {
-                            service.kinds.insert(name, wildcards(words.next().unwrap_or("*")));
-                        }
-                        "k" => service.keys.push(wildcards(&name.to_ascii_lowercase())),
-                        _ => {}
-                    }
-                }
-                _ => {}
-            }
+        let mut services: BTreeMap<&'static str, Listed> = BTreeMap::new();
+        // The head of a file is before the first service.
+        for part in texts.iter().flat_map(|text| text.split("\n@ ").skip(1)) {
+            let (prefix, lines) = part.split_once('\n').unwrap_or((part, ""));
+            services.entry(prefix).or_default().lines.push(lines);
         }
         Self { services }
     }
@@ -118,12 +144,43 @@ impl Catalogue {
         let prefix = prefix.to_ascii_lowercase();
         let service = self.services.get(prefix.as_str()).ok_or_else(|| {
             let known = self.services.keys().copied();
-            format!(
-                "service `{prefix}` of action `{action}` is not in iam-actions.txt{}",
-                hint(&prefix, known)
-            )
+            format!("IAM has no service `{prefix}`, of action `{action}`{}", hint(&prefix, known))
         })?;
-        Ok((service, name.to_ascii_lowercase()))
+        Ok((service.get(), name.to_ascii_lowercase()))
+    }
+
+    /// How many services there are, and how many actions.
+    pub fn count(&self) -> (usize, usize) {
+        (self.services.len(), self.services.values().map(|service| service.get().actions.len()).sum())
+    }
+
+    /// The ARNs that an action is asked on, as the "Service Authorization Reference" writes them, with `${Account}` and the like,
+    /// by the names of the resource types; nothing where it takes only `*`.
+    ///
+    /// # Errors
+    /// The action does not exist.
+    pub fn arns(&self, action: &str) -> Result<Vec<(&'static str, &'static str)>, String> {
+        let (service, name) = self.service(action)?;
+        let known = service.actions.get(&name).ok_or_else(|| format!("IAM has no action `{action}`"))?;
+        let arn = |kind: &&'static str| service.kinds.get(kind).map(|(arn, _)| (*kind, *arn));
+        Ok(known.kinds.iter().filter_map(arn).collect())
+    }
+
+    /// Whether an action of a policy means any that exist, wildcards and all.
+    ///
+    /// # Errors
+    /// A service or an action that does not exist.
+    pub fn check_action(&self, pattern: &str) -> Result<(), String> {
+        if pattern == "*" {
+            return Ok(());
+        }
+        let (service, name) = self.service(pattern)?;
+        if service.meant(&name).next().is_some() {
+            return Ok(());
+        }
+        let known = service.actions.values().map(|action| action.name);
+        let name = pattern.split_once(':').map_or(pattern, |(_, name)| name);
+        Err(format!("IAM has no action `{pattern}`{}", hint(name, known)))
     }
 
     /// The known actions that an action of a policy means, wildcards expanded; `*` means all of them.
@@ -131,26 +188,16 @@ impl Catalogue {
     /// # Errors
     /// A service or an action that does not exist.
     pub fn expand(&self, pattern: &str) -> Result<Vec<String>, String> {
+        self.check_action(pattern)?;
         if pattern == "*" {
             let all = self.services.iter().flat_map(|(prefix, service)| {
-                service.actions.values().map(move |action| format!("{prefix}:{}", action.name))
+                service.get().actions.values().map(move |action| format!("{prefix}:{}", action.name))
             });
             return Ok(all.collect());
         }
         let (service, name) = self.service(pattern)?;
         let prefix = pattern.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        let found: Vec<String> = if name.contains(['*', '?']) {
-            let fits = service.actions.iter().filter(|(lower, _)| Arn::wildcard_match(lower, &name));
-            fits.map(|(_, action)| format!("{prefix}:{}", action.name)).collect()
-        } else {
-            service.actions.get(&name).map(|action| format!("{prefix}:{}", action.name)).into_iter().collect()
-        };
-        if found.is_empty() {
-            let known = service.actions.values().map(|action| action.name);
-            let name = pattern.split_once(':').map_or(pattern, |(_, name)| name);
-            return Err(format!("IAM has no action `{pattern}`{}", hint(name, known)));
-        }
-        Ok(found)
+        Ok(service.meant(&name).map(|action| format!("{prefix}:{}", action.name)).collect())
     }
 
     /// Whether an action takes no resource at all, so that only `*` covers it.
@@ -165,12 +212,15 @@ impl Catalogue {
     pub fn asked_on(&self, arn: &str) -> Vec<String> {
         let mut all = Vec::new();
         for (prefix, service) in &self.services {
-            for action in service.actions.values() {
-                let mut patterns = action.kinds.iter().filter_map(|kind| service.kinds.get(kind));
-                if patterns.any(|pattern| Arn::wildcard_match(arn, pattern)) {
-                    all.push(format!("{prefix}:{}", action.name));
-                }
+            let service = service.get();
+            let fit = service.kinds.iter().filter(|(_, (_, pattern))| Arn::wildcard_match(arn, pattern));
+            let fit: Vec<&str> = fit.map(|(kind, _)| *kind).collect();
+            if fit.is_empty() {
+                continue;
             }
+            let asked =
+                service.actions.values().filter(|action| action.kinds.iter().any(|kind| fit.contains(kind)));
+            all.extend(asked.map(|action| format!("{prefix}:{}", action.name)));
         }
         all
     }
@@ -180,7 +230,7 @@ impl Catalogue {
     /// # Errors
     /// The action does not exist, takes only `*`, or takes other types of resources.
     pub fn check_resource(&self, action: &str, arn: &str) -> Result<(), String> {
-        self.expand(action)?;
+        self.check_action(action)?;
         let (service, name) = self.service(action)?;
         let Some(known) = service.actions.get(&name) else {
             return Err(format!("`{action}` is no single action"));
@@ -192,7 +242,8 @@ impl Catalogue {
                 Err(format!("`{action}` names no resource: ask it on `*`, not on {arn}"))
             };
         }
-        let patterns: Vec<&String> = known.kinds.iter().filter_map(|kind| service.kinds.get(kind)).collect();
+        let patterns = known.kinds.iter().filter_map(|kind| service.kinds.get(kind));
+        let patterns: Vec<&String> = patterns.map(|(_, pattern)| pattern).collect();
         let fits = patterns.is_empty() || patterns.iter().any(|pattern| Arn::wildcard_match(arn, pattern));
         if fits {
             return Ok(());
@@ -203,7 +254,7 @@ impl Catalogue {
     /// Checks a condition key.
     ///
     /// # Errors
-    /// A key that no service of ours has.
+    /// A key that no service has.
     pub fn check_key(&self, key: &str) -> Result<(), String> {
         let lower = key.to_ascii_lowercase();
         let prefix = lower.split(':').next().unwrap_or_default();
@@ -216,7 +267,7 @@ impl Catalogue {
                 Err(format!("condition key `{key}` does not exist{}", hint(&lower, GLOBAL_KEYS.into_iter())))
             };
         }
-        let service = self.services.get(prefix);
+        let service = self.services.get(prefix).map(Listed::get);
         let known = service
             .is_some_and(|service| service.keys.iter().any(|pattern| Arn::wildcard_match(&lower, pattern)));
         if known {
@@ -270,7 +321,10 @@ mod tests {
                 .unwrap()
                 .contains(&"lambda:GetFunctionConfiguration".to_owned())
         );
-        assert!(all.expand("*").unwrap().len() > 1000);
+        assert!(all.expand("sqs:*").unwrap().contains(&"sqs:ReceiveMessage".to_owned()));
+        assert!(all.expand("*").unwrap().len() > 15_000);
+        let (services, actions) = all.count();
+        assert!(services > 400 && actions > 15_000, "{services} {actions}");
     }
 
     #[test]
@@ -278,7 +332,7 @@ mod tests {
         let all = Catalogue::get();
         let table = [
             ("s3:GetObjekt", "did you mean `GetObject`?"),
-            ("s4:GetObject", "did you mean `s3`?"),
+            ("s4:GetObject", "IAM has no service `s4`, of action `s4:GetObject`; did you mean `"),
             ("dynamodb:Wery*", "IAM has no action `dynamodb:Wery*`"),
             ("GetObject", "service:Action"),
         ];

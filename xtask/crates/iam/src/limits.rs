@@ -30,6 +30,9 @@ impl Limit {
     /// A topic's policy.
     pub const TOPIC: Limit =
         Limit { what: "a topic policy", most: 30_720, source: "Amazon SNS endpoints and quotas" };
+    /// A queue's policy.
+    pub const QUEUE: Limit =
+        Limit { what: "a queue policy", most: 8_192, source: "Amazon SQS policy quotas" };
     /// A service control policy.
     pub const SCP: Limit =
         Limit { what: "a service control policy", most: 5_120, source: "Quotas for AWS Organizations" };

@@ -299,7 +299,7 @@ fn parse_raw(
     let principal = principal(map, kind, partition, wrong);
     let actions = patterns(map, "Action", "NotAction", wrong);
     for action in actions.iter().flat_map(|patterns| &patterns.all) {
-        wrong.extend(Catalogue::get().expand(action).err());
+        wrong.extend(Catalogue::get().check_action(action).err());
     }
     let resources = if kind == Kind::Trust { None } else { patterns(map, "Resource", "NotResource", wrong) };
     if kind == Kind::Trust && (map.contains_key("Resource") || map.contains_key("NotResource")) {

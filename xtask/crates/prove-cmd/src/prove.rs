@@ -39,6 +39,9 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let mut changed = Vec::new();
     let made = causeway_prove::with(&files, &config, &*expander, |proof| -> anyhow::Result<_> {
         let mut report = proof.report();
+        if args.suggest {
+            report.suggested = Some(proof.suggest(&report));
+        }
         if args.mutate {
             let mut mutation = proof.mutate();
             report.problems.append(&mut mutation.problems);
@@ -144,7 +147,7 @@ fn next(report: &Report) -> &'static str {
     } else if !report.checked.iter().all(|one| one.holds) {
         "fix the statement, or the row of cfn/access-matrix.toml where it asks the wrong thing"
     } else if !report.sufficiency.missing.is_empty() {
-        "allow it to the role that deploys the stack"
+        "allow it to the role that deploys the stack; `--suggest` prints the statements"
     } else if !report.rules.violations.is_empty() {
         "fix the template, or the rule of cfn/release-rules.toml where the release is meant to be so"
     } else {
@@ -207,6 +210,9 @@ fn data(report: &Report) -> serde_json::Value {
             .map(|(kind, (made, caught))| (kind.to_owned(), json!({ "mutants": made, "caught": caught })));
         data["by_kind"] = serde_json::Value::Object(by_kind.collect());
         data["survivors"] = json!(mutation.survivors().collect::<Vec<_>>());
+    }
+    if let Some(suggested) = &report.suggested {
+        data["suggested"] = json!(suggested);
     }
     if let Some(shifts) = &report.shifts {
         data["diff"] = json!(shifts);

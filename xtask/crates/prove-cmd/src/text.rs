@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use causeway_command::term::Paint;
+use causeway_prove::suggest::Suggested;
 use causeway_prove::{Checked, Report, Shift, told};
 
 /// The report as text: what fails, and counts. With `all` every row and every request has its line, too.
@@ -31,6 +32,9 @@ pub(crate) fn render(report: &Report, all: bool, paint: Paint) -> String {
             one.line,
             one.by
         );
+    }
+    if let Some(suggested) = &report.suggested {
+        suggestions(suggested, paint, &mut text);
     }
     for one in &report.rules.violations {
         let _ = writeln!(
@@ -78,6 +82,30 @@ fn diff(shifts: &[Shift], paint: Paint, text: &mut String) {
         told.went.len(),
         told.renamed.len()
     );
+}
+
+/// Statements to paste, and what is left to a person.
+fn suggestions(suggested: &Suggested, paint: Paint, text: &mut String) {
+    if suggested.statements.is_empty() && suggested.by_hand.is_empty() {
+        let _ = writeln!(text, "  suggested    nothing: no role and no boundary lacks anything");
+    }
+    for one in &suggested.statements {
+        let _ = writeln!(
+            text,
+            "  to paste behind the statements of {}, {}:{}\n{}",
+            paint.bold(&one.of),
+            one.file,
+            one.line,
+            one.yaml.trim_end()
+        );
+    }
+    for right in &suggested.by_hand {
+        let _ = writeln!(
+            text,
+            "  {} never suggested; write it by hand and have it reviewed: {right}",
+            paint.warn("!")
+        );
+    }
 }
 
 fn failed(one: &Checked, paint: Paint) -> String {

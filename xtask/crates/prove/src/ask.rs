@@ -189,6 +189,12 @@ impl<'a> Worlds<'a> {
         all
     }
 
+    /// Statements that cannot be read, in any world.
+    pub fn unreadable(&self) -> Vec<Problem> {
+        let all = self.all.values().flat_map(|world| &world.unreadable);
+        all.cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Everybody that a name of the matrix means in one target account.
     ///
     /// # Errors

@@ -141,7 +141,8 @@ pub fn compare<'c>(old: Version<'c>, new: Version<'c>) -> Vec<Shift> {
             let elsewhere = written.get(1 - number).cloned().unwrap_or_default();
             let usual = version.worlds.get(USUAL, "").filter(|_| setting != USUAL).map(fingerprints);
             let usual = usual.unwrap_or_default();
-            let asks = Asks { side, elsewhere: &elsewhere, usual: &usual, known: known(version.asked) };
+            let (known, services) = (known(version.asked), services(side.world));
+            let asks = Asks { side, elsewhere: &elsewhere, usual: &usual, known, services };
             asks.all(&mut questions);
         }
         for (who, action, on, keys) in &questions {
@@ -322,6 +323,17 @@ struct Asks<'a, 'c> {
     usual: &'a BTreeSet<String>,
     /// The resources of the matrix.
     known: BTreeSet<&'a str>,
+    /// The services that a statement of this side names.
+    services: BTreeSet<&'a str>,
+}
+
+/// A service of few actions that stands for those that no statement names.
+const UNNAMED: &str = "sqs";
+
+/// The services that the statements of a world name.
+fn services(world: &World) -> BTreeSet<&str> {
+    let actions = world.statements().flat_map(|statement| &statement.raw.actions.all);
+    actions.filter_map(|action| action.split_once(':').map(|(service, _)| service)).collect()
 }
 
 impl Asks<'_, '_> {
@@ -381,13 +393,7 @@ impl Asks<'_, '_> {
             None => vec!["*"],
         };
         let wide = !asker.is_role() && own.is_none() && self.changed(statement);
-        for action in statement
-            .raw
-            .actions
-            .all
-            .iter()
-            .flat_map(|pattern| Catalogue::get().expand(pattern).unwrap_or_default())
-        {
+        for action in statement.raw.actions.all.iter().flat_map(|pattern| self.meant(pattern)) {
             for on in patterns.iter().flat_map(|pattern| self.places(&action, pattern, asker, own, wide)) {
                 let on = if Catalogue::get().is_global(&action) { "*".to_owned() } else { on };
                 // On a sample of `*` an action is asked only where it takes no resource: others have statements of their own.
@@ -400,6 +406,18 @@ impl Asks<'_, '_> {
                 questions.insert((who.clone(), action.clone(), on, keys.clone()));
             }
         }
+    }
+
+    /// The actions of a pattern. What every service has is asked of the services that a statement names, and of one that none does:
+    /// the others are decided as that one.
+    fn meant(&self, pattern: &str) -> Vec<String> {
+        if pattern != "*" {
+            return Catalogue::get().expand(pattern).unwrap_or_default();
+        }
+        let all = self.services.iter().copied().chain([UNNAMED]).collect::<BTreeSet<_>>();
+        all.into_iter()
+            .flat_map(|service| Catalogue::get().expand(&format!("{service}:*")).unwrap_or_default())
+            .collect()
     }
 
     /// Resources that a pattern stands for, as the one who asks would name them.

@@ -8,6 +8,7 @@
 pub mod ask;
 pub mod compare;
 mod identity;
+mod made;
 pub mod matrix;
 pub mod mutate;
 pub mod names;
@@ -18,6 +19,7 @@ mod rights;
 pub mod rows;
 pub mod rules;
 mod stack;
+pub mod suggest;
 pub mod told;
 mod types;
 mod world;
@@ -86,6 +88,8 @@ pub struct Report {
     pub mutation: Option<mutate::Mutation>,
     /// What changed since another version, where that was asked.
     pub shifts: Option<Vec<compare::Shift>>,
+    /// The statements that are lacking, where that was asked.
+    pub suggested: Option<suggest::Suggested>,
     /// What is wrong with the files.
     pub problems: Vec<Problem>,
 }
@@ -122,6 +126,8 @@ pub struct Proof<'a, 'g> {
     worlds: &'a ask::Worlds<'g>,
     asked: Vec<ask::Asked<'a>>,
     problems: Vec<Problem>,
+    /// Whether a template or a statement cannot be read: every other complaint would only follow from that.
+    broken: bool,
 }
 
 /// Deploys the files on paper and lets `work` ask. A configuration of its own wins over the one in the files.
@@ -138,12 +144,17 @@ pub fn with<T>(
         let worlds = ask::Worlds::build(ground);
         let (asked, mut problems) = rows::requests(&worlds);
         problems.extend(worlds.problems());
-        if !ground.broken.is_empty() {
-            problems.clone_from(&ground.broken);
+        let mut unread = ground.broken.clone();
+        if unread.is_empty() {
+            unread = worlds.unreadable();
+        }
+        let broken = !unread.is_empty();
+        if broken {
+            problems = unread;
         }
         problems.sort();
         problems.dedup();
-        work(&Proof { worlds: &worlds, asked, problems })
+        work(&Proof { worlds: &worlds, asked, problems, broken })
     })
 }
 
@@ -178,7 +189,7 @@ impl Proof<'_, '_> {
             self.worlds.ground.matrix.rows.len(),
             self.worlds.ground.config.targets().map(ToOwned::to_owned).collect(),
         );
-        if self.is_broken() {
+        if self.broken {
             return Report { rows, targets, problems: self.problems.clone(), ..Report::default() };
         }
         let (checked, complaints) = rows::check(self.worlds, &self.asked);
@@ -220,14 +231,9 @@ impl Proof<'_, '_> {
         all
     }
 
-    /// Whether a whole template is missing: every other complaint would only say that what is in it is not there.
-    fn is_broken(&self) -> bool {
-        !self.worlds.ground.broken.is_empty()
-    }
-
     /// Weakens every statement and looks whether a row notices.
     pub fn mutate(&self) -> mutate::Mutation {
-        if self.is_broken() {
+        if self.broken {
             return mutate::Mutation::default();
         }
         let mut mutation = mutate::run(self.worlds, &self.asked);
@@ -235,6 +241,13 @@ impl Proof<'_, '_> {
         mutation.mutants.append(&mut meaning.mutants);
         mutation.problems.append(&mut meaning.problems);
         mutation
+    }
+
+    /// The statements that roles and boundaries lack for what a report says is missing.
+    pub fn suggest(&self, report: &Report) -> suggest::Suggested {
+        let usual = self.worlds.get(ask::USUAL, "").filter(|_| !self.broken);
+        let of = |world| suggest::of(self.worlds.ground, world, &report.sufficiency.missing);
+        usual.map(of).unwrap_or_default()
     }
 
     /// What changed since another version of the files.
@@ -249,6 +262,7 @@ impl Proof<'_, '_> {
     /// they are may name roles that they do not have yet.
     pub fn unread(&self) -> Vec<Problem> {
         let mut all = self.worlds.problems();
+        all.extend(self.worlds.unreadable());
         all.extend(self.worlds.ground.broken.iter().cloned());
         all.retain(|problem| problem.file != matrix::FILE);
         all.sort();
@@ -299,6 +313,7 @@ impl Proof<'_, '_> {
         let ground = self.worlds.ground;
         let world = World::build(ground, &matrix::Variant::default(), None, true);
         let mut problems = world.problems.clone();
+        problems.extend(world.unreadable.iter().cloned());
         let accounts = ground.config.accounts.keys();
         let policies = accounts
             .map(|account| (account.clone(), rights::policy(calls(ground, &world, account, &mut problems))));

@@ -142,6 +142,7 @@ impl<'a> Names<'a> {
                 self.property(resource, "Path")?.map_or_else(|| "/".to_owned(), |path| text_of(&path)),
             ]),
             "function" => Ok(vec![self.function(resource)?]),
+            "queues" => self.queues(resource),
             _ => self.property_values(resource, name),
         }
     }
@@ -157,6 +158,22 @@ impl<'a> Names<'a> {
         }
         let Pseudo { partition, region, account_id, .. } = &self.stack.pseudo;
         Ok(format!("arn:{partition}:lambda:{region}:{account_id}:function:{name}"))
+    }
+
+    /// The ARNs of the queues whose URLs a policy names. Source: Amazon SQS developer guide, "Queue and message identifiers".
+    fn queues(&self, resource: &Resource) -> Result<Vec<String>, String> {
+        let Pseudo { partition, region, .. } = &self.stack.pseudo;
+        let urls = self.property_values(resource, "Queues")?;
+        let arn = |url: &String| {
+            let mut parts = url.rsplit('/');
+            match (parts.next(), parts.next()) {
+                (Some(name), Some(account)) if url.starts_with("https://") => {
+                    Ok(format!("arn:{partition}:sqs:{region}:{account}:{name}"))
+                }
+                _ => Err(format!("`{url}` is no URL of a queue")),
+            }
+        };
+        urls.iter().map(arn).collect()
     }
 
     fn property_values(&self, resource: &Resource, name: &str) -> Result<Vec<String>, String> {
@@ -222,7 +239,7 @@ impl Names<'_> {
 /// The complaint about a type without an entry.
 pub fn unknown_type(kind: &str) -> String {
     format!(
-        "type {kind} has no entry in xtask/data/resource-types.toml, so nobody knows what its handlers need"
+        "CloudFormation has no type {kind} that AWS's schemas describe, and xtask/data/resource-types.toml has no entry for it, so nobody knows what its handlers need"
     )
 }
 

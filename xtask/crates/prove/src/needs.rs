@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Problem;
 use super::ask::{Asker, fill};
@@ -15,7 +16,7 @@ use super::rows::decided;
 use super::stack::{Resource, Stack};
 use super::types::{Need, Type, call};
 use super::world::{Ground, World};
-use causeway_iam::{Catalogue, Effect, Request, Verdict, decide};
+use causeway_iam::{Catalogue, Decision, Effect, Request, Verdict, decide};
 use causeway_model::package::UNPACKAGED;
 use causeway_model::template::text_of;
 
@@ -47,8 +48,20 @@ pub struct Missing {
     pub action: String,
     /// On what.
     pub on: String,
+    /// With which condition keys.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<String, Vec<String>>,
     /// What decided.
     pub by: String,
+    /// The ARN of the role that must be allowed.
+    #[serde(skip)]
+    pub role: String,
+    /// The stack that the resource stands in.
+    #[serde(skip)]
+    pub stack: usize,
+    /// Whether a statement denies it, so that no other one helps.
+    #[serde(skip)]
+    pub denied: bool,
 }
 
 /// What was asked, and what is missing.
@@ -81,7 +94,11 @@ pub fn check(ground: &Ground<'_>, world: &World) -> Sufficiency {
                         who: asker.label.clone(),
                         action: wanted.action,
                         on: wanted.on,
+                        with: wanted.with,
                         by: decided(&verdict),
+                        role: arn.clone(),
+                        stack: *index,
+                        denied: verdict.decision == Decision::ExplicitDeny,
                     }),
                     Err(error) => out.problems.push(Problem::new(&stack.template.file, resource.line, error)),
                 }
@@ -172,7 +189,7 @@ impl One<'_> {
         }
         let mut with = BTreeMap::new();
         for (key, value) in &need.with {
-            with.insert(key.clone(), vec![value.clone()]);
+            with.insert(key.clone(), self.names.fill(self.resource, value)?);
         }
         if let Some(via) = &need.via {
             let setting = &self.world.setting;
@@ -231,9 +248,16 @@ impl One<'_> {
         };
         let mut all = Vec::new();
         for pattern in patterns {
-            for on in self.on(pattern)? {
+            let named = pattern == "{named}";
+            let places = if named { self.named(parsed.action)? } else { self.on(pattern)? };
+            for on in places {
                 Catalogue::get().check_resource(parsed.action, &on)?;
-                all.push(Wanted { action: parsed.action.to_owned(), on, with: with.clone() });
+                let mut with = with.clone();
+                if named && parsed.action == "iam:PassRole" {
+                    let service = self.resource.kind.split("::").nth(1).unwrap_or_default().to_lowercase();
+                    with.insert("iam:PassedToService".to_owned(), vec![format!("{service}.amazonaws.com")]);
+                }
+                all.push(Wanted { action: parsed.action.to_owned(), on, with });
             }
         }
         Ok(all)
@@ -248,6 +272,26 @@ impl One<'_> {
                 .is_ok_and(|name| name == self.stack.name())
         });
         own?.bucket.as_deref()
+    }
+
+    /// The ARNs in the properties that a call of another service can be asked on.
+    fn named(&self, action: &str) -> Result<Vec<String>, String> {
+        fn texts<'v>(value: &'v Value, all: &mut Vec<&'v str>) {
+            match value {
+                Value::String(text) => all.push(text),
+                Value::Array(items) => items.iter().for_each(|item| texts(item, all)),
+                Value::Object(map) => map.values().for_each(|item| texts(item, all)),
+                _ => {}
+            }
+        }
+        let properties = self.names.eval(&self.resource.properties)?.unwrap_or(Value::Null);
+        let mut all = Vec::new();
+        texts(&properties, &mut all);
+        all.retain(|text| text.starts_with("arn:") && !Catalogue::get().is_global(action));
+        all.retain(|text| Catalogue::get().check_resource(action, text).is_ok());
+        all.sort_unstable();
+        all.dedup();
+        Ok(all.into_iter().map(ToOwned::to_owned).collect())
     }
 
     /// What a call is asked on.
@@ -316,7 +360,11 @@ fn within_boundaries(world: &World, out: &mut Sufficiency) {
                             who: asker.label.clone(),
                             action: wanted.action,
                             on: wanted.on,
+                            with: wanted.with,
                             by: decided(&verdict),
+                            role: arn.clone(),
+                            stack: role.stack,
+                            denied: verdict.decision == Decision::ExplicitDeny,
                         }),
                         Err(error) => out.problems.push(Problem::new(
                             &statement.place.file,

@@ -31,6 +31,7 @@ pub(super) fn policies(world: &mut World, ground: &Ground<'_>, index: usize) {
         world.buckets.entry(arn).or_default().push(account);
     }
     world.problems.extend(out.problems);
+    world.unreadable.extend(out.unreadable);
     for (arn, guard, mut statements) in out.guards {
         let entry = world.guards.entry(arn).or_insert_with(|| (guard, Vec::new()));
         entry.1.append(&mut statements);
@@ -61,6 +62,7 @@ struct Out {
     buckets: BTreeMap<String, String>,
     guards: Vec<(String, Guard, Vec<Statement>)>,
     problems: Vec<Problem>,
+    unreadable: Vec<Problem>,
 }
 
 /// Reads the policies of one stack's resources.
@@ -123,6 +125,11 @@ impl Found<'_> {
                 let on = self.names.fill(resource, "{Topics}");
                 let on = self.have(resource, on);
                 self.guard(resource, on, "PolicyDocument", Guard::Ordinary, Limit::TOPIC);
+            }
+            "AWS::SQS::QueuePolicy" => {
+                let on = self.names.fill(resource, "{queues}");
+                let on = self.have(resource, on);
+                self.guard(resource, on, "PolicyDocument", Guard::Ordinary, Limit::QUEUE);
             }
             "AWS::Lambda::Permission" => self.permission(resource),
             _ => {}
@@ -307,8 +314,12 @@ impl Found<'_> {
                     resource.id,
                     value.get("Sid").and_then(Value::as_str).unwrap_or("statement")
                 );
-                for message in wrong {
-                    self.complain(line, format!("{at}: {message}"));
+                for message in super::world::told_once(wrong) {
+                    self.out.unreadable.push(Problem::new(
+                        &self.stack.template.file,
+                        line,
+                        format!("{at}: {message}"),
+                    ));
                 }
             }
         }

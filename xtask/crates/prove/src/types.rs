@@ -1,11 +1,14 @@
 //! What is known about resource types: their names, and what CloudFormation's handlers call for them.
 //!
-//! The data is `xtask/data/resource-types.toml`; its head explains every field.
+//! The data is `xtask/data/resource-types.toml`; its head explains every field. Every other type is described by what AWS's
+//! schemas say of it (`xtask/data/handler-permissions.txt`, made by the script beside it): see `made.rs`.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use serde::Deserialize;
+
+use super::made;
 
 const DATA: &str = include_str!("../../../data/resource-types.toml");
 
@@ -99,10 +102,37 @@ pub struct Apart {
 }
 
 /// Every known type by its name.
-pub(crate) type Types = BTreeMap<String, Type>;
+pub struct Types {
+    written: BTreeMap<String, Type>,
+    /// What the schemas say of the others, read when a template has one.
+    made: BTreeMap<&'static str, (&'static str, OnceLock<Type>)>,
+}
 
-static TYPES: LazyLock<Result<Types, String>> =
-    LazyLock::new(|| toml::from_str(DATA).map_err(|error| error.to_string()));
+impl Types {
+    /// A type: as somebody described it, else as its schema does.
+    pub fn get(&self, kind: &str) -> Option<&Type> {
+        self.written.get(kind).or_else(|| {
+            let (line, made) = self.made.get(kind)?;
+            Some(made.get_or_init(|| made::of(kind, line)))
+        })
+    }
+
+    /// Whether anything is known of a type.
+    pub fn contains_key(&self, kind: &str) -> bool {
+        self.written.contains_key(kind) || self.made.contains_key(kind)
+    }
+
+    /// Whether a type's calls are only those of its schema.
+    pub fn is_made(&self, kind: &str) -> bool {
+        !self.written.contains_key(kind)
+    }
+}
+
+static TYPES: LazyLock<Result<Types, String>> = LazyLock::new(|| {
+    let written = toml::from_str(DATA).map_err(|error| error.to_string())?;
+    let made = made::lines().map(|(kind, line)| (kind, (line, OnceLock::new()))).collect();
+    Ok(Types { written, made })
+});
 
 /// The known types.
 ///
@@ -138,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_data_parses_and_names_actions_that_exist() {
-        for (kind, entry) in known().unwrap() {
+        for (kind, entry) in &known().unwrap().written {
             let all = [&entry.create, &entry.update, &entry.delete, &entry.tag];
             let needs = entry.needs.iter().map(|need| &need.calls);
             for text in all.into_iter().chain(needs).flatten() {
@@ -147,6 +177,29 @@ mod tests {
             }
             assert!(entry.apart.iter().all(|apart| !apart.why.is_empty()), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_type_that_nobody_described_is_what_its_schema_says() {
+        let types = known().unwrap();
+        let queue = types.get("AWS::Kinesis::Stream").unwrap();
+        assert!(types.is_made("AWS::Kinesis::Stream") && !types.is_made("AWS::S3::Bucket"));
+        let arn = "arn:{partition}:kinesis:{region}:{account}:stream/{name}";
+        assert_eq!((queue.name.as_deref(), queue.reference.as_str()), (Some("Name"), "{name}"));
+        assert_eq!(queue.att["Arn"], arn);
+        assert!(queue.create.contains(&format!("kinesis:CreateStream on {arn}")), "{:?}", queue.create);
+        assert!(queue.delete.contains(&format!("kinesis:DeleteStream on {arn}")), "{:?}", queue.delete);
+        assert!(types.get("Custom::Thing").is_none());
+        // Every one of them can be read, and asks for nothing that IAM does not have.
+        let mut described = 0;
+        for kind in types.made.keys() {
+            let made = types.get(kind).unwrap();
+            described += usize::from(!made.create.is_empty());
+            for text in [&made.create, &made.update, &made.delete, &made.tag].into_iter().flatten() {
+                assert!(Catalogue::get().expand(call(text).action).is_ok(), "{kind}: {text}");
+            }
+        }
+        assert!(described > 1_000, "{described}");
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct World {
     pub scps: Vec<Vec<Statement>>,
     /// What is wrong with the files.
     pub problems: Vec<Problem>,
+    /// Statements that cannot be read: nothing is said of what would follow from them.
+    pub unreadable: Vec<Problem>,
     /// The stacks that roles deploy: the stack's number and the role's ARN.
     pub deployed: Vec<(usize, String)>,
     /// The same before the policies are read: the stack's number and the number of the matrix's deployment.
@@ -200,6 +202,7 @@ impl World {
             buckets: BTreeMap::new(),
             scps: Vec::new(),
             problems: ground.broken.clone(),
+            unreadable: Vec::new(),
             deployed: Vec::new(),
             pending: Vec::new(),
         };
@@ -401,7 +404,8 @@ impl Builder<'_> {
                     }
                     Ok(statement) => statements.push(statement),
                     Err(wrong) => {
-                        world.problems.extend(wrong.into_iter().map(|w| Problem::new(&file, node.line, w)))
+                        let wrong = told_once(wrong).into_iter();
+                        world.unreadable.extend(wrong.map(|wrong| Problem::new(&file, node.line, wrong)));
                     }
                 }
             }
@@ -445,6 +449,14 @@ impl Builder<'_> {
         }
         world.deployed = deployed;
     }
+}
+
+/// The complaints about a statement: where an element of it is misspelled, that it is not there is no second one.
+pub(super) fn told_once(mut wrong: Vec<String>) -> Vec<String> {
+    if wrong.first().is_some_and(|first| first.starts_with("a statement has no element")) {
+        wrong.truncate(1);
+    }
+    wrong
 }
 
 /// A service control policy for a project: the files name the project by a placeholder.

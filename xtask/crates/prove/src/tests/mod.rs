@@ -6,6 +6,7 @@ mod organization;
 mod original;
 mod people;
 mod slips;
+mod suggest;
 mod templates;
 
 use std::collections::BTreeSet;
@@ -61,6 +62,23 @@ fn every_row_holds_and_every_handler_may_call() {
     assert!(failed.is_empty(), "{failed:#?}");
     assert!(report.sufficiency.missing.is_empty(), "{:#?}", report.sufficiency.missing);
     assert!(report.checked.len() > 2_000 && report.sufficiency.asked > 1_000);
+}
+
+#[test]
+fn one_line_that_cannot_be_read_is_one_complaint_and_nothing_follows_from_it() {
+    // Without this statement the project could not be built, so rows would fail, and a mutant would survive.
+    for (file, from, to, word) in [
+        ("pipeline.yaml", "codebuild:StartBuild", "codebuild:StartBuid", "did you mean `StartBuild`"),
+        ("target-roles.yaml", "- lambda:GetFunction*", "- lamda:GetFunction*", "did you mean `lambda`"),
+        ("pipeline.yaml", "Effect: Allow", "Effekt: Allow", "did you mean `Effect`"),
+    ] {
+        let files = edited(file, from, to);
+        let report = report(&files);
+        let [problem] = report.problems.as_slice() else { panic!("{to}: {:#?}", report.problems) };
+        assert!(problem.message.contains(word), "{problem}");
+        assert!(report.failed_rows().is_empty() && report.sufficiency.missing.is_empty() && !report.holds());
+        assert!(report.rules.violations.is_empty() && report.rules.warnings.is_empty());
+    }
 }
 
 /// Rows that name nothing of a target account.
@@ -202,9 +220,9 @@ fn what_is_wrong_is_reported_with_file_and_line() {
             "- Effect: Allow",
         ),
         (
-            edited("pipeline.yaml", "    Type: AWS::SNS::Topic\n", "    Type: AWS::SQS::Queue\n"),
+            edited("pipeline.yaml", "    Type: AWS::SNS::Topic\n", "    Type: Acme::Chat::Room\n"),
             "cfn/pipeline.yaml",
-            "type AWS::SQS::Queue has no entry",
+            "no type Acme::Chat::Room",
             "  ApprovalTopic:\n",
         ),
         (
