@@ -38,8 +38,9 @@ type Measured = (&'static str, &'static [&'static str], &'static [&'static [&'st
 
 /// What AWS's own metrics here are: by namespace, their names and the sets of dimensions under which they are kept.
 ///
-/// Source: "Types of metrics for Lambda functions" and "Monitor CloudWatch metrics for HTTP APIs".
-const MEASURED: [Measured; 2] = [
+/// Source: "Types of metrics for Lambda functions", "Monitor CloudWatch metrics for HTTP APIs" and "Amazon API Gateway
+/// dimensions and metrics", which are those of a REST API.
+const MEASURED: [Measured; 3] = [
     (
         "AWS/Lambda",
         &["Invocations", "Errors", "Duration", "Throttles"],
@@ -49,6 +50,11 @@ const MEASURED: [Measured; 2] = [
         "AWS/ApiGateway",
         &["Count", "4xx", "5xx", "Latency", "IntegrationLatency"],
         &[&["ApiId"], &["ApiId", "Stage"]],
+    ),
+    (
+        "AWS/ApiGateway",
+        &["Count", "4XXError", "5XXError", "Latency", "IntegrationLatency"],
+        &[&["ApiName"], &["ApiName", "Stage"]],
     ),
 ];
 
@@ -129,14 +135,16 @@ pub(crate) fn definition(described: &Value) -> Result<(Alarm, State), String> {
         .collect();
     dimensions.sort();
     let metric = text("MetricName").ok_or("it has no metric")?;
-    if let Some((_, metrics, sets)) = MEASURED.iter().find(|(name, ..)| *name == namespace) {
-        if !metrics.contains(&metric) {
+    let of_service: Vec<&Measured> = MEASURED.iter().filter(|(name, ..)| *name == namespace).collect();
+    if !of_service.is_empty() {
+        let mut kept = of_service.iter().filter(|(_, metrics, _)| metrics.contains(&metric)).peekable();
+        if kept.peek().is_none() {
             return Err(format!("the metric {metric:?} of {namespace:?} is not measured here"));
         }
         let own: Vec<&str> = dimensions.iter().map(|(name, _)| name.as_str()).collect();
-        if !sets.contains(&own.as_slice()) {
+        if !kept.any(|(.., sets)| sets.contains(&own.as_slice())) {
             let own = own.join(", ");
-            return Err(format!("{namespace:?} has no data under the dimensions [{own}] here"));
+            return Err(format!("{metric:?} of {namespace:?} has no data under the dimensions [{own}] here"));
         }
     }
     let periods = number("EvaluationPeriods").map_or(1, |n| n as usize);
@@ -168,7 +176,64 @@ pub(crate) fn definition(described: &Value) -> Result<(Alarm, State), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::metrics::{Answered, Invocation, Metrics};
+
+    /// Every name and dimension under which the edge's answers are kept is one that alarms are read of, and no other is.
+    #[test]
+    fn alarms_on_whatever_is_recorded_are_read() {
+        let metrics = Metrics::default();
+        let call = Invocation {
+            function: "f",
+            alias: Some("live"),
+            version: "1",
+            failed: false,
+            throttled: false,
+            millis: 1.0,
+        };
+        for rest in [None, Some("shop")] {
+            let answered = Answered {
+                began: 0.0,
+                account: "1",
+                api: "a",
+                rest,
+                stage: "live",
+                status: 200,
+                millis: 1.0,
+                late: false,
+            };
+            metrics.record(1.0, &answered, Some(&call));
+        }
+        let recorded: BTreeSet<(String, String, Vec<String>)> = metrics
+            .take_unseen()
+            .into_iter()
+            .map(|shown| {
+                let names = shown.metric.dimensions.into_iter().map(|(name, _)| name).collect();
+                (shown.metric.namespace, shown.metric.name, names)
+            })
+            .collect();
+        let services: BTreeSet<&str> = recorded.iter().map(|(service, ..)| service.as_str()).collect();
+        let names: BTreeSet<&str> = recorded.iter().map(|(_, name, _)| name.as_str()).collect();
+        let sets: BTreeSet<&Vec<String>> = recorded.iter().map(|(.., set)| set).collect();
+        for service in services {
+            for name in &names {
+                for set in &sets {
+                    let dimensions: Vec<Value> =
+                        set.iter().map(|name| json!({"Name": name, "Value": "x"})).collect();
+                    let described = json!({"AlarmName": "a", "Namespace": service, "MetricName": name, "Dimensions": dimensions, "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"});
+                    let kept = recorded.contains(&(service.to_owned(), (*name).to_owned(), (*set).clone()));
+                    assert_eq!(
+                        definition(&described).is_ok(),
+                        kept,
+                        "{service} {name} {set:?}: {:?}",
+                        definition(&described).err()
+                    );
+                }
+            }
+        }
+    }
 
     #[test]
     fn an_alarm_that_rings_after_the_shift_is_told() {
@@ -204,7 +269,7 @@ mod tests {
             (
                 "Dimensions",
                 json!([{"Name": "Resource", "Value": "f:live"}]),
-                "no data under the dimensions [Resource]",
+                "\"Duration\" of \"AWS/Lambda\" has no data under the dimensions [Resource]",
             ),
             ("Dimensions", json!([]), "no data under the dimensions []"),
             ("Metrics", json!([{"Id": "m1", "Expression": "m2 * 2"}]), "metric math"),

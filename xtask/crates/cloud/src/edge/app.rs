@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 
 use super::access::{self, Caller};
 use super::api::{Api, Stage};
+use super::cors::Preflight;
 use super::event::{self, Asked};
 use super::event_one;
 use super::routes::{Action, Format, Integration, Kind, Lock};
@@ -49,7 +50,7 @@ pub(super) async fn answer(State(app): State<App>, request: Request) -> Response
     let stage = api.stage(request.uri().path()).map_or("", |(stage, _)| stage.name.as_str());
     let (mut response, invoked) = app.respond(&api, &id, request).await;
     if let Some(cors) = &api.cors
-        && response.status() != StatusCode::NO_CONTENT
+        && response.extensions().get::<Preflight>().is_none()
     {
         cors.apply(origin.as_ref(), response.headers_mut());
     }
@@ -332,6 +333,7 @@ fn said(
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::cors::Cors;
     use super::super::fixed::GatewayResponses;
     use super::super::routes::Routes;
     use super::super::stub::edge_to;
@@ -416,6 +418,49 @@ mod tests {
                 let by_itself =
                     kind == Kind::Rest && (400..500).contains(&status) && path.starts_with("live");
                 assert_eq!((own, id), (by_itself, true), "{kind:?} {path}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_a_function_answers_has_the_headers_of_cors() {
+        let emulator = Emulator::start(|asked, _| {
+            let status = asked.path.split("/functions/").nth(1)?.split('/').next()?.to_owned();
+            Some(Answer::new(200, &json!({"statusCode": status.parse::<u16>().ok()?}).to_string()))
+        })
+        .await;
+        let cloud = emulator.cloud();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let statuses = ["200", "204", "304", "404", "500"];
+        let mut routes = Routes::default();
+        for status in statuses {
+            let one = Integration::of(status, Some("7"), Format::Two, 10_000_000);
+            routes.add("ANY", &format!("/{status}"), Action::Invoke(one), Lock::Open);
+        }
+        let cors = json!({"AllowOrigins": ["http://a"], "AllowMethods": ["GET"], "ExposeHeaders": ["x-a"]});
+        let mut api = Api { cors: Cors::of(&cors), ..Api::of_routes("a1", routes) };
+        api.stages[0].name = "$default".to_owned();
+        let url = edge_to(&cloud, api).await.unwrap();
+        for (method, preflight) in
+            [(http::Method::GET, false), (http::Method::OPTIONS, false), (http::Method::OPTIONS, true)]
+        {
+            for status in statuses {
+                let mut request =
+                    client.request(method.clone(), format!("{url}{status}")).header("origin", "http://a");
+                if preflight {
+                    request = request.header("access-control-request-method", "GET");
+                }
+                let answer = request.send().await.unwrap();
+                let has = |name: &str| answer.headers().contains_key(name);
+                let expected = if preflight { "204" } else { status };
+                assert_eq!(answer.status().as_str(), expected, "{method} {status}");
+                assert!(has("access-control-allow-origin"), "{method} {status}");
+                // Each sort of answer has what the other one has not.
+                assert_eq!(
+                    (has("access-control-allow-methods"), has("access-control-expose-headers")),
+                    (preflight, !preflight),
+                    "{method} {status}"
+                );
             }
         }
     }

@@ -23,6 +23,10 @@ pub(super) struct Cors {
     credentials: bool,
 }
 
+/// What the answer to a preflight carries besides, within this program: a function's own answer can have the same status.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Preflight;
+
 /// All headers that are the configuration's alone.
 const OWN: [HeaderName; 6] = [
     ACCESS_CONTROL_ALLOW_CREDENTIALS,
@@ -66,6 +70,7 @@ impl Cors {
         let origin = headers.get(ORIGIN)?;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
+        response.extensions_mut().insert(Preflight);
         if self.admits(origin, response.headers_mut()) {
             let answer = response.headers_mut();
             put(answer, ACCESS_CONTROL_ALLOW_METHODS, &self.methods.join(","));
