@@ -13,7 +13,7 @@ use crate::ledger::StackKey;
 use crate::mirror::Reader;
 use crate::resources::Resources;
 use causeway_model::template::{
-    ExpandError, Pseudo, Scope, Unexpanded, circles, circular, expanded, has_transform,
+    ExpandError, Pseudo, Scope, Unexpanded, circles, circular, expanded, has_transform, unresolved,
 };
 
 /// The plain template, or a refusal in CloudFormation's words. On AWS a change set would be made and fail with them; here it is
@@ -48,10 +48,13 @@ pub(super) async fn plain(
     } else {
         template
     };
-    Ok(match malformed(&plain).or_else(|| circle(&plain, parameters, &pseudo)) {
-        Some(refusal) => Err(refusal),
-        None => Ok(plain),
-    })
+    Ok(
+        match malformed(&plain).or_else(|| unresolved(&plain)).or_else(|| circle(&plain, parameters, &pseudo))
+        {
+            Some(refusal) => Err(refusal),
+            None => Ok(plain),
+        },
+    )
 }
 
 /// What CloudFormation refuses of a template's form, in its words, where the emulator would stumble. Transforms may leave such

@@ -35,20 +35,7 @@ pub fn circles(template: &Value, holds: &dyn Fn(&str) -> Option<bool>) -> Vec<Ve
     let mut graph: DiGraphMap<&str, ()> = DiGraphMap::new();
     for (id, resource) in &resources {
         graph.add_node(id);
-        let mut named = BTreeSet::new();
-        for part in PARTS {
-            match resource.get(part) {
-                Some(Value::String(other)) if part == "DependsOn" => {
-                    named.insert(other.clone());
-                }
-                Some(Value::Array(others)) if part == "DependsOn" => {
-                    named.extend(others.iter().filter_map(Value::as_str).map(ToOwned::to_owned));
-                }
-                Some(value) => references(value, holds, &mut named),
-                None => {}
-            }
-        }
-        for other in named {
+        for other in named(resource, holds) {
             if let Some((other, _)) = resources.get_key_value(other.as_str()) {
                 graph.add_edge(id, other, ());
             }
@@ -70,6 +57,55 @@ pub fn circles(template: &Value, holds: &dyn Fn(&str) -> Option<bool>) -> Vec<Ve
 /// The complaint about a circle, in CloudFormation's words.
 pub fn circular(ids: &[String]) -> String {
     format!("Circular dependency between resources: [{}]", ids.join(", "))
+}
+
+/// What is referred to and is nothing of the template, in CloudFormation's words. It looks at both ways of `Fn::If`, and at
+/// resources that are not made, too.
+///
+/// Source: CloudFormation's own words; "Troubleshooting CloudFormation" has them below "Template format error".
+pub fn unresolved(template: &Value) -> Option<String> {
+    let section = |name: &str| template.get(name).and_then(Value::as_object);
+    let known = |name: &str| {
+        name.starts_with("AWS::")
+            || ["Resources", "Parameters"]
+                .iter()
+                .any(|one| section(one).is_some_and(|all| all.contains_key(name)))
+    };
+    let either = |_: &str| None;
+    let mut of_outputs = BTreeSet::new();
+    section("Outputs")
+        .into_iter()
+        .flatten()
+        .for_each(|(_, output)| references(output, &either, &mut of_outputs));
+    let of_resources =
+        section("Resources").into_iter().flatten().flat_map(|(_, one)| named(one, &either)).collect();
+    [("Resources", of_resources), ("Outputs", of_outputs)].into_iter().find_map(|(block, names): (_, BTreeSet<String>)| {
+        let open: Vec<String> = names.into_iter().filter(|name| !known(name)).collect();
+        (!open.is_empty()).then(|| {
+            format!(
+                "Template format error: Unresolved resource dependencies [{}] in the {block} block of the template",
+                open.join(", ")
+            )
+        })
+    })
+}
+
+/// Every logical id that a resource refers to, `DependsOn` included.
+fn named(resource: &Value, holds: &dyn Fn(&str) -> Option<bool>) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for part in PARTS {
+        match resource.get(part) {
+            Some(Value::String(other)) if part == "DependsOn" => {
+                named.insert(other.clone());
+            }
+            Some(Value::Array(others)) if part == "DependsOn" => {
+                named.extend(others.iter().filter_map(Value::as_str).map(ToOwned::to_owned));
+            }
+            Some(value) => references(value, holds, &mut named),
+            None => {}
+        }
+    }
+    named
 }
 
 /// Every logical id that a value refers to.
@@ -134,6 +170,45 @@ mod tests {
             "No" => Some(false),
             _ => None,
         })
+    }
+
+    #[test]
+    fn what_is_nothing_of_the_template_is_named() {
+        let said = |block: &str, names: &str| {
+            Some(format!(
+                "Template format error: Unresolved resource dependencies [{names}] in the {block} block of the template"
+            ))
+        };
+        let head =
+            "Parameters: {P: {Type: String}}\nConditions: {No: !Equals [a, b]}\nResources:\n  T: {Type: A}\n";
+        for (more, expected) in [
+            (
+                "  B: {Type: A, Properties: {A: !Ref T, B: !Ref P, C: !Ref AWS::Region, D: !Sub '${T.Arn}${P}${AWS::Partition}${!None}'}}",
+                None,
+            ),
+            ("  B: {Type: A, Properties: {A: !Sub ['${X}${T}', {X: !GetAtt T.A}]}}", None),
+            ("  B: {Type: A, Properties: {A: !Ref Gone}}", said("Resources", "Gone")),
+            (
+                "  B: {Type: A, Properties: {A: [!GetAtt Gone.Arn, !Sub 'a${Off.Arn}']}}",
+                said("Resources", "Gone, Off"),
+            ),
+            ("  B: {Type: A, Properties: {A: !Sub ['${X}${Gone}', {X: 1}]}}", said("Resources", "Gone")),
+            ("  B: {Type: A, DependsOn: Gone}", said("Resources", "Gone")),
+            ("  B: {Type: A, DependsOn: [T, Gone]}", said("Resources", "Gone")),
+            (
+                "  B: {Type: A, UpdatePolicy: {CodeDeployLambdaAliasUpdate: {ApplicationName: !Ref Gone}}}",
+                said("Resources", "Gone"),
+            ),
+            ("  B: {Type: A, Condition: No, Properties: {A: !Ref Gone}}", said("Resources", "Gone")),
+            ("  B: {Type: A, Properties: {A: !If [No, !Ref Gone, !Ref T]}}", said("Resources", "Gone")),
+            ("  B: {Type: A, Properties: {A: !If [No, !Ref AWS::NoValue, !Ref T]}}", None),
+            ("Outputs: {O: {Value: !GetAtt Gone.Arn}}", said("Outputs", "Gone")),
+            ("Outputs: {O: {Value: !Ref T, Export: {Name: !Sub '${P}-${Gone}'}}}", said("Outputs", "Gone")),
+            ("  B: {Type: A, Properties: {Ref: !Ref T, A: {Ref: x, Other: y}}}", None),
+        ] {
+            let template = parse(&format!("{head}{more}")).unwrap().to_json();
+            assert_eq!(unresolved(&template), expected, "{more}");
+        }
     }
 
     #[test]

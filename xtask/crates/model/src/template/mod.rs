@@ -12,7 +12,7 @@ mod submit;
 pub use edit::{Edit, apply};
 pub use eval::{EvalError, Pseudo, Resolve, Scope, single, text_of};
 pub use expansion::{Expand, ExpandError, Unexpanded, expanded, has_transform, transforms};
-pub use graph::{circles, circular};
+pub use graph::{circles, circular, unresolved};
 pub use node::{Node, NodeValue};
 pub use parse::{TemplateError, parse};
 pub use submit::{MAX_BODY, MAX_OBJECT, MAX_URL, submitted};
