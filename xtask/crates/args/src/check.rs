@@ -31,4 +31,8 @@ pub struct Args {
     /// With --faults: only the cases whose name has this in it, as a failing one prints it
     #[arg(long, value_name = "NAME", requires = "faults")]
     pub case: Option<String>,
+    /// Only the templates of a folder, such as the inputs of the SAM translator's own tests: each is deployed to a local cloud,
+    /// and what is refused is counted by reason; takes minutes
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64", "packages"])]
+    pub corpus: Option<std::path::PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! `check`: everything that CI checks, in the order of what it costs.
 
 mod contract;
+mod corpus;
 pub mod faults;
 mod gates;
 mod opinions;
@@ -72,6 +73,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         checks.faults(&faults::Wanted { only: args.case.as_deref(), sample: args.sample }).await;
         return checks.outcome();
     }
+    if let Some(folder) = &args.corpus {
+        checks.corpus(folder, corpus::Asked::Anything).await;
+        return checks.outcome();
+    }
     // Two checks at once would wait for cargo all the time; and what one that was killed left behind is ended.
     let (out, records) = (checks.context.out.clone(), checks.records());
     files::private_dir(&records)?;
@@ -101,6 +106,8 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     checks.tests([("tests-functions", of_functions), ("tests", tool)]).await;
     checks.rehearsals(args.full).await;
     checks.faults(&faults::Wanted { only: None, sample: !args.full }).await;
+    let sample = checks.context.root.join(corpus::SAMPLE);
+    checks.corpus(&sample, corpus::Asked::Sample).await;
     if args.full {
         checks.contract().await;
         checks.opinions().await;
@@ -197,6 +204,21 @@ impl Checks {
             Err(error) => Err(from_error(&error).to_string()),
         };
         self.end("faults", watch, result);
+    }
+
+    /// Templates of a folder, deployed to a local cloud; the names of those of our own sample say how each must end.
+    async fn corpus(&mut self, folder: &Path, asked: corpus::Asked) {
+        let (name, watch) = ("corpus", Stopwatch::start());
+        self.step(name, Status::Started, None, None);
+        let result = match corpus::run(&self.context, folder, asked).await {
+            Ok(report) => {
+                self.context.out.say(report.table());
+                self.data.insert(name.to_owned(), report.data());
+                report.judge()
+            }
+            Err(error) => Err(from_error(&error).to_string()),
+        };
+        self.end(name, watch, result);
     }
 
     /// The gates, side by side; each ends with its own line.
