@@ -17,6 +17,7 @@ mod error;
 mod json;
 pub mod pipelines;
 pub mod policies;
+mod profiles;
 pub mod raw;
 pub mod region;
 pub mod rollouts;

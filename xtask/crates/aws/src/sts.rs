@@ -1,6 +1,7 @@
 //! Who the caller is, and sessions of other roles.
 
 use super::error::{explain, is_unknown_host};
+use super::profiles::Seen;
 use super::session::Account;
 use super::waiting::Unreadable;
 use causeway_model::fault::{Fault, Kind};
@@ -49,12 +50,18 @@ pub async fn assume_role(account: &Account, role_arn: &str, name: &str) -> anyho
     })
 }
 
-/// Names the exact line that renews a session, where a profile is known.
+/// Says why a profile gives no keys, and names the exact line that renews a session where AWS refused them.
 fn with_login_line(error: anyhow::Error, profile: Option<&str>) -> anyhow::Error {
     match (error.downcast::<Fault>(), profile) {
+        // Nothing was sent: there are no keys to sign with.
+        (Ok(fault), Some(profile))
+            if fault.kind == Kind::Credentials && fault.why.starts_with(UNSENT) && !is_unknown_host(&fault.why) =>
+        {
+            Seen::here().explain(fault, profile).into()
+        }
         (Ok(fault), Some(profile)) if fault.kind == Kind::Credentials && !is_unknown_host(&fault.why) => fault
             .next(format!(
-                "aws sso login --profile={}   (or mend the profile in ~/.aws/config; a region that the account has not enabled refuses valid keys, too)",
+                "aws sso login --profile={}   (or fix the profile in ~/.aws/config; a region that the account has not enabled refuses valid keys, too)",
                 word(profile)
             ))
             .into(),
@@ -62,6 +69,9 @@ fn with_login_line(error: anyhow::Error, profile: Option<&str>) -> anyhow::Error
         (Err(error), _) => error,
     }
 }
+
+/// How the SDK says that it sent nothing.
+const UNSENT: &str = "dispatch failure";
 
 #[cfg(test)]
 mod tests {

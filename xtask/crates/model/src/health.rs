@@ -22,11 +22,16 @@ pub enum Severity {
 pub struct Complaint {
     /// How bad it is.
     pub severity: Severity,
-    /// What was seen, on what, and what mends it.
+    /// What was seen, on what, and what fixes it.
     pub fault: Fault,
 }
 
 impl Complaint {
+    /// Something that works, and that somebody should know.
+    pub fn warning(what: &str, on: &str, why: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, what, on, why, next)
+    }
+
     fn new(
         severity: Severity,
         what: &str,
@@ -121,7 +126,7 @@ fn state(stack: &Stack<'_>) -> Option<Complaint> {
         StackStatus::Known(Phase::Create | Phase::Update | Phase::Import, Complete) => return None,
         StackStatus::Known(Phase::UpdateRollback | Phase::ImportRollback, Complete) => (
             Severity::Warning,
-            "its last update was taken back, and what was before it serves; see its events, and deploy again"
+            "its last update was rolled back, and what was before it serves; see its events, and deploy again"
                 .to_owned(),
         ),
         StackStatus::Known(_, InProgress | CleaningUp) => {
@@ -231,8 +236,8 @@ mod tests {
             ("CREATE_COMPLETE", Ok, "", ""),
             ("UPDATE_COMPLETE", Ok, "", ""),
             ("IMPORT_COMPLETE", Ok, "", ""),
-            ("UPDATE_ROLLBACK_COMPLETE", Warning, "taken back", "taken back"),
-            ("IMPORT_ROLLBACK_COMPLETE", Warning, "taken back", "taken back"),
+            ("UPDATE_ROLLBACK_COMPLETE", Warning, "rolled back", "rolled back"),
+            ("IMPORT_ROLLBACK_COMPLETE", Warning, "rolled back", "rolled back"),
             ("CREATE_IN_PROGRESS", Warning, "at work", "at work"),
             ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Warning, "at work", "at work"),
             ("DELETE_IN_PROGRESS", Warning, "at work", "at work"),

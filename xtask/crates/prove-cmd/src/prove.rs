@@ -71,6 +71,17 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         for (what, (policies, mut problems)) in policies {
             report.problems.append(&mut problems);
+            let whole = causeway_prove::Proof::merged(&policies).to_string();
+            if whole.chars().count() > PERMISSION_SET {
+                let message = format!(
+                    "the {what} policies of all accounts have {} characters as one, and a permission set takes {PERMISSION_SET}: give each account's to a permission set of its own",
+                    whole.chars().count()
+                );
+                context.out.line(&Line::Warning { message });
+            }
+            let path = dir.join(format!("{what}.json"));
+            std::fs::write(&path, &whole).with_context(|| format!("write {}", path.display()))?;
+            changed.push(path.display().to_string());
             for (account, policy) in policies {
                 let path = dir.join(format!("{what}-{account}.json"));
                 let text = serde_json::to_string_pretty(&policy).context("write the policy")?;
@@ -92,6 +103,9 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     context.out.rest();
     Ok(outcome(&context, &args, &report, changed))
 }
+
+/// The most characters of the inline policy of a permission set ("IAM Identity Center quotas", read 2026).
+const PERMISSION_SET: usize = 32_768;
 
 fn outcome(context: &Context, args: &Args, report: &Report, changed: Vec<String>) -> Outcome {
     let out = &context.out;
@@ -234,7 +248,7 @@ fn unread_at(revision: &str, unread: &[Problem]) -> Fault {
 fn unreadable(problem: &Problem) -> Fault {
     Fault::usage("read", format!("{} line {}", problem.file, problem.line))
         .why(&problem.message)
-        .next("mend that line")
+        .next("fix that line")
 }
 
 /// The files of a folder, not of folders in it.

@@ -297,6 +297,12 @@ impl Proof<'_, '_> {
         self.policies(rights::leaving_calls)
     }
 
+    /// The policies of all accounts as one: a permission set of IAM Identity Center has one inline policy, the same in every account
+    /// that it is assigned to.
+    pub fn merged(policies: &BTreeMap<String, Value>) -> Value {
+        rights::merged(policies)
+    }
+
     /// The organization's policies for this project, by the names of their files. One that cannot be read is a problem of the
     /// report already, and is left out.
     pub fn organization_policies(&self) -> BTreeMap<String, Value> {

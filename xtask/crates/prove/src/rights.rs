@@ -263,6 +263,37 @@ pub(crate) fn policy(calls: BTreeSet<Wanted>) -> Value {
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
+/// The statements of several policies as one policy. Statements name the resources of their own account, so another one gains by
+/// it only what names `*`.
+pub(crate) fn merged(policies: &BTreeMap<String, Value>) -> Value {
+    // Actions under the same conditions have their resources in one statement, wherever these are.
+    let mut statements: Vec<Value> = Vec::new();
+    let all = policies.values().flat_map(|policy| policy["Statement"].as_array().into_iter().flatten());
+    for statement in all {
+        let alike = |other: &&mut Value| {
+            ["Effect", "Action", "Condition"].iter().all(|key| other[*key] == statement[*key])
+        };
+        match statements.iter_mut().find(alike) {
+            Some(same) => {
+                let list = |value: &Value| match value {
+                    Value::Array(list) => list.clone(),
+                    other => vec![other.clone()],
+                };
+                let mut resources = list(&same["Resource"]);
+                for resource in list(&statement["Resource"]) {
+                    if !resources.contains(&resource) {
+                        resources.push(resource);
+                    }
+                }
+                same["Resource"] =
+                    if resources.len() == 1 { resources.remove(0) } else { Value::Array(resources) };
+            }
+            None => statements.push(statement.clone()),
+        }
+    }
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
 type Keys = BTreeMap<String, String>;
 
 fn statement(on: BTreeSet<String>, keys: &Keys, actions: BTreeSet<String>) -> Value {

@@ -36,13 +36,22 @@ pub struct Local {
 struct File {
     project: Spanned<String>,
     region: Spanned<String>,
-    source: Source,
+    source: RawSource,
     #[serde(default)]
     notification_emails: Vec<Spanned<String>>,
     #[serde(default)]
     organization_id: Option<Spanned<String>>,
     accounts: BTreeMap<Spanned<String>, RawAccount>,
     stacks: Vec<RawStack>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSource {
+    repository: Spanned<String>,
+    branch: Spanned<String>,
+    #[serde(default)]
+    connection_arn: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -168,6 +177,8 @@ pub fn parse(text: &str) -> Result<Config, ParseError> {
         text,
         project: file.project.span(),
         region: file.region.span(),
+        repository: file.source.repository.span(),
+        branch: file.source.branch.span(),
         organization: file.organization_id.as_ref().map(Spanned::span),
         emails: file.notification_emails.iter().map(Spanned::span).collect(),
         accounts: file
@@ -182,7 +193,11 @@ pub fn parse(text: &str) -> Result<Config, ParseError> {
     let config = Config {
         project: file.project.into_inner(),
         region: file.region.into_inner(),
-        source: file.source,
+        source: Source {
+            repository: file.source.repository.into_inner(),
+            branch: file.source.branch.into_inner(),
+            connection_arn: file.source.connection_arn,
+        },
         notification_emails: file.notification_emails.into_iter().map(Spanned::into_inner).collect(),
         organization_id: file.organization_id.map(Spanned::into_inner),
         accounts: file

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::parse::{ParseError, at};
 use super::{BUILD, Config, DeployedBy, Parameter, Stack};
 use crate::isolated::SWITCH;
+use crate::rollout::Shifting;
 
 /// The longest project name. A bucket name has at most 63 characters, and
 /// `<project>-<region>-artifacts-<account id>` takes up to 38 besides the project ("Bucket naming rules"); a hook
@@ -23,6 +24,8 @@ pub(super) struct Spans<'a> {
     pub(super) project: Range<usize>,
     pub(super) region: Range<usize>,
     pub(super) organization: Option<Range<usize>>,
+    pub(super) repository: Range<usize>,
+    pub(super) branch: Range<usize>,
     pub(super) emails: Vec<Range<usize>>,
     /// Name and id of each account.
     pub(super) accounts: BTreeMap<String, (Range<usize>, Range<usize>)>,
@@ -54,6 +57,12 @@ pub(super) fn check(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError
         if !email.contains('@') || email.contains([',', ' ']) {
             return complain(span, "a notification e-mail must be one address".to_owned());
         }
+    }
+    if let Some(why) = repository(&config.source.repository) {
+        return complain(&spans.repository, format!("repository {:?} {why}", config.source.repository));
+    }
+    if let Some(why) = branch(&config.source.branch) {
+        return complain(&spans.branch, format!("branch {:?} {why}", config.source.branch));
     }
     accounts(config, spans)?;
     let mut seen = BTreeSet::new();
@@ -88,6 +97,12 @@ pub(super) fn check(config: &Config, spans: &Spans<'_>) -> Result<(), ParseError
             if let Some(account) = isolated_in_protected(config, stack, key, value, over.as_deref(), accounts)
             {
                 return complain(span, format!("parameter {key}: {account} is protected: {NOT_THERE}"));
+            }
+            if let (PREFERENCE, Parameter::Literal(name)) = (key.as_str(), value)
+                && OF_AWS.iter().any(|begin| name.starts_with(begin))
+                && let Err(unknown) = Shifting::parse(name)
+            {
+                return complain(span, format!("parameter {key}: {unknown}"));
             }
             if let Err(message) = parameter(config, stack.deployed_by, value, accounts) {
                 return complain(span, format!("parameter {key}: {message}"));
@@ -215,14 +230,76 @@ fn name(name: &str, max: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the text has the shape of a region, for instance `eu-central-1` or `us-gov-east-1`.
+/// The parameter of a template that names how traffic is shifted.
+const PREFERENCE: &str = "DeploymentPreference";
+/// How the names of AWS's own deployment configurations begin; a configuration of a template has another name.
+const OF_AWS: [&str; 4] = ["AllAtOnce", "Canary", "Linear", "CodeDeployDefault."];
+
+/// Where in the world a region is, and which part of that, as in the names of all of AWS's regions ("AWS Regions" in the
+/// reference guide of AWS infrastructure, read 2026; regions of other partitions as in botocore's endpoints).
+const AREAS: [&str; 19] = [
+    "af", "ap", "ca", "cn", "eu", "eu-isoe", "eusc", "il", "me", "mx", "sa", "us", "us-gov", "us-iso",
+    "us-isob", "us-isof", "nz", "kr", "jp",
+];
+const PARTS: [&str; 10] = [
+    "central",
+    "north",
+    "south",
+    "east",
+    "west",
+    "northeast",
+    "northwest",
+    "southeast",
+    "southwest",
+    "de-east",
+];
+
+/// Whether the text is named as a region is, for instance `eu-central-1` or `us-gov-east-1`.
 fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    (3..=4).contains(&parts.len())
-        && parts[..parts.len() - 1]
-            .iter()
-            .all(|part| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase()))
-        && parts.last().is_some_and(|last| last.len() == 1 && last.bytes().all(|b| b.is_ascii_digit()))
+    let Some((place, number)) = text.rsplit_once('-') else { return false };
+    let is_number = number.len() == 1 && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_place = AREAS.iter().any(|area| {
+        place
+            .strip_prefix(area)
+            .and_then(|rest| rest.strip_prefix('-'))
+            .is_some_and(|part| PARTS.contains(&part))
+    });
+    is_number && is_place
+}
+
+/// Why a text is no repository as its provider names it (`FullRepositoryId`, "CodeStarSourceConnection" in the CodePipeline
+/// user guide); GitLab has groups within groups.
+fn repository(text: &str) -> Option<&'static str> {
+    if text.contains("://") || text.starts_with("git@") {
+        return Some("is an address; its provider names it owner/name");
+    }
+    if text.ends_with(".git") {
+        return Some("ends in .git; its provider names it owner/name");
+    }
+    let fits = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '~'))
+    };
+    (!text.contains('/') || !text.split('/').all(fits)).then_some("is no name such as owner/name")
+}
+
+/// Why git has no branch of that name ("git check-ref-format").
+fn branch(text: &str) -> Option<&'static str> {
+    let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
+    let bad_char = |c: char| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
+    if text.is_empty() {
+        return Some("is empty");
+    }
+    if text.starts_with("refs/") {
+        return Some("is a reference; write the branch's name alone, for instance main");
+    }
+    let bad = text.starts_with('-')
+        || text.ends_with('.')
+        || text == "@"
+        || text.contains("..")
+        || text.contains("@{")
+        || text.split('/').any(bad_part)
+        || text.contains(bad_char);
+    bad.then_some("is no name that git allows")
 }
 
 /// Whether the text is the id of an organization ("AWS Organizations API reference": `o-` and 10 to 32 letters or digits).
@@ -250,12 +327,82 @@ mod tests {
 
     #[test]
     fn regions_have_their_shape() {
-        for good in ["eu-central-1", "us-gov-east-1", "ap-southeast-2"] {
+        for good in [
+            "eu-central-1",
+            "us-gov-east-1",
+            "ap-southeast-2",
+            "mx-central-1",
+            "eusc-de-east-1",
+            "us-isob-east-1",
+        ] {
             assert!(is_region(good), "{good}");
         }
-        for bad in ["", "eu", "eu-central", "EU-central-1", "eu-central-1a", "eu central 1", "a-b-c-d-1"] {
+        for bad in [
+            "",
+            "eu",
+            "eu-central",
+            "EU-central-1",
+            "eu-central-1a",
+            "eu central 1",
+            "a-b-c-d-1",
+            "eu-centrl-1",
+            "eu-centrall-1",
+            "us-east-11",
+        ] {
             assert!(!is_region(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn repositories_branches_and_preferences_are_those_that_exist_and_a_wrong_one_has_its_line() {
+        for good in ["example/causeway", "group/sub/name.x", "o-r_g/na.me"] {
+            assert_eq!(repository(good), None, "{good}");
+        }
+        for bad in [
+            "",
+            "causeway",
+            "https://github.com/me/x",
+            "git@github.com:me/x",
+            "me/x.git",
+            "me//x",
+            "me/x y",
+            "/x",
+        ] {
+            assert!(repository(bad).is_some(), "{bad}");
+        }
+        for good in ["main", "release/1.0", "größe", "a@b"] {
+            assert_eq!(branch(good), None, "{good}");
+        }
+        for bad in [
+            "",
+            "refs/heads/main",
+            "a b",
+            "a..b",
+            "-a",
+            "a.",
+            "a/",
+            "a//b",
+            ".a",
+            "a.lock",
+            "a~1",
+            "@",
+            "a@{0}",
+            "a\\b",
+        ] {
+            assert!(branch(bad).is_some(), "{bad}");
+        }
+        let table = [
+            ("example/causeway", "https://github.com/me/x.git", "owner/name"),
+            ("branch = \"main\"", "branch = \"\"", "is empty"),
+            ("Linear10PercentEvery1Minute", "Linear10PercentEvery1Minut", "known are AllAtOnce"),
+        ];
+        for (from, to, word) in table {
+            let line = SAMPLE[..SAMPLE.find(from).unwrap()].matches('\n').count() + 1;
+            let error = parse(&SAMPLE.replacen(from, to, 1)).unwrap_err();
+            assert!(error.message.contains(word) && error.line == line, "{to}: {error}");
+        }
+        // A configuration of the template's own.
+        assert!(parse(&SAMPLE.replacen("Linear10PercentEvery1Minute", "acme-slowly", 1)).is_ok());
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn what_cannot_be_read_fails_without_a_failed_row() {
 }
 
 #[test]
-fn the_policies_of_bootstrap_are_written_one_an_account() {
+fn the_policies_of_bootstrap_are_written_one_an_account_and_all_of_them_as_one() {
     let project = Project::new();
     let ended = project.run(&["prove", "--bootstrap-policies", "policies"]);
     assert_eq!(ended.code, 0, "{}", ended.error());
@@ -93,7 +93,41 @@ fn the_policies_of_bootstrap_are_written_one_an_account() {
         let text = std::fs::read_to_string(project.path().join("policies").join(name)).unwrap();
         assert!(text.len() <= 5_120 && !text.contains(['\n', ' ']), "{name}: {}", text.len());
     }
-    assert_eq!(ended.result()["changed"].as_array().unwrap().len(), 9);
+    assert_eq!(ended.result()["changed"].as_array().unwrap().len(), 11);
+    // Each action of an account is allowed on each of its resources, under its conditions, in the one for a permission set.
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+    for of in ["bootstrap", "destroy"] {
+        let read = |name: &str| std::fs::read_to_string(project.path().join("policies").join(name)).unwrap();
+        let text = read(&format!("{of}.json"));
+        assert!(text.len() <= 32_768 && !text.contains('\n'), "{of}: {} characters", text.len());
+        let whole: Value = serde_json::from_str(&text).unwrap();
+        let mut asked = 0;
+        for account in ["build", "dev", "prod"] {
+            let policy: Value = serde_json::from_str(&read(&format!("{of}-{account}.json"))).unwrap();
+            for statement in policy["Statement"].as_array().unwrap() {
+                let among = |other: &&Value| {
+                    let has = |key: &str| {
+                        let own = list(&other[key]);
+                        list(&statement[key]).iter().all(|one| own.contains(one))
+                    };
+                    other["Condition"] == statement["Condition"] && has("Action") && has("Resource")
+                };
+                assert!(whole["Statement"].as_array().unwrap().iter().any(|one| among(&one)), "{statement}");
+                asked += 1;
+            }
+        }
+        assert!(asked > 9, "{of}: {asked}");
+    }
+    // As text, what was written is listed, and nothing else.
+    let output = project.command(&["prove", "--bootstrap-policies", "policies"]).output().unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let mut rows: Vec<&str> = listed.lines().collect();
+    rows.sort_unstable();
+    let changed = ended.result()["changed"].clone();
+    let mut changed: Vec<&str> =
+        changed.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    changed.sort_unstable();
+    assert_eq!(rows, changed);
 }
 
 #[test]

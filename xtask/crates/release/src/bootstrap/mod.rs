@@ -45,6 +45,10 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     names.dedup();
     context.out.spin("check the accounts");
     let accounts = opened.verify(&config, &names).await?;
+    if let Some(complaint) = crate::doctor::unheard(&config) {
+        let message = format!("{}: {}; {}", complaint.fault.on, complaint.fault.why, complaint.fault.next);
+        context.out.line(&Line::Warning { message });
+    }
     deploy(&context, &config, &accounts, &args).await
 }
 

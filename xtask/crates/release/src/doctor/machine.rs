@@ -1,4 +1,4 @@
-//! What `doctor` looks at on this machine: programs, disk, the local cloud.
+//! What `doctor` looks at on this machine: programs, disk, the local cloud, and what the configuration leaves out.
 
 use std::path::Path;
 
@@ -9,7 +9,9 @@ use causeway_machine::cmd::{cmd, command};
 use causeway_machine::install;
 use causeway_machine::paths::Paths;
 use causeway_machine::shell::read;
+use causeway_model::config::Config;
 use causeway_model::fault::{Fault, from_error};
+use causeway_model::health::Complaint;
 use causeway_model::line::Line;
 
 /// What a cold build and a rehearsal take, in bytes.
@@ -59,6 +61,10 @@ impl Doctor<'_> {
         });
         self.note("git", watch, Ok(git));
         let watch = Stopwatch::start();
+        let found = version(&root, "aws", &["--version"], "").await;
+        let complaints = aws_cli(found.as_deref().ok()).into_iter().collect();
+        self.judge("aws-cli", watch, found.as_deref().unwrap_or_default(), complaints);
+        let watch = Stopwatch::start();
         let python = install::python_found().await.map_err(|error| from_error(&error));
         self.note("python", watch, python);
         let watch = Stopwatch::start();
@@ -69,6 +75,33 @@ impl Doctor<'_> {
             .map_or_else(|| "none is up".to_owned(), |state| format!("up at {}", state.endpoint()));
         self.note("local-cloud", Stopwatch::start(), Ok(cloud));
     }
+}
+
+/// What is wrong with the AWS CLI, by what it says of itself. Only people who sign in need it, so it fails nothing.
+fn aws_cli(found: Option<&str>) -> Option<Complaint> {
+    let complain = |why: &str| {
+        let next = "install version 2: \"Installing or updating to the latest version of the AWS CLI\" in its user guide (pip install awscli is version 1)";
+        Some(Complaint::warning("sign in", "the AWS CLI", why, next))
+    };
+    match found {
+        None => complain("there is none, and `aws sso login` begins a session; releases do without it"),
+        Some(found) if found.starts_with("aws-cli/1.") => {
+            complain(&format!("{} has no `aws sso login`", found.split(' ').next().unwrap_or(found)))
+        }
+        Some(_) => None,
+    }
+}
+
+/// What is wrong with who is told of approvals and failures.
+pub(crate) fn unheard(config: &Config) -> Option<Complaint> {
+    config.notification_emails.is_empty().then(|| {
+        Complaint::warning(
+            "tell anybody",
+            "notification_emails of cfn/stacks.toml",
+            "it is empty, so nobody hears that a release waits for approval, or that one failed",
+            "name addresses there, then cargo xtask bootstrap",
+        )
+    })
 }
 
 /// The `rust-version` of the workspace.
@@ -121,6 +154,23 @@ fn disk(root: &Path) -> Result<String, Fault> {
 mod tests {
     use super::*;
     use causeway_model::fault::Kind;
+    use causeway_model::health::Severity;
+
+    #[test]
+    fn version_2_of_the_aws_cli_is_wanted() {
+        assert!(aws_cli(Some("aws-cli/2.32.1 Python/3.13 Linux/6.1")).is_none());
+        for (found, why) in
+            [(None, "there is none"), (Some("aws-cli/1.45.3 Python/3.11"), "aws-cli/1.45.3 has no")]
+        {
+            let complaint = aws_cli(found).unwrap();
+            assert_eq!(complaint.severity, Severity::Warning);
+            assert!(
+                complaint.fault.why.contains(why) && complaint.fault.next.contains("version 2"),
+                "{}",
+                complaint.fault
+            );
+        }
+    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {

@@ -1,4 +1,4 @@
-//! `doctor`: looks at everything a release rests on, and says for each thing that is wrong how to mend it.
+//! `doctor`: looks at everything a release rests on, and says for each thing that is wrong how to fix it.
 //!
 //! It changes nothing, except with `--fix`: then it removes, after a confirmation, app stacks whose first create failed
 //! and which can therefore never be deployed again, and adds the standard library for arm64 where rustup can.
@@ -34,13 +34,14 @@ use causeway_model::ownership::{self, ISOLATED};
 use causeway_model::stack::{Outcome as How, Phase, StackStatus};
 use causeway_model::template;
 use causeway_model::verdict::Verdict;
+pub(crate) use machine::unheard;
 use services::{services, unreachable_region};
 
 /// One thing that was looked at.
 struct Finding {
     /// What it is, for instance `python`.
     name: String,
-    /// What is there; or what is wrong and how to mend it.
+    /// What is there; or what is wrong and how to fix it.
     found: Result<String, Fault>,
     /// How bad it is.
     severity: Severity,
@@ -56,6 +57,8 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let mut doctor = Doctor { context: &context, findings: Vec::new(), drift: args.drift };
     doctor.machine().await;
     let mut changed = doctor.arm64(args.fix).await?;
+    let complaints = unheard(&config).into_iter().collect();
+    doctor.judge("notification-emails", Stopwatch::start(), "somebody hears of approvals", complaints);
     if !args.offline {
         changed.extend(doctor.accounts(&config, args.fix).await?);
     }
@@ -79,7 +82,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     outcome.error = Some(
         Fault::fact(kind, failed_checks(names.len()), names.join(", "))
             .why("see above")
-            .next("mend each as it says, then run cargo xtask doctor again"),
+            .next("fix each as it says, then run cargo xtask doctor again"),
     );
     Ok(outcome)
 }
@@ -143,7 +146,7 @@ impl Doctor<'_> {
             if severity == Severity::Error {
                 self.note(name, watch, Err(fault));
             } else {
-                let message = format!("{name}: {fault}; mend: {}", fault.next);
+                let message = format!("{name}: {fault}; fix: {}", fault.next);
                 self.context.out.line(&Line::Warning { message });
                 self.findings.push(Finding { name: name.to_owned(), found: Err(fault), severity });
             }
@@ -470,7 +473,7 @@ impl Doctor<'_> {
                 .next(format!("finish it at {}", console_link(&arn)))),
             Ok(Standing::Other) => Err(Fault::failed("use the connection", arn.as_str())
                 .why("it is in error")
-                .next(format!("mend it at {}", console_link(&arn)))),
+                .next(format!("fix it at {}", console_link(&arn)))),
             Err(error) => Err(from_error(&error)),
         };
         self.note("connection", watch, found);
