@@ -155,7 +155,7 @@ fn failed(part: Part, status: std::process::ExitStatus, said: &str) -> Fault {
     let next = if said.contains("--locked") {
         "bring Cargo.lock up to date (cargo update --workspace), and look at what changed in it"
     } else {
-        "mend what they name, then run the same line again"
+        "fix what they name, then run the same line again"
     };
     fault(Kind::Failed).why(why).next(next)
 }
@@ -171,7 +171,7 @@ mod tests {
         let part = Part { package: "p", bin: "b" };
         // A wait status: the exit code is in the high byte, a signal in the low one.
         let table = [
-            (101 << 8, "error: could not compile `x`", 1, "mend what they name"),
+            (101 << 8, "error: could not compile `x`", 1, "fix what they name"),
             (101 << 8, "\u{1b}[1merror\u{1b}[0m: linker `cc` not found", 2, "apt-get install gcc"),
             (
                 101 << 8,
@@ -181,7 +181,7 @@ mod tests {
             ),
             (101 << 8, "error: cannot update the lock file because --locked was passed", 1, "cargo update"),
             (2, "", 130, "run the same line again"),
-            (9, "", 1, "mend what they name"),
+            (9, "", 1, "fix what they name"),
         ];
         for (status, said, code, next) in table {
             let fault = failed(part, ExitStatus::from_raw(status), said);

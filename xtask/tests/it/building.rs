@@ -51,7 +51,7 @@ fn a_build_that_fails_shows_the_compilers_error_and_ends_with_1() {
     assert_eq!(result["error"]["what"], "build the tool");
     let text = Ended::of(with_cargo(&entry, &folder.path("one")).arg("doctor"));
     assert!(text.stdout.is_empty() && text.stderr.ends_with(" s)\n"), "{}", text.stderr);
-    assert!(text.stderr.contains("  next  mend what they name"), "{}", text.stderr);
+    assert!(text.stderr.contains("  next  fix what they name"), "{}", text.stderr);
 }
 
 /// Ctrl-C reaches the whole foreground group of a terminal, `kill` the entry alone.

@@ -302,7 +302,7 @@ impl Stacks {
         Ok(ids)
     }
 
-    /// The stack's resources that are there: physical ids and types by logical id, all pages. A create that was taken back
+    /// The stack's resources that are there: physical ids and types by logical id, all pages. A create that was rolled back
     /// still lists what it removed, as DELETE_COMPLETE.
     pub async fn resources(&self, stack: &str) -> anyhow::Result<BTreeMap<String, Physical>> {
         let mut pages = self.client.list_stack_resources().stack_name(stack).into_paginator().send();
@@ -323,7 +323,7 @@ impl Stacks {
         Ok(all)
     }
 
-    /// What a stack whose create was taken back left behind: what is still listed, and what its events say was kept.
+    /// What a stack whose create was rolled back left behind: what is still listed, and what its events say was kept.
     pub async fn held(&self, stack: &str) -> anyhow::Result<BTreeMap<String, Physical>> {
         let mut all = self.resources(stack).await?;
         let mut pages = self.client.describe_stack_events().stack_name(stack).into_paginator().send();

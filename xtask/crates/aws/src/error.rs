@@ -36,7 +36,7 @@ const AWS_FAILS: &str = "run the same command again; if it stays, see AWS's heal
 const NO_RIGHT: &str = "have who administers the account allow what the message names; `cargo xtask prove --bootstrap-policies` prints what this tool needs";
 const GARBLED: &str = "run the same command again; if it stays, something between this machine and AWS answers in its place (a proxy, a sign-in page)";
 const AS_IT_SAYS: &str =
-    "mend what the message names, then run the same command again; it goes on from what stands";
+    "fix what the message names, then run the same command again; it goes on from what stands";
 
 /// Whether a service could not be asked because its host has no address.
 pub(super) fn is_unknown_host(why: &str) -> bool {
@@ -250,7 +250,7 @@ mod tests {
                 Kind::Failed,
                 "goes on from what stands",
             ),
-            (400, "ValidationError", "Template error", Kind::Failed, "mend what the message names"),
+            (400, "ValidationError", "Template error", Kind::Failed, "fix what the message names"),
             (403, "ExpiredToken", "m", Kind::Credentials, "sso login"),
             (403, "SignatureDoesNotMatch", old, Kind::Credentials, "clock"),
             (403, "RequestTimeTooSkewed", "m", Kind::Credentials, "clock"),

@@ -1,4 +1,4 @@
-//! What cargo prints when a way to a target is not a way after all: known lines, and what mends them.
+//! What cargo prints when a way to a target is not a way after all: known lines, and what fixes them.
 
 use super::linker;
 use causeway_model::fault::{Fault, Kind};

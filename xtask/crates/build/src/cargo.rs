@@ -102,7 +102,7 @@ pub async fn build(
         }
         return Err(Fault::failed("build the functions", format!("for {}", setting.target))
             .why(format!("cargo ended with an error ({status}); its lines are above"))
-            .next("mend what it names, and run it again; nothing was uploaded")
+            .next("fix what it names, and run it again; nothing was uploaded")
             .into());
     }
     let built: BTreeMap<String, PathBuf> = built_for

@@ -64,7 +64,7 @@ pub(super) fn library_lines(target: &str) -> String {
         _ => "amd64",
     };
     format!(
-        "one of these lines mends it:\n  rustup:        rustup target add {target} (or cargo xtask doctor --fix)\n  Debian 12:     sudo dpkg --add-architecture {debian} && sudo apt-get update && sudo apt-get install rustc-web libstd-rust-web-dev libstd-rust-web-dev:{debian}, then RUSTC=/usr/bin/rustc; on amd64 with a mirror in reach the tool unpacks the same below target/ by itself\n  Amazon Linux:  sudo dnf install gcc && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --target {target}\nor build for this machine: --target host"
+        "one of these lines fixes it:\n  rustup:        rustup target add {target} (or cargo xtask doctor --fix)\n  Debian 12:     sudo dpkg --add-architecture {debian} && sudo apt-get update && sudo apt-get install rustc-web libstd-rust-web-dev libstd-rust-web-dev:{debian}, then RUSTC=/usr/bin/rustc; on amd64 with a mirror in reach the tool unpacks the same below target/ by itself\n  Amazon Linux:  sudo dnf install gcc && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --target {target}\nor build for this machine: --target host"
     )
 }
 
@@ -82,7 +82,7 @@ pub(super) fn linker_lines(target: &str) -> String {
         _ => ("x86-64", "amd64"),
     };
     format!(
-        "one of these lines mends it:\n  rustup:        any linker serves, as below; rustup brings none\n  Debian:        sudo apt-get install python3-venv (the tool then brings Zig from PyPI), or sudo apt-get install gcc-{machine}-linux-gnu libc6-dev-{libraries}-cross\n  Amazon Linux:  sudo dnf install python3 (the tool then brings Zig from PyPI)\nor name one: CARGO_TARGET_{}_LINKER",
+        "one of these lines fixes it:\n  rustup:        any linker serves, as below; rustup brings none\n  Debian:        sudo apt-get install python3-venv (the tool then brings Zig from PyPI), or sudo apt-get install gcc-{machine}-linux-gnu libc6-dev-{libraries}-cross\n  Amazon Linux:  sudo dnf install python3 (the tool then brings Zig from PyPI)\nor name one: CARGO_TARGET_{}_LINKER",
         target.to_ascii_uppercase().replace('-', "_")
     )
 }
@@ -130,7 +130,7 @@ mod tests {
         let fault = no_library(ARM, "why".to_owned());
         assert_eq!((fault.kind, fault.why.as_str()), (causeway_model::fault::Kind::Usage, "why"));
         insta::assert_snapshot!(fault.next, @r"
-        one of these lines mends it:
+        one of these lines fixes it:
           rustup:        rustup target add aarch64-unknown-linux-gnu (or cargo xtask doctor --fix)
           Debian 12:     sudo dpkg --add-architecture arm64 && sudo apt-get update && sudo apt-get install rustc-web libstd-rust-web-dev libstd-rust-web-dev:arm64, then RUSTC=/usr/bin/rustc; on amd64 with a mirror in reach the tool unpacks the same below target/ by itself
           Amazon Linux:  sudo dnf install gcc && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --target aarch64-unknown-linux-gnu
@@ -139,7 +139,7 @@ mod tests {
         let fault = no_linker(ARM, "aarch64-linux-gnu-gcc", "PyPI does not answer");
         assert!(fault.why.contains("PyPI does not answer"), "{}", fault.why);
         insta::assert_snapshot!(fault.next, @r"
-        one of these lines mends it:
+        one of these lines fixes it:
           rustup:        any linker serves, as below; rustup brings none
           Debian:        sudo apt-get install python3-venv (the tool then brings Zig from PyPI), or sudo apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross
           Amazon Linux:  sudo dnf install python3 (the tool then brings Zig from PyPI)

@@ -156,7 +156,7 @@ async fn build(
     if !compiled.status.success() {
         return Err(Fault::failed("build the unit tests", packages.join(", "))
             .why(format!("cargo ended with {}; its lines are above", compiled.status))
-            .next("mend what it names, and run it again")
+            .next("fix what it names, and run it again")
             .into());
     }
     let (mut built, mut binaries) = (Vec::new(), BTreeMap::new());

@@ -192,7 +192,7 @@ impl Way {
     /// Takes the distribution's cross compiler; `why` says what stood against Zig.
     ///
     /// # Errors
-    /// There is none: a usage fault with the lines that would mend it.
+    /// There is none: a usage fault with the lines that would fix it.
     pub async fn with_cross_compiler(mut self, why: &str) -> anyhow::Result<Self> {
         let name = linker::cross_compiler(&self.target);
         match read(command(Path::new("."), |sh| cmd!(sh, "{name} --version"))?).await {

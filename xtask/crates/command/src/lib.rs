@@ -340,7 +340,7 @@ impl Context {
         config::parse(&text).map_err(|error| {
             Fault::usage("read the configuration", format!("cfn/stacks.toml line {}", error.line))
                 .why(&error.message)
-                .next("mend that line; the comments of the file explain every field")
+                .next("fix that line; the comments of the file explain every field")
                 .into()
         })
     }

@@ -60,7 +60,7 @@ pub fn not_written(path: &Path, error: &std::io::Error) -> Fault {
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
             fault.next("move away what lies in the way, and run it again")
         }
-        _ => fault.next("mend what it says, and run it again; nothing is left half-written"),
+        _ => fault.next("fix what it says, and run it again; nothing is left half-written"),
     }
 }
 

@@ -96,7 +96,7 @@ impl Venv {
 /// `say` hears what is being done when it takes its time.
 ///
 /// # Errors
-/// Python missing, too old, or without `venv`; packages that cannot be had. All of kind usage, with the mend.
+/// Python missing, too old, or without `venv`; packages that cannot be had. All of kind usage, with the fix.
 pub async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Venv> {
     let dir = match set.own() {
         Some((name, _)) => paths.venv().with_file_name(format!("venv-{name}")),
@@ -216,7 +216,7 @@ async fn make(python: &Path, dir: &Path) -> anyhow::Result<()> {
     let next = if lacks_venv(&text) {
         "install the venv module (Debian: apt install python3-venv), then run it again"
     } else {
-        "mend Python, or name another one in CAUSEWAY_PYTHON"
+        "fix Python, or name another one in CAUSEWAY_PYTHON"
     };
     Err(Fault::usage("make a Python environment", dir.display().to_string()).why(text).next(next).into())
 }

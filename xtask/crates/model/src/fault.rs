@@ -20,7 +20,7 @@ pub enum Kind {
     Usage,
     /// No credentials, expired credentials, or the wrong account.
     Credentials,
-    /// Deployed, then taken back.
+    /// Deployed, then rolled back.
     RolledBack,
     /// Waiting for a person or for another run.
     Stuck,

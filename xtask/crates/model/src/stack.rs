@@ -24,7 +24,7 @@ pub enum StackStatus {
 pub enum Phase {
     /// `CREATE_…`
     Create,
-    /// `ROLLBACK_…`: a create that was taken back.
+    /// `ROLLBACK_…`: a create that was rolled back.
     Rollback,
     /// `UPDATE_…`
     Update,
@@ -138,7 +138,7 @@ impl StackStatus {
                 );
             }
             StackStatus::Known(Phase::ImportRollback, Failed) => {
-                return Err("an import could not be taken back; finish it in the console");
+                return Err("an import could not be rolled back; finish it in the console");
             }
             StackStatus::Known(_, Complete | Failed) => Action::Update,
             StackStatus::Unknown(_) => {

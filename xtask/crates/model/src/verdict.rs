@@ -12,7 +12,7 @@ pub enum Verdict {
     Rejected,
     /// Something was tried and did not work.
     Failed,
-    /// Deployed, then taken back.
+    /// Deployed, then rolled back.
     RolledBack,
     /// Waiting for a person or for another run.
     Stuck,
@@ -114,7 +114,7 @@ mod tests {
         (ExitCode::Usage, "the command line, a configuration file, or a tool that is missing"),
         (ExitCode::Changes, "a dry run with `--detailed-exitcode` found changes"),
         (ExitCode::Credentials, "credentials, or those of another account"),
-        (ExitCode::RolledBack, "deployed, then taken back"),
+        (ExitCode::RolledBack, "deployed, then rolled back"),
         (ExitCode::Stuck, "waits for a person or for another run; a kept plan that does not fit any more"),
         (ExitCode::TimedOut, "not settled in time, or too busy to judge; it may still be running"),
         (ExitCode::Interrupted, "Ctrl-C, or a signal to end"),

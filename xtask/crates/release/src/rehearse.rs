@@ -394,7 +394,7 @@ impl Rehearsal {
                 Ended::Rejected => Fault::failed("release the baseline", note),
                 Ended::Failed(fault) | Ended::Skipped(fault) => fault,
             };
-            // A parent that does not build is no reason not to rehearse its child, which may be what mends it.
+            // A parent that does not build is no reason not to rehearse its child, which may be what fixes it.
             if way == Baseline::Parent && fault.on.starts_with("Build/") {
                 let message = "the parent commit does not build; the baseline is the same source".to_owned();
                 self.context.out.line(&Line::Warning { message });

@@ -141,7 +141,7 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     };
     let fault = Fault::failed("pass the unit tests", on)
         .why(why)
-        .next("mend it, and run it again; nothing was packaged");
+        .next("fix it, and run it again; nothing was packaged");
     Ok(Outcome { error: Some(fault), ..Outcome::of(Verdict::Failed).with_data(data) })
 }
 

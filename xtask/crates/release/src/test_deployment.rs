@@ -150,7 +150,7 @@ fn other_than_packaged(watched: &Watched, expected: &BTreeMap<String, String>) -
 fn fault(verdict: Verdict, plan: &Plan, cause: Option<String>) -> Option<Fault> {
     let (kind, next) = match verdict {
         Verdict::RolledBack => {
-            (Kind::RolledBack, "the old version serves; mend the new one and release again")
+            (Kind::RolledBack, "the old version serves; fix the new one and release again")
         }
         Verdict::Unreachable => (
             Kind::Failed,
@@ -223,7 +223,7 @@ fn address<'a>(info: &'a StackInfo, stack: &str) -> Result<&'a str, Fault> {
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => return Ok(url),
         Some(url) => (
             format!("its output ApiURL is {url:?}, which is no address"),
-            "mend the output in the stack's template, and release it",
+            "fix the output in the stack's template, and release it",
         ),
         None => (
             format!("the stack has no output ApiURL; it is {}", info.status),
@@ -341,7 +341,7 @@ impl<'a> Teller<'a> {
             News::Alarm { name, state: "ALARM", .. } => {
                 let deploying = !state.at_work.is_empty();
                 let means = if deploying {
-                    "it takes the deployment back"
+                    "it rolls the deployment back"
                 } else {
                     "it would stop a deployment at once"
                 };

@@ -166,7 +166,7 @@ impl Checks {
             outcome.error = Some(
                 Fault::failed("check", failed.join(", "))
                     .why("they did not pass; their lines are above")
-                    .next("mend them, and run cargo xtask check again"),
+                    .next("fix them, and run cargo xtask check again"),
             );
         }
         Ok(outcome)

@@ -186,7 +186,7 @@ impl BuildRun {
         let rows = heard.tail();
         Err(Fault::failed("run the buildspec", format!("{}: {command}", phase.name))
             .why(format!("it ended with {status}\n{}", rows.join("\n")))
-            .next(format!("mend what it names; the whole log is {}", self.log.display()))
+            .next(format!("fix what it names; the whole log is {}", self.log.display()))
             .into())
     }
 

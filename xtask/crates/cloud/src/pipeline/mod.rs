@@ -88,7 +88,7 @@ pub enum Ended {
     Rejected,
     /// Every action succeeded, and a condition skipped a stage, which keeps what it has.
     Skipped(#[serde(with = "with_kind")] Fault),
-    /// An action failed; kind [`Kind::RolledBack`] where a deployment was taken back.
+    /// An action failed; kind [`Kind::RolledBack`] where a deployment was rolled back.
     Failed(#[serde(with = "with_kind")] Fault),
 }
 
@@ -116,7 +116,7 @@ impl World {
         let config = config::parse(&order.config).map_err(|error| {
             Fault::usage("read the configuration", format!("cfn/stacks.toml line {}", error.line))
                 .why(&error.message)
-                .next("mend that line; the comments of the file explain every field")
+                .next("fix that line; the comments of the file explain every field")
         })?;
         let local = LocalWorld {
             endpoint: state.endpoint(),

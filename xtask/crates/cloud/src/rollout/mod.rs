@@ -312,7 +312,7 @@ impl Rollout {
                 if !called.late || !strain.is_starved() || reports.is_closed() {
                     break called;
                 }
-                // A good version shall not be taken back because this machine has other things to do.
+                // A good version shall not be rolled back because this machine has other things to do.
                 let word = hook_word(hook);
                 if calls < CALLS {
                     let message = format!(

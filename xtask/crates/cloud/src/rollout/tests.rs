@@ -317,7 +317,7 @@ async fn what_fails_after_the_shift_is_told_with_its_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_to_stop_takes_it_back() {
+async fn a_call_to_stop_rolls_it_back() {
     let world = World::new(Hooks::Good).await;
     let slow = Shifting::Linear { percent: 10, minutes: 20 };
     let stop = async {
@@ -389,7 +389,7 @@ async fn the_cause_is_the_function_with_an_alarm_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_breaks_off_takes_everything_back() {
+async fn a_task_that_breaks_off_rolls_everything_back() {
     let world = World::new(Hooks::Good).await;
     // No schedule has so many minutes: the engine breaks off before its first step.
     let absurd = Shifting::Linear { percent: 10, minutes: u32::MAX };

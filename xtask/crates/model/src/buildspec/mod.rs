@@ -92,9 +92,8 @@ const RETRIES: u32 = 3;
 /// # Errors
 /// Everything that is wrong with it, each with its line and the next step.
 pub fn read(text: &str) -> Result<Buildspec, Vec<Complaint>> {
-    let root = parse(text).map_err(|error| {
-        vec![Complaint::new(error.line, "the buildspec", error.message, "mend that line")]
-    })?;
+    let root = parse(text)
+        .map_err(|error| vec![Complaint::new(error.line, "the buildspec", error.message, "fix that line")])?;
     let found = known::known().buildspec.walk(&root.to_json(), &|path| line_of(&root, path));
     let mut reader = Reader { complaints: found.complaints };
     let spec = reader.spec(&root, found.told);

@@ -142,7 +142,7 @@ async fn pending_connection(
         Standing::Pending => Ok(Some(connection)),
         Standing::Other => Err(Fault::new(Kind::Stuck, "use the connection", connection.as_str())
             .why("it is in error")
-            .next(format!("mend it at {}", console_link(&connection)))
+            .next(format!("fix it at {}", console_link(&connection)))
             .into()),
     }
 }
@@ -266,6 +266,6 @@ pub fn failed(what: &str, (account, stack): (&str, &str), settled: &Settled) -> 
     let why = settled.first_failure.clone().unwrap_or_else(|| "CloudFormation gave no reason".to_owned());
     Fault::failed(what, format!("{stack} in {account}"))
         .why(format!("{} ({why})", settled.status))
-        .next("mend the cause, and run the same command again; it goes on where it stopped")
+        .next("fix the cause, and run the same command again; it goes on where it stopped")
         .into()
 }

@@ -87,7 +87,7 @@ fn job(context: &Context, config: &Config, account: &Account, instance: &Instanc
     let parsed = template::parse(&text).map_err(|error| {
         Fault::usage("read the template", format!("cfn/{} line {}", stack.template, error.line))
             .why(&error.message)
-            .next("mend that line")
+            .next("fix that line")
     })?;
     let parameters = config.parameters(instance);
     for name in parameters.keys() {

@@ -102,7 +102,7 @@ fn stack_name(context: &Context, config: &Config, name: &str) -> anyhow::Result<
     let path = context.root.join(&file);
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let parsed = template::parse(&text)
-        .map_err(|error| Fault::usage("read the template", file).why(error).next("mend that line"))?;
+        .map_err(|error| Fault::usage("read the template", file).why(error).next("fix that line"))?;
     isolated::stack_name(config.names(), name, &parsed.to_json()).map_err(|why| {
         Fault::usage("name the isolated stack", name)
             .why(why)

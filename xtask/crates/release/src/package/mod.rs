@@ -232,7 +232,7 @@ async fn plan(context: &Context, app: &Stack, args: &Args) -> anyhow::Result<Pla
     let template = std::fs::read_to_string(&template_path)
         .with_context(|| format!("read {}", template_path.display()))?;
     let places = package::code_uris(&template).map_err(|error| {
-        Fault::usage("read the template", format!("cfn/{}", app.template)).why(error).next("mend that line")
+        Fault::usage("read the template", format!("cfn/{}", app.template)).why(error).next("fix that line")
     })?;
     let names: BTreeSet<String> = places.into_iter().map(|place| place.function).collect();
     if let Some(unknown) = args.bin.iter().find(|name| !names.contains(*name)) {

@@ -141,8 +141,8 @@ fn a_stack_that_fails_names_its_first_cause_and_a_second_run_mends_it() {
         (first["state"].as_str(), first["action"].as_str()),
         (Some("ROLLBACK_COMPLETE"), Some("recreate"))
     );
-    let mended = project.run(&["bootstrap", "--yes"]);
-    assert_eq!(mended.code, 0, "{}", mended.error());
+    let fixed = project.run(&["bootstrap", "--yes"]);
+    assert_eq!(fixed.code, 0, "{}", fixed.error());
 }
 
 #[test]

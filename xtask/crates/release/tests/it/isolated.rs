@@ -128,16 +128,16 @@ fn developers_and_the_pipeline_stand_side_by_side() {
     assert_eq!(again.result()["verdict"], "nothing-to-do", "{}", again.error());
     assert_eq!(data(&again)["url"], json!(ann));
 
-    // Somebody else, whose first create fails and whose second attempt mends it.
+    // Somebody else, whose first create fails and whose second attempt fixes it.
     project.set("USER", "bob");
     project.edit("cfn/app.yaml", "Resources:\n", BROKEN);
     let failed = project.run(&["deploy", "--isolated", "bob", "--yes"]);
     assert_eq!(failed.code, 1, "{}", failed.error());
     assert!(failed.error().contains("Broken") && failed.error().contains("causeway-isolated-bob"));
     project.edit("cfn/app.yaml", BROKEN, "Resources:\n");
-    let mended = project.run(&["deploy", "--isolated", "bob", "--yes"]);
-    let bob = data(&mended)["url"].as_str().unwrap().to_owned();
-    assert_eq!(plan(&mended)["action"], "recreate");
+    let fixed = project.run(&["deploy", "--isolated", "bob", "--yes"]);
+    let bob = data(&fixed)["url"].as_str().unwrap().to_owned();
+    assert_eq!(plan(&fixed)["action"], "recreate");
 
     let listed = project.run(&["deploy", "--list"]);
     let rows = data(&listed)["stacks"].as_array().unwrap();

@@ -186,7 +186,7 @@ fn a_version_that_misbehaves_in_prod_is_taken_back() {
     assert!(watched["versions"]["checkin 2"]["errors"].as_u64().unwrap() >= 1, "{watched}");
     assert_eq!(watched["failures"], serde_json::json!({}), "{watched}");
     assert!(!watched["raised"].as_array().unwrap().is_empty(), "{watched}");
-    // The function that behaved was taken back with it.
+    // The function that behaved was rolled back with it.
     let last = ended.of_type("weight").filter(|w| w["env"] == "prod" && w["function"] == "contacts").last();
     assert_eq!(last.unwrap()["new_weight"], 0);
 
@@ -276,12 +276,12 @@ fn an_app_stack_whose_first_create_failed_is_named_and_removed_by_the_doctor() {
     let why = found["problem"]["why"].as_str().unwrap();
     assert!(why.contains("it holds") && why.contains("Kept (AWS::Logs::LogGroup)"), "{why}");
     assert_eq!(project.run(&["doctor", "--fix"]).code, 2, "without a terminal nothing is removed unasked");
-    let mended = project.run(&["doctor", "--fix", "--yes"]);
+    let fixed = project.run(&["doctor", "--fix", "--yes"]);
     assert_eq!(
-        (mended.code, &mended.result()["changed"]),
+        (fixed.code, &fixed.result()["changed"]),
         (0, &serde_json::json!(["dev/causeway-app-dev"])),
         "{}",
-        mended.error()
+        fixed.error()
     );
     let released = project.run(&["rehearse", "--no-baseline", "--approve", "auto", "--keep"]);
     assert_eq!(released.result()["verdict"], "released", "{}", released.error());

@@ -91,7 +91,7 @@ async fn programs(context: &Context, args: &Args, dir: &Path) -> anyhow::Result<
         if !show(command).await? {
             return Err(Fault::failed("build the functions", args.bin.as_str())
                 .why("it ended with an error; its lines are above")
-                .next("mend what it names, and run it again")
+                .next("fix what it names, and run it again")
                 .into());
         }
     }

@@ -224,7 +224,7 @@ async fn timed(tool: &Tool, dir: &Path) -> anyhow::Result<f64> {
     if !show(command).await? {
         return Err(Fault::failed("run the bench", shown)
             .why("it ended with an error; its lines are above")
-            .next("mend what it names, and run it again")
+            .next("fix what it names, and run it again")
             .into());
     }
     Ok(watch.seconds())

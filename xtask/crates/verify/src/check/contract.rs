@@ -168,7 +168,7 @@ impl Report {
         }
         Err(Fault::failed("hold the API to its document", "api/openapi.yaml")
             .why(why.join("; "))
-            .next("schemathesis's own lines are above, each with a curl command; mend the API or the document, whichever is wrong")
+            .next("schemathesis's own lines are above, each with a curl command; fix the API or the document, whichever is wrong")
             .into())
     }
 }

@@ -139,7 +139,7 @@ pub struct Ended {
     pub verdict: Verdict,
     /// Why.
     pub cause: Option<String>,
-    /// A refusal that nothing mends by waiting, such as missing rights: the watch ended with it.
+    /// A refusal that nothing fixes by waiting, such as missing rights: the watch ended with it.
     pub refused: Option<Fault>,
 }
 

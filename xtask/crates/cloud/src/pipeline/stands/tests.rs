@@ -198,7 +198,7 @@ async fn a_release_is_what_the_cloud_runs_at_its_end() {
             &["it is ABSENT, though an action named it"],
         ),
         (
-            "it was taken back after its action",
+            "it was rolled back after its action",
             World { status: Some("UPDATE_ROLLBACK_COMPLETE"), ..good() },
             &["it is UPDATE_ROLLBACK_COMPLETE"],
         ),

@@ -41,7 +41,7 @@ async fn a_hook_that_ran_out_of_time_on_a_busy_machine_says_nothing_about_the_re
     }
 }
 
-/// One that has the time the next time it is called is as good as any: nothing is taken back.
+/// One that has the time the next time it is called is as good as any: nothing is rolled back.
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_a_busy_machine_had_no_time_for_is_called_once_more() {
     let busy = Strain { ran: 1.0, waited: 3.0, late: 0.2, ..Strain::default() };
