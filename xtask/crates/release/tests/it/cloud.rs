@@ -177,7 +177,7 @@ fn destroy_wants_the_name_removes_everything_and_says_what_remains() {
 }
 
 #[test]
-fn doctor_names_what_is_wrong_and_its_mend() {
+fn doctor_names_what_is_wrong_and_its_fix() {
     let mut project = Project::new();
     let offline = project.run(&["doctor", "--offline"]);
     let names: Vec<&str> = offline.result()["data"]["findings"]
@@ -186,8 +186,8 @@ fn doctor_names_what_is_wrong_and_its_mend() {
         .iter()
         .map(|f| f["name"].as_str().unwrap())
         .collect();
-    let tools = ["rust", "cargo", "c-compiler", "rustfmt", "clippy", "git", "python"];
-    assert_eq!(names, [&tools[..], &["disk", "local-cloud", "arm64"]].concat());
+    let tools = ["rust", "cargo", "c-compiler", "rustfmt", "clippy", "git", "aws-cli", "python"];
+    assert_eq!(names, [&tools[..], &["disk", "local-cloud", "arm64", "notification-emails"]].concat());
     project.up();
     assert_eq!(project.run(&["bootstrap", "--yes"]).code, 0);
     let well = project.run(&["doctor"]);
