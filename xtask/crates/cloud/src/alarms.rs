@@ -305,11 +305,18 @@ fn reason_for(alarm: &Alarm, periods: &[Period], state: State, unjudged: Option<
         (_, Some(why), _) => format!("no verdict: {why}"),
         (State::InsufficientData, None, _) => "Insufficient Data".to_owned(),
         (_, _, true) => "no datapoints were received and missing data is treated so".to_owned(),
-        _ => format!(
-            "Threshold Crossed: datapoints [{}] against the threshold {}",
-            values.join(", "),
-            alarm.threshold
-        ),
+        _ => {
+            let crossed = state == State::Raised;
+            let datapoints = if values.len() == 1 { "datapoint" } else { "datapoints" };
+            format!(
+                "Threshold Crossed: {} {datapoints} [{}] {} {} the threshold ({})",
+                values.len(),
+                values.join(", "),
+                if values.len() == 1 { "was" } else { "were" },
+                alarm.comparison.words(crossed),
+                alarm.threshold
+            )
+        }
     }
 }
 

@@ -183,6 +183,16 @@ impl Comparison {
         })
     }
 
+    /// As CloudWatch says it of values that crossed the threshold, and of values that did not.
+    pub fn words(self, crossed: bool) -> &'static str {
+        match (self, crossed) {
+            (Comparison::AtLeast, true) | (Comparison::Below, false) => "greater than or equal to",
+            (Comparison::Above, true) | (Comparison::AtMost, false) => "greater than",
+            (Comparison::Below, true) | (Comparison::AtLeast, false) => "less than",
+            (Comparison::AtMost, true) | (Comparison::Above, false) => "less than or equal to",
+        }
+    }
+
     fn breaches(self, value: f64, threshold: f64) -> bool {
         match self {
             Comparison::AtLeast => value >= threshold,

@@ -46,6 +46,9 @@ pub(super) fn summed_up(outcome: &mut Outcome, args: &Args, config: &Config) {
     let broken = args.break_prod.as_ref().filter(|_| outcome.verdict == Verdict::RolledBack);
     outcome.error = outcome.error.take().map(|fault| {
         let mut fault = summary::with_cause(fault, &outcome.data);
+        if outcome.verdict == Verdict::RolledBack {
+            fault = Fault { what: "the deployment was rolled back".to_owned(), is_fact: true, ..fault };
+        }
         if let Some(how) = broken {
             fault.next = format!(
                 "nothing is wrong: --break-prod={how} was to be rolled back; cargo xtask rehearse releases the commit as it is"
@@ -60,7 +63,7 @@ pub(super) fn summed_up(outcome: &mut Outcome, args: &Args, config: &Config) {
         (None, _) => "the working tree".to_owned(),
     };
     let what = match &args.break_prod {
-        Some(how) => format!("{what}, broken by --break-prod={how},"),
+        Some(how) => format!("{what} (broken by --break-prod={how})"),
         None => what,
     };
     let is_placeholder =
