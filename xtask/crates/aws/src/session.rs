@@ -133,7 +133,17 @@ impl Unverified {
                 .0
                 .get(name)
                 .with_context(|| format!("there is no account `{name}` in cfn/stacks.toml"))?;
-            if causeway_model::config::PLACEHOLDER_IDS.contains(&account.id.as_str()) && !account.loopback {
+            let is_placeholder = causeway_model::config::PLACEHOLDER_IDS.contains(&account.id.as_str());
+            // A rehearsal makes its own way, and nothing of the environment bears on it.
+            if let Some((variable, url)) = foreign(std::env::vars())
+                .filter(|_| is_placeholder && account.loopback && account.profile.is_some())
+            {
+                return Err(Fault::usage("use the local cloud", variable.as_str())
+                    .why(format!("it leads to {url}, which is not on this machine"))
+                    .next(format!("unset {variable}"))
+                    .into());
+            }
+            if is_placeholder && !account.loopback {
                 return Err(Fault::new(Kind::Credentials, "use the account", name.as_str())
                     .why(format!("its id {} is the placeholder of the committed file", account.id))
                     .next("write the ids of your accounts into cfn/stacks.toml")
@@ -354,9 +364,11 @@ async fn from_environment(
 ) -> anyhow::Result<Account> {
     let profile = profile(config, name, options);
     let bundle = match std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
-        Some(path) => Some(
-            std::fs::read(&path).with_context(|| format!("read AWS_CA_BUNDLE {}", path.to_string_lossy()))?,
-        ),
+        Some(path) => Some(std::fs::read(&path).map_err(|error| {
+            Fault::usage("read the certificates", format!("AWS_CA_BUNDLE {}", path.to_string_lossy()))
+                .why(error)
+                .next("name a file that can be read, or: unset AWS_CA_BUNDLE")
+        })?),
         None => None,
     };
     let http = http_client(bundle)?;
@@ -377,6 +389,16 @@ async fn from_environment(
     let sdk = loader.load().await;
     let loopback = sdk.endpoint_url().is_some_and(is_loopback);
     Ok(Account { name: name.to_owned(), id: id.to_owned(), profile, loopback, sdk, say: Say::default() })
+}
+
+/// The first variable that leads one service somewhere else than this machine, while the others lead to the local cloud
+/// ("Service-specific endpoints" in the reference guide of SDKs and tools).
+fn foreign(variables: impl Iterator<Item = (String, String)>) -> Option<(String, String)> {
+    let mut all: Vec<(String, String)> = variables
+        .filter(|(name, url)| name.starts_with("AWS_ENDPOINT_URL_") && !url.is_empty() && !is_loopback(url))
+        .collect();
+    all.sort();
+    all.into_iter().next()
 }
 
 /// The profile for an account: the personal file's, else `<prefix>-<account>`. None in CodeBuild.
@@ -455,6 +477,18 @@ accounts = "build"
             assert!(fault.next.contains("nothing was changed"), "{}", fault.next);
             assert_eq!(script.asked(), ["GetCallerIdentity"]);
         }
+    }
+
+    #[test]
+    fn a_variable_of_one_service_that_leads_away_is_found() {
+        let variables = |all: &[(&str, &str)]| {
+            foreign(all.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())))
+        };
+        let away = "https://cloudformation.eu-central-1.amazonaws.com";
+        let local = ("AWS_ENDPOINT_URL_S3", "https://127.0.0.1:4566");
+        assert_eq!(variables(&[local, ("AWS_ENDPOINT_URL", away), ("AWS_ENDPOINT_URL_STS", "")]), None);
+        let found = variables(&[local, ("AWS_ENDPOINT_URL_CLOUDFORMATION", away)]).unwrap();
+        assert_eq!(found, ("AWS_ENDPOINT_URL_CLOUDFORMATION".to_owned(), away.to_owned()));
     }
 
     #[tokio::test]

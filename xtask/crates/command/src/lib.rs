@@ -336,7 +336,11 @@ impl Context {
     /// A usage fault with file and line.
     pub fn config(&self) -> anyhow::Result<Config> {
         let path = self.root.join("cfn/stacks.toml");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Fault::usage("read the configuration", path.display().to_string())
+                .why(error)
+                .next("see that it may be read, and is text in UTF-8")
+        })?;
         config::parse(&text).map_err(|error| {
             Fault::usage("read the configuration", format!("cfn/stacks.toml line {}", error.line))
                 .why(&error.message)

@@ -1,5 +1,6 @@
 //! The Python environment: found, checked, and filled with what is pinned, by the tool itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -114,7 +115,7 @@ pub async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -> anyho
     }
     let done = |name: &str, text: &str| {
         let marker = std::fs::read_to_string(dir.join(format!("{name}.installed"))).unwrap_or_default();
-        marker == digest(text)
+        marker == digest(text) && is_whole(&dir, text)
     };
     if wanted.iter().all(|(name, text)| done(name, text)) {
         return Ok(Venv(dir));
@@ -146,6 +147,34 @@ pub async fn venv(paths: &Paths, set: Set, say: &(dyn Fn(&str) + Sync)) -> anyho
         }
     }
     Ok(Venv(dir))
+}
+
+/// Whether an environment still has what was installed: its Python, which an upgrade takes away, and every package. Those
+/// that only some machines get are not looked for.
+fn is_whole(dir: &Path, requirements: &str) -> bool {
+    // Through the link.
+    if !dir.join("bin/python").exists() {
+        return false;
+    }
+    let folders =
+        |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let there: BTreeSet<String> = folders(dir.join("lib"))
+        .flat_map(|python| folders(python.join("site-packages")))
+        .filter_map(|path| {
+            let name = path.file_name()?.to_str()?.strip_suffix(".dist-info")?.rsplit_once('-')?.0.to_owned();
+            Some(plain_name(&name))
+        })
+        .collect();
+    let wanted = requirements.lines().filter(|row| !row.contains(';') && !row.trim_start().starts_with('#'));
+    wanted
+        .filter_map(|row| Some(row.split_once("==")?.0.split('[').next()?.trim().to_owned()))
+        .all(|name| there.contains(&plain_name(&name)))
+}
+
+/// A package's name as all of its spellings have it ("Names and normalization" in the Python packaging user guide).
+fn plain_name(name: &str) -> String {
+    let parts: Vec<&str> = name.split(['-', '_', '.']).filter(|part| !part.is_empty()).collect();
+    parts.join("-").to_lowercase()
 }
 
 fn digest(text: &str) -> String {
@@ -185,7 +214,14 @@ async fn python() -> anyhow::Result<PathBuf> {
             found.push(format!("{} is {}.{}", program.display(), version.0, version.1));
         }
     }
-    let why = if found.is_empty() { "no Python was found".to_owned() } else { found.join(", ") };
+    let named = std::env::var_os("CAUSEWAY_PYTHON");
+    let why = match (named, found.is_empty()) {
+        (Some(path), true) => {
+            format!("CAUSEWAY_PYTHON names {}, which is no Python that runs", path.to_string_lossy())
+        }
+        (None, true) => "no Python was found".to_owned(),
+        (_, false) => found.join(", "),
+    };
     Err(Fault::usage("find Python", "Python 3.10 or later")
         .why(why)
         .next("install it (Debian: apt install python3 python3-venv; macOS: brew install python), or name one in CAUSEWAY_PYTHON")
@@ -194,7 +230,9 @@ async fn python() -> anyhow::Result<PathBuf> {
 
 async fn python_version(program: &Path) -> Option<(u32, u32)> {
     let code = "import sys; print(sys.version_info[0], sys.version_info[1])";
-    let output = command(Path::new("."), |sh| cmd!(sh, "{program} -c {code}")).ok()?.output().await.ok()?;
+    let mut command = command(Path::new("."), |sh| cmd!(sh, "{program} -c {code}")).ok()?;
+    // As what is run with it: somebody's environment is another Python's.
+    let output = command.env_remove("PYTHONHOME").env_remove("PYTHONPATH").output().await.ok()?;
     parse_version(&String::from_utf8_lossy(&output.stdout))
 }
 
@@ -213,7 +251,11 @@ async fn make(python: &Path, dir: &Path) -> anyhow::Result<()> {
     }
     let _ = std::fs::remove_dir_all(dir);
     let text = tail(&output);
-    let next = if lacks_venv(&text) {
+    let next = if text.contains("No space left") {
+        "make room on this disk, or name a folder on another one in CAUSEWAY_VENV_DIR"
+    } else if text.contains("Read-only file system") || text.contains("Permission denied") {
+        "name a folder that can be written in CAUSEWAY_VENV_DIR"
+    } else if lacks_venv(&text) {
         "install the venv module (Debian: apt install python3-venv), then run it again"
     } else {
         "fix Python, or name another one in CAUSEWAY_PYTHON"
@@ -312,6 +354,26 @@ mod tests {
         assert_eq!(parse_version("3 11\n"), Some((3, 11)));
         assert_eq!(parse_version("three"), None);
         assert!((3, 9) < OLDEST && (3, 14) >= OLDEST);
+    }
+
+    #[test]
+    fn an_environment_that_lost_something_is_no_whole_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let packages = dir.path().join("lib/python3.11/site-packages");
+        for name in ["PyYAML-6.0.dist-info", "backports.tarfile-1.2.0.dist-info", "a_b_c-1.dist-info"] {
+            std::fs::create_dir_all(packages.join(name)).unwrap();
+        }
+        let wanted = "# not this==1\npyyaml==6.0 \\\n    --hash=sha256:x\nbackports-tarfile==1.2.0\na.b-c[extra]==1\n\
+            numpy==2 ; python_version < \"3.11\"\n";
+        assert!(!is_whole(dir.path(), wanted), "its Python is gone");
+        std::fs::create_dir_all(dir.path().join("bin")).unwrap();
+        std::os::unix::fs::symlink("/no/such/python", dir.path().join("bin/python")).unwrap();
+        assert!(!is_whole(dir.path(), wanted), "its Python leads nowhere");
+        std::fs::remove_file(dir.path().join("bin/python")).unwrap();
+        std::fs::write(dir.path().join("bin/python"), "").unwrap();
+        assert!(is_whole(dir.path(), wanted));
+        std::fs::remove_dir_all(packages.join("a_b_c-1.dist-info")).unwrap();
+        assert!(!is_whole(dir.path(), wanted), "a package is gone");
     }
 
     #[test]
