@@ -93,13 +93,13 @@ fn failed_checks(count: usize) -> String {
 }
 
 impl Finding {
-    /// As a person reads it: what is wrong has the line that mends it.
+    /// As a person reads it: what is wrong has the line that fixes it.
     fn line(&self, mode: Mode, seconds: f64) -> Line {
         let (status, reason) = match &self.found {
             Ok(found) => (Status::Succeeded, found.clone()),
             Err(fault) => {
                 let next =
-                    if fault.next.is_empty() { String::new() } else { format!("\nmend: {}", fault.next) };
+                    if fault.next.is_empty() { String::new() } else { format!("\nfix: {}", fault.next) };
                 (Status::Failed, format!("{fault}{next}"))
             }
         };
@@ -536,7 +536,7 @@ mod tests {
         insta::assert_snapshot!(rows.join("\n"), @r"
         ✓ doctor/python                      executed     0.3 s  Python 3.13.1
         ✗ doctor/account-dev                 executed     0.3 s  could not use the account: dev: causeway-dev leads to 333333333333; cfn/stacks.toml says 222222222222
-            mend: correct the profile (--profile-prefix, cfn/stacks.local.toml) or the id
+            fix: correct the profile (--profile-prefix, cfn/stacks.local.toml) or the id
         ✗ doctor/disk                        executed     0.3 s  could not find room: target: 2 GB are free, 8 are wanted
         ");
     }
