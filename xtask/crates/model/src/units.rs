@@ -62,6 +62,8 @@ pub struct Count {
     pub dependencies: usize,
     /// Units of members that were compiled again for the same source: with another version stamped in, or broken on purpose.
     pub members_twice: usize,
+    /// Which, by package and target.
+    pub members_named: BTreeSet<String>,
     /// What of the dependencies was compiled more than once, by package and target.
     pub twice: BTreeSet<String>,
 }
@@ -91,6 +93,9 @@ impl Count {
         for ((_, package, target, kind), times) in within {
             if package.starts_with("path+") {
                 count.members_twice += times - 1;
+                if times > 1 {
+                    count.members_named.insert(named(package, target, kind));
+                }
             } else if times > 1 {
                 count.twice.insert(named(package, target, kind));
             }
@@ -107,7 +112,7 @@ impl Count {
     pub fn data(&self) -> Value {
         json!({
             "units": self.units, "dependencies": self.dependencies, "dependencies_twice": self.twice,
-            "members_twice": self.members_twice,
+            "members_twice": self.members_twice, "members_named": self.members_named,
         })
     }
 }
@@ -115,7 +120,13 @@ impl Count {
 /// A package's name and version, and which target of it.
 fn named(package: &str, target: &str, kind: &str) -> String {
     let name = package.rsplit_once('#').map_or(package, |(_, name)| name);
-    format!("{name} ({target}, {kind})")
+    // "Package ID specifications": a member whose folder has its name has the version alone there.
+    let folder =
+        || package.rsplit_once('#').and_then(|(path, _)| path.rsplit_once('/')).map_or("", |(_, last)| last);
+    match name.contains('@') {
+        true => format!("{name} ({target}, {kind})"),
+        false => format!("{}@{name} ({target}, {kind})", folder()),
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +187,7 @@ mod tests {
             ("after", API, "lib", &["break-prod"]),
         ]));
         assert_eq!((count.units, count.dependencies, count.members_twice), (3, 0, 1));
+        assert_eq!(count.members_named, ["api@0.1.0 (it, lib)".to_owned()].into());
         assert_eq!(count.twice, BTreeSet::new());
     }
 }

@@ -68,11 +68,25 @@ struct Plan {
 }
 
 impl Plan {
-    /// The version of each function.
+    /// The version of each function. A build that is broken on purpose has others, and its tests carry the same: another stamp would
+    /// have each program compiled a second time.
     fn stamps(&self) -> BTreeMap<String, String> {
-        let all = self.inputs.iter();
-        all.map(|(name, inputs)| (name.clone(), versions::version(inputs, &self.crate_version))).collect()
+        let broken = broken::mode();
+        let all = self.inputs.iter().map(|(name, inputs)| {
+            let version = versions::version(inputs, &self.crate_version);
+            let version = match broken {
+                Some(mode) => digested(&version, &hex::encode(Sha256::digest(format!("{version} {mode}")))),
+                None => version,
+            };
+            (name.clone(), version)
+        });
+        all.collect()
     }
+}
+
+/// A version with another digest of what it is made of.
+fn digested(version: &str, digest: &str) -> String {
+    artifact::version(version.split('+').next().unwrap_or_default(), digest)
 }
 
 /// Runs `package`.
@@ -107,15 +121,11 @@ pub async fn run(context: Context, args: Args) -> anyhow::Result<Outcome> {
     let mut stamps = plan.stamps();
     if Baseline::from_environment() == Some(Baseline::Same) {
         for version in stamps.values_mut() {
-            *version = artifact::version(version.split('+').next().unwrap_or_default(), "baseline");
+            *version = digested(version, "baseline");
         }
     }
     if let Some(mode) = broken::mode() {
         context.out.say(format!("this build is broken on purpose: {mode}"));
-        for version in stamps.values_mut() {
-            let digest = hex::encode(Sha256::digest(format!("{version} {mode}")));
-            *version = artifact::version(version.split('+').next().unwrap_or_default(), &digest);
-        }
     }
     let place = if args.no_upload { None } else { Some(Place::find(&context, &config, &args).await?) };
     if let Some(place) = &place {
