@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use causeway_model::calls::Call;
 
 use super::Roots;
+use super::snapshot::settled;
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -347,7 +348,7 @@ impl Request {
                 .path
                 .split_once('?')
                 .map_or("", |(_, query)| query.split(['=', '&']).next().unwrap_or(""));
-            format!("{} {service} {} {query}", self.method, path.replace(project, "P"))
+            format!("{} {service} {} {query}", self.method, settled(path, project))
         };
         format!("{} in {account}", what.trim())
     }

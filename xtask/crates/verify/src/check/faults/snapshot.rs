@@ -240,7 +240,7 @@ fn is_new_each_time(name: &str) -> bool {
 
 /// A text without the project's name and without made-up ids: what is left is equal in equal clouds. A stack that was
 /// created and then changed is as good as one that was created at once.
-fn settled(text: &str, project: &str) -> String {
+pub(super) fn settled(text: &str, project: &str) -> String {
     let text = without_uuids(&text.replace(project, "P"))
         .replace("UPDATE_COMPLETE", "COMPLETE")
         .replace("CREATE_COMPLETE", "COMPLETE");
@@ -253,8 +253,8 @@ fn settled(text: &str, project: &str) -> String {
         }
         let digits = word.chars().filter(char::is_ascii_digit).count();
         // A suffix may happen to have digits alone, or letters alone; an account's id has twelve digits.
-        let is_suffix =
-            word.len() == 8 && word.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+        let is_suffix = matches!(word.len(), 8 | 13)
+            && word.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
         let is_made_up = is_suffix
             || word.len() >= 4 && digits > 0 && digits < word.len() && {
                 word.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase())
@@ -305,6 +305,7 @@ mod tests {
         let bucket = |suffix: &str| settled(&format!("p-bucket-{suffix}"), "p");
         assert_eq!(bucket("0a1b2c3d"), bucket("12345678"));
         assert_eq!(bucket("0a1b2c3d"), bucket("abcdefab"));
+        assert_eq!(bucket("32bdc98aa7a43"), bucket("3265981297043"));
         assert_ne!(bucket("artifact"), bucket("abcdefab"));
         assert_eq!(settled("P-topic-0ABCDEF12", "x"), settled("P-topic-9ABCDEF77", "x"));
     }
