@@ -267,6 +267,10 @@ mod tests {
                     action: "kms:Decrypt".into(),
                     on: "*".into(),
                     by: "nothing allows it".into(),
+                    with: Default::default(),
+                    role: String::new(),
+                    stack: 0,
+                    denied: false,
                 }],
                 problems: Vec::new(),
             },
@@ -284,6 +288,7 @@ mod tests {
                 problems: Vec::new(),
             }),
             shifts: Some(vec![shift(true, "codebuild:RetryBuild"), shift(false, "codebuild:StopBuild")]),
+            suggested: None,
             problems: vec![Problem::new("cfn/pipeline.yaml", 12, "Fn::Reff is no function")],
             rules: Judged {
                 rules: 24,
