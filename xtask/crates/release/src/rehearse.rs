@@ -210,10 +210,7 @@ async fn rehearse(
     outcome.data["target"] = json!(host);
     outcome.data["compiled"] = told::compiled(context, units.path())?.data();
     outcome.data["working_tree"] = json!(dirty > 0 || outcome.commit.is_none());
-    if let Some(said) = approval.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        outcome.data["approval"] = json!(said);
-    }
-    told::summed_up(&mut outcome, args, config);
+    told::summed_up(&mut outcome, &approval, args, config);
     Ok(outcome)
 }
 

@@ -42,7 +42,15 @@ pub(super) fn noting_approval(emit: Emit, approval: Arc<Mutex<Option<String>>>) 
 const APPROVAL: &str = "Approve";
 
 /// Puts the cause into the failure and the summary into the data: whoever shows the result has the same words.
-pub(super) fn summed_up(outcome: &mut Outcome, args: &Args, config: &Config) {
+pub(super) fn summed_up(
+    outcome: &mut Outcome,
+    approval: &Mutex<Option<String>>,
+    args: &Args,
+    config: &Config,
+) {
+    if let Some(said) = approval.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        outcome.data["approval"] = json!(said);
+    }
     let broken = args.break_prod.as_ref().filter(|_| outcome.verdict == Verdict::RolledBack);
     outcome.error = outcome.error.take().map(|fault| {
         let mut fault = summary::with_cause(fault, &outcome.data);
