@@ -172,7 +172,7 @@ mod tests {
             because: vec!["the parameter Days has another value".to_owned()],
             ..change("Modify", None, "Role", "AWS::IAM::Role")
         };
-        let wide = render("x", &[told.clone()], 80, 24, Paint::plain());
+        let wide = render("x", std::slice::from_ref(&told), 80, 24, Paint::plain());
         for row in told.details() {
             assert!(wide.contains(&row), "{row}: {wide}");
         }
