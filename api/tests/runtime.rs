@@ -131,9 +131,9 @@ async fn without_a_table_none_starts() {
 fn a_binary_carries_the_mark_of_one_that_is_broken_on_purpose_only_where_it_is_one() {
     let broken = env!("CARGO_BIN_EXE_checkin-broken");
     for binary in [env!("CARGO_BIN_EXE_checkin"), env!("CARGO_BIN_EXE_contacts"), broken] {
-        let bytes = std::fs::read(binary).unwrap();
-        let mark = b"causeway-broken-on-purpose";
-        let carries = bytes.windows(mark.len()).any(|window| window == mark);
+        // As text: the standard library's search is optimized in every profile, and the binary is large.
+        let carries =
+            String::from_utf8_lossy(&std::fs::read(binary).unwrap()).contains("causeway-broken-on-purpose");
         assert_eq!(carries, binary == broken, "{binary}");
     }
 }

@@ -226,6 +226,15 @@ async fn all(
     Ok((suites, printed.into_iter().flatten().collect()))
 }
 
+/// How many tests of one program run at once, as Rust's test harness reads it.
+pub const THREADS: &str = "RUST_TEST_THREADS";
+
+/// What [`THREADS`] is given where nobody said otherwise: two on a core, since many wait for programs that they started.
+pub fn at_once() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::env::var(THREADS).unwrap_or_else(|_| (2 * cores).to_string())
+}
+
 /// Runs a program: its results, and what it printed where it failed.
 async fn one(test: &Built, binaries: &Binaries, scratch: &Path) -> anyhow::Result<(Suite, Option<String>)> {
     let watch = Stopwatch::start();
@@ -233,6 +242,7 @@ async fn one(test: &Built, binaries: &Binaries, scratch: &Path) -> anyhow::Resul
     let mut command = command(&test.dir, |sh| cmd!(sh, "{executable}"))?;
     command
         .envs(binaries)
+        .env(THREADS, at_once())
         .env("CARGO_MANIFEST_DIR", &test.dir)
         .env("LLVM_PROFILE_FILE", scratch.join("%p-%m.profraw"));
     let output = command.output().await.with_context(|| format!("start {}", executable.display()))?;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use causeway_args::check::Args;
+use causeway_build::tests;
 use serde_json::{Map, Value, json};
 use tokio::process::Command;
 
@@ -33,14 +34,6 @@ use gates::Ended;
 
 /// How long a minute of AWS takes beside the tests.
 const MINUTE: Duration = Duration::from_secs(1);
-
-/// How many tests of one program run at once, as Rust's test harness reads it.
-const TEST_THREADS: &str = "RUST_TEST_THREADS";
-
-fn threads() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (2 * cores).to_string()
-}
 
 /// Runs `check`. Every part is run, also after a failure, so that one run shows all of them.
 ///
@@ -322,10 +315,7 @@ impl Checks {
                 command.env("CAUSEWAY_TEST_DYNAMODB_SECRET", &cloud.state().root_secret);
                 command.env("SSL_CERT_FILE", paths.bundle());
                 command.env("CAUSEWAY_VENV_DIR", paths.venv());
-                // Most of them wait for a cloud of their own: two on a core at once keep the cores busy.
-                if std::env::var_os(TEST_THREADS).is_none() {
-                    command.env(TEST_THREADS, threads());
-                }
+                command.env(tests::THREADS, tests::at_once());
                 command
             });
             self.part(name, command).await;
