@@ -42,7 +42,17 @@ pub struct Planned(Arc<Mutex<Vec<Plan>>>, Arc<Mutex<Record>>);
 struct Record {
     folder: Option<PathBuf>,
     /// The file and its lock, once something was planned.
-    file: Option<(PathBuf, File)>,
+    file: Option<(PathBuf, Locked)>,
+}
+
+/// A file that nobody else may lock. It is unlocked, not only closed: a program that another thread is just starting has it
+/// open, too, until it is replaced by what it runs.
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 /// A change set, as another run can find it.
@@ -63,7 +73,7 @@ pub struct Remains {
     /// The change sets.
     pub left: Vec<Left>,
     path: PathBuf,
-    _lock: File,
+    _lock: Locked,
 }
 
 impl Remains {
@@ -180,7 +190,7 @@ impl Record {
         if self.file.is_none() {
             self.file = opened(folder).ok();
         }
-        if let (Some((_, file)), Ok(text)) = (&mut self.file, serde_json::to_string(row)) {
+        if let (Some((_, Locked(file))), Ok(text)) = (&mut self.file, serde_json::to_string(row)) {
             let _ = writeln!(file, "{text}").and_then(|()| file.sync_data());
         }
     }
@@ -194,14 +204,14 @@ impl Record {
 }
 
 /// A file of this run's own, locked before it has its name.
-fn opened(folder: &Path) -> std::io::Result<(PathBuf, File)> {
+fn opened(folder: &Path) -> std::io::Result<(PathBuf, Locked)> {
     std::fs::create_dir_all(folder)?;
     let id = format!("{}-{}", std::process::id(), clock::now().as_nanosecond());
     let (draft, path) = (folder.join(format!("{id}.draft")), folder.join(format!("{id}.jsonl")));
     let file = File::create_new(&draft)?;
     file.lock()?;
     std::fs::rename(&draft, &path)?;
-    Ok((path, file))
+    Ok((path, Locked(file)))
 }
 
 /// What a file lists, where nobody holds it.
@@ -211,6 +221,7 @@ fn remains(path: &Path) -> Option<Remains> {
     }
     let lock = File::open(path).ok()?;
     lock.try_lock().ok()?;
+    let lock = Locked(lock);
     let text = std::fs::read_to_string(path).ok()?;
     let mut left: Vec<Left> = Vec::new();
     // The last row may be cut off by what ended the run.

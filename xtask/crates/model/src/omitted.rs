@@ -103,7 +103,7 @@ fn of_stack(deployed: &Deployed<'_>) -> Vec<(String, String)> {
     }
     if !unproved.is_empty() {
         let kinds: Vec<&str> = unproved.into_iter().collect();
-        let why = "prove does not know which calls make these types, so nobody has shown that the execution role may make them";
+        let why = "prove knows these types by AWS's schemas alone, if at all: they name the calls that make one, but not on what, so nobody has shown that the execution role may make them";
         told.push((format!("the rights to make {}", kinds.join(", ")), why.to_owned()));
     }
     told
@@ -233,7 +233,11 @@ mod tests {
         assert_eq!(told[0].0, "AWS::IAM::Group G of app-dev, app-prod");
         assert!(told[0].1.contains("stub"));
         let rights = &told.last().unwrap().0;
-        assert!(rights.starts_with("the rights to make ") && rights.contains("AWS::SQS::Queue"), "{rights}");
-        assert!(!rights.contains("Custom"), "{rights}");
+        assert!(
+            rights.starts_with("the rights to make ") && rights.contains("AWS::SSM::Parameter"),
+            "{rights}"
+        );
+        // A queue is described.
+        assert!(!rights.contains("Custom") && !rights.contains("AWS::SQS::Queue"), "{rights}");
     }
 }
