@@ -329,6 +329,7 @@ mod tests {
         sufficiency  7 calls of CloudFormation's handlers: 1 not allowed
         rules        24 of cfn/release-rules.toml, asked 310 times: 1 not kept
         mutants      3, caught 1 (33.3 %)
+          statement  3, caught 1 (33.3 %)
           survives cfn/target-roles.yaml:130  ExecutionRole.Logs without logs:CreateLogDelivery  told by no row
           survives cfn/target-roles.yaml:130  ExecutionRole.Logs without logs:CreateLogDelivery  no row catches it
         files        1 complaints
