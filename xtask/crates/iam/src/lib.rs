@@ -48,6 +48,8 @@ mod request;
 mod statement;
 
 #[cfg(test)]
+mod published;
+#[cfg(test)]
 mod tests;
 
 pub use catalogue::{Catalogue, closest};

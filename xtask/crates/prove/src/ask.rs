@@ -86,6 +86,11 @@ impl<'w> Asker<'w> {
 
     /// Every policy that bears on a request of theirs in a world.
     pub fn bearing<'a>(&'a self, world: &'a World, request: &Request) -> Bearing<'a> {
+        Bearing { resource: world.guard(&request.action, &request.resource), ..self.standing(world) }
+    }
+
+    /// What bears on whatever they ask: their own policies, their boundary, the organization.
+    pub fn standing<'a>(&'a self, world: &'a World) -> Bearing<'a> {
         let policy = |arn: &String| self.home.managed.get(arn).map(Vec::as_slice);
         let mut identity: Vec<&[Statement]> = self.role.iter().map(|role| role.inline.as_slice()).collect();
         identity.extend(self.managed.iter().filter_map(policy));
@@ -97,9 +102,8 @@ impl<'w> Asker<'w> {
         Bearing {
             identity,
             boundary: self.boundary.as_ref().and_then(policy),
-            session: None,
             scps: if ours { world.scps.iter().map(Vec::as_slice).collect() } else { Vec::new() },
-            resource: world.guard(&request.action, &request.resource),
+            ..Bearing::default()
         }
     }
 }

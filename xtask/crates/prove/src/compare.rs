@@ -4,6 +4,8 @@
 //! every action and resource that a statement of either version names, by everybody it can be about. Whoever asks does so
 //! with the policies, the boundary and the organization of that version.
 
+mod same;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -13,6 +15,7 @@ use super::needs::{sample, satisfied};
 use super::rows::decided;
 use super::world::World;
 use causeway_iam::{Caller, Catalogue, Decision, Request, Statement, Verdict, decide};
+use same::Same;
 
 /// A right that came or went.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -135,7 +138,7 @@ pub fn compare<'c>(old: Version<'c>, new: Version<'c>) -> Vec<Shift> {
         };
         let sides = [Side::new(&old, setting, before), Side::new(&new, setting, after)];
         let written = sides.each_ref().map(|side| fingerprints(side.world));
-        let mut questions: BTreeSet<Question> = BTreeSet::new();
+        let mut questions = Questions { same: Same::of(&sides), all: BTreeSet::new() };
         for (number, (side, version)) in sides.iter().zip([&old, &new]).enumerate() {
             side.rows(version.asked, &mut questions);
             let elsewhere = written.get(1 - number).cloned().unwrap_or_default();
@@ -145,7 +148,7 @@ pub fn compare<'c>(old: Version<'c>, new: Version<'c>) -> Vec<Shift> {
             let asks = Asks { side, elsewhere: &elsewhere, usual: &usual, known, services };
             asks.all(&mut questions);
         }
-        for (who, action, on, keys) in &questions {
+        for (who, action, on, keys) in &questions.all {
             let [Some((was, label)), Some((is, _))] =
                 sides.each_ref().map(|side| side.answer(who, &sides, action, on, keys))
             else {
@@ -226,6 +229,20 @@ fn who(asker: &Asker<'_>) -> Who {
     (label, asker.caller.id().to_owned())
 }
 
+/// What is asked in both versions.
+struct Questions {
+    same: Same,
+    all: BTreeSet<Question>,
+}
+
+impl Questions {
+    fn insert(&mut self, question: Question) {
+        if !self.same.covers(&question.0, &question.2) {
+            self.all.insert(question);
+        }
+    }
+}
+
 /// One version in one setting.
 struct Side<'c> {
     world: &'c World,
@@ -274,7 +291,7 @@ impl<'c> Side<'c> {
     }
 
     /// What the matrix asks in this setting.
-    fn rows(&self, asked: &[Asked<'_>], questions: &mut BTreeSet<Question>) {
+    fn rows(&self, asked: &[Asked<'_>], questions: &mut Questions) {
         for one in asked.iter().filter(|one| std::ptr::eq(one.world, self.world) && one.only.is_none()) {
             let request = &one.request;
             questions.insert((
@@ -337,7 +354,7 @@ fn services(world: &World) -> BTreeSet<&str> {
 }
 
 impl Asks<'_, '_> {
-    fn all(&self, questions: &mut BTreeSet<Question>) {
+    fn all(&self, questions: &mut Questions) {
         let world = self.side.world;
         for (who, asker) in &self.side.people {
             let role = world.roles.get(asker.caller.id()).filter(|_| asker.is_role());
@@ -382,8 +399,11 @@ impl Asks<'_, '_> {
         asker: &Asker<'_>,
         statement: &Statement,
         own: Option<&str>,
-        questions: &mut BTreeSet<Question>,
+        questions: &mut Questions,
     ) {
+        if questions.same.everything(who) {
+            return;
+        }
         if !self.usual.is_empty() && self.usual.contains(&fingerprint(statement)) {
             return;
         }

@@ -284,8 +284,9 @@ pub fn parse(text: &str) -> Result<Matrix, Problem> {
     })?;
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     for row in &matrix.rows {
-        let here = line(text, row.id.span().start);
-        if let Some(first) = ids.insert(row.id.get_ref(), here) {
+        let start = row.id.span().start;
+        if let Some(first) = ids.insert(row.id.get_ref(), start) {
+            let (first, here) = (line(text, first), line(text, start));
             let message = format!("row {}: line {first} has a row of this id already", row.id.get_ref());
             return Err(Problem::new(FILE, here, message));
         }
@@ -295,7 +296,7 @@ pub fn parse(text: &str) -> Result<Matrix, Problem> {
 
 /// The line of a byte of the file.
 pub fn line(text: &str, start: usize) -> usize {
-    text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count() + 1
+    text.get(..start).unwrap_or(text).matches('\n').count() + 1
 }
 
 #[cfg(test)]

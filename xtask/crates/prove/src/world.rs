@@ -86,6 +86,8 @@ pub struct Ground<'a> {
     pub broken: Vec<Problem>,
     /// Where things stand in `cfn/stacks.toml`.
     places: Places,
+    /// Where the lines of the matrix end.
+    ends: Vec<usize>,
     /// The number of the next statement, in whatever world.
     pub next: Cell<usize>,
 }
@@ -134,15 +136,14 @@ impl<'a> Ground<'a> {
                 Err(problem) => broken.push(problem),
             }
         }
-        Self { config, matrix, types, files, expand, templates, broken, places, next: Cell::new(0) }
+        let text = files.get("access-matrix.toml").map(String::as_str).unwrap_or_default();
+        let ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Self { config, matrix, types, files, expand, templates, broken, places, ends, next: Cell::new(0) }
     }
 
-    /// The line of a byte of the matrix.
+    /// The line of a byte of the matrix. Everybody whom the matrix makes up has one, in every setting: the text is not read again.
     pub fn matrix_line(&self, start: usize) -> usize {
-        super::matrix::line(
-            self.files.get("access-matrix.toml").map(String::as_str).unwrap_or_default(),
-            start,
-        )
+        self.ends.partition_point(|end| *end < start) + 1
     }
 
     /// Whether the template of a stack has a resource, given as `stack.LogicalId`, under whatever condition.

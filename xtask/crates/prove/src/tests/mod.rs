@@ -40,6 +40,24 @@ pub(super) fn report(files: &Files) -> Report {
     with(files, &config_of(files), &**expander(), |proof| proof.report()).unwrap()
 }
 
+/// What is wrong with files, without anything being asked that would follow from them.
+fn problems(files: &Files) -> Vec<Problem> {
+    with(files, &config_of(files), &**expander(), |proof| proof.problems.clone()).unwrap()
+}
+
+/// The same in words, as `prove` prints it.
+fn read(files: &Files) -> Vec<String> {
+    problems(files).iter().map(Problem::to_string).collect()
+}
+
+/// What CloudFormation's handlers and applications lack in the usual setting, without a row being asked.
+fn missing(files: &Files) -> Vec<needs::Missing> {
+    grounded(files, &config_of(files), &**expander(), |ground| {
+        needs::check(ground, &World::build(ground, &matrix::Variant::default(), None, false)).missing
+    })
+    .unwrap()
+}
+
 /// A copy with one text replaced, which must be there.
 fn edited(file: &str, from: &str, to: &str) -> Files {
     let mut files = files();
@@ -146,9 +164,8 @@ fn a_build_role_that_may_approve_fails_with_that_line() {
 #[test]
 fn a_missing_log_delivery_is_insufficient() {
     let files = edited("target-roles.yaml", "                  - logs:CreateLogDelivery\n", "");
-    let report = report(&files);
-    let missing =
-        report.sufficiency.missing.iter().find(|one| one.action == "logs:CreateLogDelivery").unwrap();
+    let missing = missing(&files);
+    let missing = missing.iter().find(|one| one.action == "logs:CreateLogDelivery").unwrap();
     assert!(
         missing.resource.contains("HttpApiApiGatewayDefaultStage (AWS::ApiGatewayV2::Stage)"),
         "{missing:?}"
@@ -281,14 +298,13 @@ fn what_is_wrong_is_reported_with_file_and_line() {
         ),
     ];
     for (files, file, word, at) in table {
-        let report = report(&files);
+        let problems = problems(&files);
         let text = &files[file.strip_prefix("cfn/").unwrap()];
         let line = text[..text.find(at).unwrap()].matches('\n').count() + 1;
-        let found =
-            report.problems.iter().find(|problem| problem.file == file && problem.message.contains(word));
-        let found = found.unwrap_or_else(|| panic!("{file} {word}: {:#?}", complaints(&report)));
+        let found = problems.iter().find(|problem| problem.file == file && problem.message.contains(word));
+        let found = found.unwrap_or_else(|| panic!("{file} {word}: {problems:#?}"));
         assert_eq!(found.line, line, "{found}");
-        assert!(!report.holds());
+        assert!(!Report { problems, ..Report::default() }.holds());
     }
 }
 
@@ -297,8 +313,8 @@ fn a_line_of_an_error_is_the_line_of_the_mistake() {
     let files = edited("pipeline.yaml", "Resource: !Ref ConnectionArn", "Resource: !Ref ConectionArn");
     let text = &files["pipeline.yaml"];
     let line = text[..text.find("!Ref ConectionArn").unwrap()].matches('\n').count() + 1;
-    let report = report(&files);
-    assert!(report.problems.iter().any(|problem| problem.line == line), "{line}: {:?}", complaints(&report));
+    let problems = problems(&files);
+    assert!(problems.iter().any(|problem| problem.line == line), "{line}: {problems:?}");
 }
 
 #[test]
@@ -337,8 +353,8 @@ fn a_further_function_needs_no_code() {
 #[test]
 fn a_role_that_sam_would_make_itself_is_refused_by_the_boundary() {
     let files = edited("app.yaml", "        Role: !GetAtt CodeDeployRole.Arn\n", "");
-    let report = report(&files);
-    let missing = report.sufficiency.missing.iter().find(|one| one.action == "iam:CreateRole").unwrap();
+    let missing = missing(&files);
+    let missing = missing.iter().find(|one| one.action == "iam:CreateRole").unwrap();
     assert!(missing.resource.starts_with("CodeDeployServiceRole (AWS::IAM::Role)"), "{missing:?}");
 }
 
@@ -349,8 +365,8 @@ fn a_right_above_the_boundary_is_no_right() {
         "                  - dynamodb:Query\n",
         "                  - dynamodb:Query\n                  - dynamodb:Scan\n",
     );
-    let report = report(&files);
-    let missing = report.sufficiency.missing.iter().find(|one| one.action == "dynamodb:Scan").unwrap();
+    let missing = missing(&files);
+    let missing = missing.iter().find(|one| one.action == "dynamodb:Scan").unwrap();
     assert_eq!((missing.handler, missing.file.as_str()), ("use", "cfn/app.yaml"));
     assert!(missing.by.contains("the permissions boundary"), "{}", missing.by);
 }

@@ -212,8 +212,11 @@ fn a_rule_that_cannot_be_read_is_reported_with_its_line_and_what_to_do() {
 
 /// The mutants of the templates' meaning, or every n-th of them.
 fn mutants(every: usize, first: usize) -> crate::mutate::Mutation {
-    let files = files();
-    with(&files, &config_of(&files), &**expander(), |proof| rules::mutants(proof.worlds.ground, every, first))
+    mutants_of(&files(), every, first)
+}
+
+fn mutants_of(files: &Files, every: usize, first: usize) -> crate::mutate::Mutation {
+    with(files, &config_of(files), &**expander(), |proof| rules::mutants(proof.worlds.ground, every, first))
         .unwrap()
 }
 
@@ -233,6 +236,9 @@ fn a_sample_of_what_the_templates_mean_cannot_change_unnoticed() {
 #[test]
 #[ignore = "it takes minutes: check --full runs it"]
 fn what_the_templates_mean_cannot_change_unnoticed() {
+    // A resource that is turned off has no mutants, and its survivors are no mistake.
+    let without = edited("stacks.toml", "IsolatedStacks = true", "IsolatedStacks = false");
+    assert_eq!(mutants_of(&without, 1, 0).problems, []);
     let mutation = mutants(1, 0);
     assert_eq!(mutation.problems, []);
     let (mut all, mut noticed) = (0, 0);
