@@ -13,6 +13,7 @@ pub mod matrix;
 pub mod mutate;
 pub mod names;
 pub mod needs;
+mod outside;
 mod places;
 mod policies;
 mod rights;
@@ -200,6 +201,8 @@ impl Proof<'_, '_> {
         problems.extend(complaints);
         problems.append(&mut sufficiency.problems);
         problems.append(&mut rules.problems);
+        problems
+            .extend(usual.iter().flat_map(|world| outside::check(self.worlds.ground, world, outside::DATA)));
         problems.sort();
         problems.dedup();
         Report { checked, rows, targets, sufficiency, rules, problems, ..Report::default() }

@@ -4,6 +4,7 @@ mod changes;
 mod limits;
 mod organization;
 mod original;
+mod outside;
 mod people;
 mod slips;
 mod suggest;
