@@ -27,6 +27,7 @@ mod stack_states;
 mod stub_aws;
 mod stub_stacks;
 mod swapped;
+mod synthesized;
 mod terminal;
 mod way_back;
 mod wrong_account;
