@@ -34,8 +34,9 @@ artifacts:
 
 const TEST: &str = "version: 0.2\nphases:\n  build:\n    commands:\n      - mkdir -p out && echo x > out/x\nartifacts: {base-directory: out, files: ['**/*']}\n";
 
-/// An application with what does less here than on AWS.
-const APP: &str = r#"Resources:
+/// An application with what does less here than on AWS, marked as this project's, which `package` does for templates of a release.
+const APP: &str = r#"Metadata: {Causeway: {project: causeway, stack: app}}
+Resources:
   Topic: {Type: AWS::SNS::Topic}
   Queue: {Type: AWS::SQS::Queue}
   Role:
