@@ -23,6 +23,7 @@ mod front;
 pub mod happenings;
 mod hooks;
 mod host;
+mod ignored;
 mod invocation;
 mod ledger;
 mod lower;

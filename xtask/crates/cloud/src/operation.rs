@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::Method;
-use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::alias::{self, Alias, Held};
@@ -16,6 +15,7 @@ use super::cloud::Cloud;
 use super::edge;
 use super::emulator::is_absent;
 use super::happenings::What;
+use super::ignored;
 use super::ledger::{Record, StackKey};
 use super::mirror;
 use super::resources::Resources;
@@ -159,7 +159,7 @@ async fn run(
             && let Some(handle) = patiently(|| Box::pin(waiting_handle(cloud, key, gate))).await?
         {
             // A role without its boundary is a failure of the deployment, as a shift that failed is.
-            let outcome = match patiently(|| Box::pin(bound_roles(cloud, key, record))).await {
+            let outcome = match patiently(|| Box::pin(ignored::bound_roles(cloud, key, record))).await {
                 Ok(()) => shift(cloud, key, record, prepared).await,
                 Err(error) => Err(rollout::Failed::of(format!("set the boundaries of roles: {error:#}"))),
             };
@@ -178,8 +178,8 @@ async fn run(
     }
     match record {
         Some(record) if status.is_good() => {
-            bound_roles(cloud, key, &record).await?;
-            encrypt_buckets(cloud, key, &record).await?;
+            ignored::bound_roles(cloud, key, &record).await?;
+            ignored::encrypt_buckets(cloud, key, &record).await?;
             cloud.ledger.set_current(key, Some(Arc::clone(&record)));
             edge::deployed(cloud, key, &record).await?;
         }
@@ -300,61 +300,11 @@ async fn open(cloud: &Cloud, handle: &str, outcome: &Result<(), String>) -> anyh
     Ok(())
 }
 
-/// Boundaries of roles in a template are ignored by the emulator, so they are set through IAM.
-async fn bound_roles(cloud: &Cloud, key: &StackKey, record: &Record) -> anyhow::Result<()> {
-    let Some(definitions) = record.plain.get("Resources").and_then(Value::as_object) else { return Ok(()) };
-    let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(()) };
-    for (logical_id, definition) in definitions {
-        if definition.get("Type").and_then(Value::as_str) != Some("AWS::IAM::Role") {
-            continue;
-        }
-        let boundary = definition.pointer("/Properties/PermissionsBoundary");
-        let (Some(boundary), Some(role)) = (boundary, resources.physical(logical_id)) else { continue };
-        let boundary = resources.eval(&cloud.emulator, key, record, boundary)?;
-        let parameters = [("RoleName", role), ("PermissionsBoundary", boundary.as_str().unwrap_or_default())];
-        let set = cloud.emulator.query(&key.0, "iam", "PutRolePermissionsBoundary", &parameters).await;
-        set.with_context(|| format!("set the boundary of {role}"))?;
-    }
-    Ok(())
-}
-
-/// Bucket encryption in a template is ignored by the emulator, so it is set through S3.
-async fn encrypt_buckets(cloud: &Cloud, key: &StackKey, record: &Record) -> anyhow::Result<()> {
-    let Some(definitions) = record.plain.get("Resources").and_then(Value::as_object) else { return Ok(()) };
-    let Some(resources) = Resources::of(&cloud.emulator, key).await? else { return Ok(()) };
-    for (logical_id, definition) in definitions {
-        if definition.get("Type").and_then(Value::as_str) != Some("AWS::S3::Bucket") {
-            continue;
-        }
-        let rules = definition.pointer("/Properties/BucketEncryption/ServerSideEncryptionConfiguration/0");
-        let (Some(rule), Some(bucket)) = (rules, resources.physical(logical_id)) else { continue };
-        let rule = resources.eval(&cloud.emulator, key, record, rule)?;
-        let default = |name: &str| {
-            rule.pointer(&format!("/ServerSideEncryptionByDefault/{name}"))
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        let body = format!(
-            "<ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>{}</SSEAlgorithm><KMSMasterKeyID>{}</KMSMasterKeyID></ApplyServerSideEncryptionByDefault><BucketKeyEnabled>{}</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>",
-            quick_xml::escape::escape(default("SSEAlgorithm")),
-            quick_xml::escape::escape(default("KMSMasterKeyID")),
-            rule.get("BucketKeyEnabled").and_then(Value::as_bool).unwrap_or(false),
-        );
-        let path = format!("/{bucket}?encryption");
-        cloud
-            .emulator
-            .rest(Method::PUT, &path, &key.0, "s3", body.into_bytes())
-            .await
-            .context("set the bucket's encryption")?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::lower::{Lowered, TrafficShift};

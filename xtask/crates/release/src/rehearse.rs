@@ -362,7 +362,12 @@ impl Rehearsal {
             }
         });
         let mut ways = Vec::new();
-        if let Some((commit, source)) = self.parent().await {
+        let parent = self.parent().await.unwrap_or_else(|error| {
+            let message = format!("the parent commit is not released first: {error:#}");
+            self.context.out.line(&Line::Warning { message });
+            None
+        });
+        if let Some((commit, source)) = parent {
             let note = format!("the parent commit {}", commit.chars().take(12).collect::<String>());
             ways.push((Baseline::Parent, commit, source, note));
         }
@@ -461,20 +466,24 @@ impl Rehearsal {
     }
 
     /// The parent commit and its files, where its release would differ from this one's.
-    async fn parent(&self) -> Option<(String, Arc<Vec<u8>>)> {
-        let parent = git::commit(&self.context.root, "HEAD^").await?;
-        let source = git::archive(&self.context.root, &parent).await.ok()?;
-        let dir = tempfile::tempdir().ok()?;
+    ///
+    /// # Errors
+    /// It cannot be read, or what its functions are made of cannot be told.
+    async fn parent(&self) -> anyhow::Result<Option<(String, Arc<Vec<u8>>)>> {
+        let Some(parent) = git::commit(&self.context.root, "HEAD^").await else { return Ok(None) };
+        let source = git::archive(&self.context.root, &parent).await?;
+        let dir = tempfile::tempdir().context("make a folder for the parent commit")?;
         let (before, after) = (dir.path().join("before"), dir.path().join("after"));
-        pipeline::unpack(&before, &source).ok()?;
-        pipeline::unpack(&after, &self.source).ok()?;
+        pipeline::unpack(&before, &source)?;
+        pipeline::unpack(&after, &self.source)?;
         let versions = |root: std::path::PathBuf| async move {
             let setting = cargo::setting(&root, "host", PROFILE).await?;
             super::package::versions_of(&root, &setting).await
         };
-        // Most of it is cargo's reading of two trees.
+        // Most of it is cargo's reading of two trees. What is wrong with this commit's own is for its build to say.
         let (before, after) = tokio::join!(versions(before), versions(after));
-        (before.ok()? != after.ok()?).then(|| (parent, Arc::new(source)))
+        let Ok(after) = after else { return Ok(None) };
+        Ok((before? != after).then(|| (parent, Arc::new(source))))
     }
 }
 

@@ -200,17 +200,25 @@ impl Run {
             .control
             .json(keys, ("secretsmanager", "1.1"), "secretsmanager.GetSecretValue", &input, (what, &on))
             .await?;
-        let text = answer.get("SecretString").and_then(Value::as_str).unwrap_or_default();
-        let Some(key) = &secret.key else { return Ok(text.to_owned()) };
-        let inner: Value = serde_json::from_str(text).unwrap_or_default();
-        match inner.get(key) {
-            Some(Value::String(value)) => Ok(value.clone()),
-            Some(other) if !other.is_null() => Ok(other.to_string()),
-            _ => Err(Fault::failed(what, on.as_str())
-                .why(format!("it has no key {key}"))
-                .next("correct the key, or the secret")
-                .into()),
-        }
+        value_of(&answer, secret.key.as_deref()).map_err(|why| {
+            Fault::failed(what, on.as_str()).why(why).next("correct the key, or the secret").into()
+        })
+    }
+}
+
+/// The value of a secret, or of a key in it. The error never has a part of it.
+fn value_of(answer: &Value, key: Option<&str>) -> Result<String, String> {
+    let text = answer
+        .get("SecretString")
+        .and_then(Value::as_str)
+        .ok_or("it has no text, and CodeBuild takes nothing else")?;
+    let Some(key) = key else { return Ok(text.to_owned()) };
+    let inner: Value =
+        serde_json::from_str(text).map_err(|_| format!("it is no JSON, so it has no key {key}"))?;
+    match inner.get(key) {
+        Some(Value::String(value)) => Ok(value.clone()),
+        Some(other) if !other.is_null() => Ok(other.to_string()),
+        _ => Err(format!("it has no key {key}")),
     }
 }
 
@@ -220,4 +228,37 @@ fn number(path: &Path) -> anyhow::Result<u64> {
     let number = last.unwrap_or(0) + 1;
     std::fs::write(path, number.to_string()).with_context(|| format!("write {}", path.display()))?;
     Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_without_what_is_asked_for_is_no_empty_value() {
+        let text = |text: &str| json!({"SecretString": text});
+        for (answer, key, expected) in [
+            (text("plain"), None, Ok("plain")),
+            (text(""), None, Ok("")),
+            (text(r#"{"a": "b", "n": 1}"#), Some("a"), Ok("b")),
+            (text(r#"{"a": "b", "n": 1}"#), Some("n"), Ok("1")),
+            (text(r#"{"a": null}"#), Some("a"), Err("it has no key a")),
+            (text("hush"), Some("a"), Err("it is no JSON, so it has no key a")),
+            (text("[1]"), Some("a"), Err("it has no key a")),
+            (
+                json!({"SecretBinary": "aHVzaA=="}),
+                None,
+                Err("it has no text, and CodeBuild takes nothing else"),
+            ),
+            (
+                json!({"SecretBinary": "aHVzaA=="}),
+                Some("a"),
+                Err("it has no text, and CodeBuild takes nothing else"),
+            ),
+            (json!({}), None, Err("it has no text, and CodeBuild takes nothing else")),
+        ] {
+            let found = value_of(&answer, key);
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{answer} {key:?}");
+        }
+    }
 }

@@ -233,7 +233,8 @@ impl BuildRun {
     pub(super) fn exported(&self) -> Vec<(String, String)> {
         let value = |name: &String| {
             let path = self.scratch.path().join(format!("exported-{name}"));
-            let text = std::fs::read_to_string(path).ok()?;
+            // A value is whatever bytes a command put there.
+            let text = String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned();
             Some((name.clone(), text.strip_suffix('\n')?.to_owned()))
         };
         self.spec.exported.iter().filter_map(value).collect()
