@@ -26,13 +26,14 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64", "packages"])]
     pub faults: bool,
     /// With --faults: one case of each fault alone, as check without options has it
-    #[arg(long, requires = "faults", conflicts_with = "case")]
+    // Where what it requires conflicts with another one, clap asks for it no more: each is named.
+    #[arg(long, requires = "faults", conflicts_with_all = ["case", "full", "contract", "gates", "opinions", "arm64", "packages", "corpus"])]
     pub sample: bool,
     /// With --faults: only the cases whose name has this in it, as a failing one prints it
-    #[arg(long, value_name = "NAME", requires = "faults")]
+    #[arg(long, value_name = "NAME", requires = "faults", conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64", "packages", "corpus"])]
     pub case: Option<String>,
     /// Only the templates of a folder, such as the inputs of the SAM translator's own tests: each is deployed to a local cloud,
     /// and what is refused is counted by reason; takes minutes
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64", "packages"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["full", "contract", "gates", "opinions", "arm64", "packages", "faults"])]
     pub corpus: Option<std::path::PathBuf>,
 }

@@ -31,6 +31,35 @@ fn what_is_said_of_mistakes() {
     insta::assert_snapshot!(all.join("\n\n"));
 }
 
+/// What only one of can be asked for is a mistake together with any other, whichever is named first.
+#[test]
+fn each_part_of_check_is_asked_for_alone() {
+    let parts = [
+        "--full",
+        "--contract",
+        "--gates",
+        "--opinions",
+        "--arm64",
+        "--packages",
+        "--faults",
+        "--corpus folder",
+    ];
+    for one in parts {
+        for other in parts.iter().filter(|other| **other != one) {
+            let said = printed(&format!("check {one} {other}"));
+            assert!(said.contains("cannot be used with"), "{one} {other}: {said}");
+        }
+    }
+    // What belongs to one part is a mistake with each of the others, and without it.
+    for own in ["--sample", "--case name"] {
+        for other in parts.iter().filter(|other| **other != "--faults") {
+            let said = printed(&format!("check {other} {own}"));
+            assert!(said.contains("cannot be used with"), "{other} {own}: {said}");
+        }
+        assert!(printed(&format!("check {own}")).contains("--faults"));
+    }
+}
+
 #[test]
 fn the_declarations_do_not_contradict_each_other() {
     Cli::command().debug_assert();
