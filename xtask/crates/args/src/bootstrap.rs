@@ -9,7 +9,7 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
     /// With --dry-run: exit with 3 where something would change
-    #[arg(long, requires = "dry_run")]
+    #[arg(long, requires = "dry_run", conflicts_with = "apply")]
     pub detailed_exitcode: bool,
     /// Write the plan to a file and change nothing: names and digests, never a parameter's value
     #[arg(long, value_name = "FILE", conflicts_with = "apply")]

@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
     /// With --dry-run: exit with 3 where something would change
-    #[arg(long, requires = "dry_run")]
+    #[arg(long, requires = "dry_run", conflicts_with = "list")]
     pub detailed_exitcode: bool,
     /// Your stack's data may be lost: its table is replaced or removed (--yes is not enough)
     #[arg(long, value_name = "STACK")]

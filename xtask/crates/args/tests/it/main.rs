@@ -60,6 +60,21 @@ fn each_part_of_check_is_asked_for_alone() {
     }
 }
 
+/// An option that means something beside another one alone is a mistake without it, also beside what excludes that one.
+#[test]
+fn an_option_of_another_one_is_never_passed_over() {
+    for line in [
+        "bootstrap --detailed-exitcode",
+        "bootstrap --apply plan --detailed-exitcode",
+        "deploy --isolated mine --detailed-exitcode",
+        "deploy --list --detailed-exitcode",
+        "destroy --detailed-exitcode",
+        "package --env dev",
+    ] {
+        printed(line);
+    }
+}
+
 #[test]
 fn the_declarations_do_not_contradict_each_other() {
     Cli::command().debug_assert();
