@@ -2,9 +2,9 @@
 
 mod alias;
 mod any_client;
+mod apis;
 mod aws_refuses;
 mod bad_input;
-
 mod cli;
 mod cloud;
 mod cut_off;
