@@ -321,6 +321,49 @@ fn a_closed_stage_is_not_entered_and_what_it_would_have_done_is_not_run() {
     assert_eq!(status(&aws, "prod", "causeway-app-prod"), serde_json::json!([]));
 }
 
+/// As CDK writes them: a text of YAML, or of JSON.
+#[test]
+#[ignore = "it takes minutes: check --full runs it"]
+fn a_buildspec_may_stand_in_its_project() {
+    let _alone = alone();
+    let project = light();
+    let whole = |text: &str| {
+        format!("BuildSpec: |\n{}", text.lines().map(|row| format!("          {row}\n")).collect::<String>())
+    };
+    project.edit(PIPELINE, "BuildSpec: buildspecs/build.yml\n", &whole(BUILD));
+    let test = serde_json::json!({
+        "version": "0.2",
+        "phases": {"build": {"commands": ["mkdir -p out && echo inline > out/x"]}},
+        "artifacts": {"base-directory": "out", "files": ["**/*"]},
+    });
+    project.edit(
+        PIPELINE,
+        "BuildSpec: buildspecs/test.yml\n",
+        &whole(&serde_json::to_string_pretty(&test).unwrap()),
+    );
+    std::fs::remove_file(project.path().join("buildspecs/build.yml")).unwrap();
+    std::fs::write(project.path().join("buildspecs/test.yml"), "nothing reads it").unwrap();
+    project.commit();
+    let ended = released(&project, false);
+    assert_eq!(ended.result()["verdict"], "released", "{}\n{}", ended.error(), ended.stderr);
+
+    // What cannot be run is refused before Source, at its line of the template.
+    project.edit(
+        PIPELINE,
+        "            build:\n              commands:\n",
+        "            build:\n              run-as: nobody\n              commands:\n",
+    );
+    project.commit();
+    let ended = released(&project, false);
+    assert_eq!((ended.code, &ended.result()["verdict"]), (1, &"failed".into()), "{}", ended.stderr);
+    let why = ended.result()["error"].to_string();
+    assert!(why.contains("run-as") && why.contains("cfn/pipeline.yaml line "), "{why}");
+    assert!(
+        ended.of_type("step").all(|step| step["action"] != "Source" || step["status"] == "not-run"),
+        "{why}"
+    );
+}
+
 /// Two releases of one checkout: one at a time has its cloud.
 #[test]
 #[ignore = "it takes minutes: check --full runs it"]
