@@ -8,7 +8,7 @@ So, before it starts:
 * an alias that is held (`UpdateAlias` with `CausewayHold`, which AWS does not know) stays where it is, whatever a template
   says: who holds it moves it with `UpdateAlias`, as CodeDeploy does;
 * it leaves out what the local cloud has itself: its evaluation of alarms and its own metrics;
-* it refuses of a template's resources what AWS refuses (`refusals.py`).
+* it refuses of a template's resources and of calls what AWS refuses (`refusals.py`, `calls.py`).
 
 What is proposed to the emulator's project stands in `docs/upstream/alias-weights.md`. This works with one version of it.
 """
@@ -251,14 +251,17 @@ def hold_to_aws(stacks, provisioners):
     """Lets the emulator refuse what AWS would; module and tables lie where `CAUSEWAY_DATA` says."""
     folder = os.environ["CAUSEWAY_DATA"]
     sys.path.insert(0, folder)
+    import calls
     import refusals
 
     def table(name):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             return json.load(file)
 
-    rules = refusals.Rules(table("resource-limits.json"), table("refusals.json"))
+    services = table("refusals.json")
+    rules = refusals.Rules(table("resource-limits.json"), services)
     refusals.install(stacks, provisioners, rules)
+    calls.install(rules, services["call"])
 
 
 def prepare(found=None):

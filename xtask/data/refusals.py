@@ -21,14 +21,22 @@ INERT = "AWS::CDK::Metadata"
 
 
 class Refused(ValueError):
-    """What CloudFormation says of a resource that failed."""
+    """What CloudFormation says of a resource that failed; `message` is what the service itself said."""
+
+    def __init__(self, told, message=None):
+        super().__init__(told)
+        self.message = told if message is None else message
+
+
+def request_id():
+    return str(uuid.uuid4())
 
 
 def by_service(message, service, code="InvalidRequest", status=400):
     """A service's refusal, as a resource's handler tells it."""
-    told = f"{message} (Service: {service}, Status Code: {status}, Request ID: {uuid.uuid4()})" if service else message
+    told = f"{message} (Service: {service}, Status Code: {status}, Request ID: {request_id()})" if service else message
     return Refused(
-        f'Resource handler returned message: "{told}" (RequestToken: {uuid.uuid4()}, HandlerErrorCode: {code})'
+        f'Resource handler returned message: "{told}" (RequestToken: {request_id()}, HandlerErrorCode: {code})', message
     )
 
 
@@ -162,18 +170,22 @@ class Rules:
                 raise Refused(
                     f"Properties validation failed for resource {logical_id} with message:\n" + "\n".join(found)
                 )
-        for limit in self.table["limit"]:
-            if limit["type"] == kind and limit.get("unless") not in props:
-                self.limit(limit, props)
-        for policy in self.table["policy"]:
-            if policy["type"] == kind and sum(size(one) for one in at(props, policy["path"])) > policy["most"]:
-                raise by_service(policy["says"].format(**policy), "Iam", "ServiceLimitExceeded", 409)
+        self.by_its_service(kind, props)
         account = account_id()
         for path in self.table["passed"].get(kind, ()):
             for arn in at(props, path):
                 parts = arn.split(":") if isinstance(arn, str) else []
                 if len(parts) > 5 and parts[2] == "iam" and parts[4] and parts[4] != account:
                     raise by_service("Cross-account pass role is not allowed.", kind.split("::")[1], "AccessDenied", 403)
+
+    def by_its_service(self, kind, props):
+        """What a service refuses of properties, whoever brings them."""
+        for limit in self.table["limit"]:
+            if limit["type"] == kind and limit.get("unless") not in props:
+                self.limit(limit, props)
+        for policy in self.table["policy"]:
+            if policy["type"] == kind and sum(size(one) for one in at(props, policy["path"])) > policy["most"]:
+                raise by_service(policy["says"].format(**policy), "Iam", "ServiceLimitExceeded", 409)
         other = getattr(self, "of_" + kind.replace("AWS::", "").replace("::", "_").lower(), None)
         if other:
             other(props)
@@ -191,7 +203,8 @@ class Rules:
             raise by_service(said, limit["service"])
 
     def of_lambda_function(self, props):
-        variables = (props.get("Environment") or {}).get("Variables")
+        environment = props.get("Environment")
+        variables = environment.get("Variables") if isinstance(environment, dict) else None
         variables = variables if isinstance(variables, dict) else {}
         own = {name: value for name, value in variables.items() if name not in self.table["lambda-own-variables"]}
         head = "Lambda was unable to configure your environment variables because the environment variables you have provided"

@@ -24,7 +24,8 @@ use causeway_model::xml::Element;
 const SCRIPT: &str = include_str!("../../../data/emulator.py");
 
 /// What that script loads beside itself: what AWS refuses and the emulator takes.
-const REFUSALS: [(&str, &str); 2] = [
+const REFUSALS: [(&str, &str); 3] = [
+    ("calls.py", include_str!("../../../data/calls.py")),
     ("refusals.py", include_str!("../../../data/refusals.py")),
     ("resource-limits.json", include_str!("../../../data/resource-limits.json")),
 ];
@@ -464,6 +465,14 @@ Server(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
     #[tokio::test]
     async fn what_aws_refuses_is_refused() {
         let run = "import runpy; runpy.run_path('refusals_test.py', run_name='__main__')";
+        let ran = python(run).await;
+        assert!(ran.status.success() && said(&ran).contains("\nOK\n"), "{}", said(&ran));
+    }
+
+    /// The same of calls of any client, and of roles that they pass.
+    #[tokio::test]
+    async fn what_aws_refuses_of_a_call_is_refused() {
+        let run = "import runpy; runpy.run_path('calls_test.py', run_name='__main__')";
         let ran = python(run).await;
         assert!(ran.status.success() && said(&ran).contains("\nOK\n"), "{}", said(&ran));
     }
