@@ -174,8 +174,31 @@ wait_for(lambda: 'full' not in [one['StackName'] for one in cfn.describe_stacks(
 words = {'StackName': 'passed', 'TemplateBody': json.dumps({'Resources': {'T': {'Type': 'AWS::SNS::Topic'}}}), 'RoleARN': 'arn:aws:iam::111111111111:role/foreign'}
 answer['passed'] = [told(cfn.create_stack, **words), told(cfn.create_change_set, ChangeSetName='c', ChangeSetType='CREATE', **words), told(cfn.delete_stack, StackName='passed', RoleARN=words['RoleARN'])]
 answer['function'] = made('function', function(Role='arn:aws:iam::111111111111:role/foreign'))
+# The same of calls: a function made by hand, and roles that somebody may pass to one service.
+file = io.BytesIO()
+with zipfile.ZipFile(file, 'w') as archive:
+    archive.writestr('index.py', 'def handler(e, c): pass')
+iam = client('iam', 'dev')
+role = iam.create_role(RoleName='run', Path='/own/', AssumeRolePolicyDocument=json.dumps(TRUST))['Role']['Arn']
+iam.create_user(UserName='passer')
+may = [{'Effect': 'Allow', 'Action': ['lambda:*', 'cloudformation:*'], 'Resource': '*'}, {'Effect': 'Allow', 'Action': 'iam:PassRole', 'Resource': role, 'Condition': {'StringEquals': {'iam:PassedToService': 'lambda.amazonaws.com'}}}]
+iam.put_user_policy(UserName='passer', PolicyName='p', PolicyDocument=json.dumps({'Version': '2012-10-17', 'Statement': may}))
+key = iam.create_access_key(UserName='passer')['AccessKey']
+of = lambda service: boto3.Session(key['AccessKeyId'], key['SecretAccessKey']).client(service)
+by_hand = lambda role=role, **more: told(of('lambda').create_function, FunctionName='by-hand', Runtime='python3.12', Handler='index.handler', Role=role, Code={'ZipFile': file.getvalue()}, **more)
+answer['calls'] = [by_hand(MemorySize=20480), by_hand(role='arn:aws:iam::111111111111:role/foreign'), by_hand(role=role + '-other'), by_hand()]
+answer['stack'] = told(of('cloudformation').delete_stack, StackName='passed', RoleARN=role)
 "#,
     );
+    let (calls, run) = (&found["calls"], "arn:aws:iam::222222222222:role/own/run");
+    assert_eq!(calls[0][0], "InvalidParameterValueException", "{calls}");
+    assert!(calls[0][1].to_string().contains("less than or equal to 10240"), "{calls}");
+    assert_eq!(calls[1][1], "Cross-account pass role is not allowed.", "{calls}");
+    assert!(calls[2][1].to_string().contains(&format!("iam:PassRole on resource: {run}-other")), "{calls}");
+    assert_eq!(calls[3][1], "it is not refused", "{calls}");
+    let stack = &found["stack"];
+    assert_eq!(stack[0], "AccessDenied", "{stack}");
+    assert!(stack[1].to_string().contains(&format!("iam:PassRole on resource: {run} ")), "{stack}");
     assert_eq!(
         (&found["made"][0], &found["deleted"][0]),
         (&json!("CREATE_COMPLETE"), &json!("DELETE_FAILED"))
