@@ -160,8 +160,8 @@ fn message(target: &Value, event: &Value) -> String {
     match (text("Input"), text("InputPath")) {
         (Some(own), _) => own.to_owned(),
         (None, Some(path)) => {
-            let keys = path.trim_start_matches('$').split('.').filter(|key| !key.is_empty());
-            keys.fold(Some(event), |at, key| at?.get(key)).unwrap_or(&Value::Null).to_string()
+            let mut keys = path.trim_start_matches('$').split('.').filter(|key| !key.is_empty());
+            keys.try_fold(event, |at, key| at.get(key)).unwrap_or(&Value::Null).to_string()
         }
         (None, None) => event.to_string(),
     }
