@@ -466,24 +466,18 @@ impl Rehearsal {
     }
 
     /// The parent commit and its files, where its release would differ from this one's.
-    ///
-    /// # Errors
-    /// It cannot be read, or what its functions are made of cannot be told.
     async fn parent(&self) -> anyhow::Result<Option<(String, Arc<Vec<u8>>)>> {
         let Some(parent) = git::commit(&self.context.root, "HEAD^").await else { return Ok(None) };
         let source = git::archive(&self.context.root, &parent).await?;
         let dir = tempfile::tempdir().context("make a folder for the parent commit")?;
         let (before, after) = (dir.path().join("before"), dir.path().join("after"));
-        pipeline::unpack(&before, &source)?;
-        pipeline::unpack(&after, &self.source)?;
+        pipeline::unpack(&before, &source).and_then(|()| pipeline::unpack(&after, &self.source))?;
         let versions = |root: std::path::PathBuf| async move {
             let setting = cargo::setting(&root, "host", PROFILE).await?;
             super::package::versions_of(&root, &setting).await
         };
-        // Most of it is cargo's reading of two trees. What is wrong with this commit's own is for its build to say.
         let (before, after) = tokio::join!(versions(before), versions(after));
-        let Ok(after) = after else { return Ok(None) };
-        Ok((before? != after).then(|| (parent, Arc::new(source))))
+        Ok((before? != after?).then(|| (parent, Arc::new(source))))
     }
 }
 

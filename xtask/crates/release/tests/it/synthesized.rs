@@ -1,8 +1,6 @@
 //! An application that CDK synthesized, brought to the local cloud as any AWS client does: its API answers, its release is shifted
 //! behind its hooks, and a hook that says no takes both functions back.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use causeway_testing::Project;
 use causeway_testing::aws::Client;
 use serde_json::{Value, json};
