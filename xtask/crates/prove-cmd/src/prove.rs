@@ -156,10 +156,10 @@ fn outcome(context: &Context, args: &Args, report: &Report, changed: Vec<String>
 }
 
 fn next(report: &Report) -> &'static str {
-    if !report.problems.is_empty() {
-        "fix that line; what cannot be read proves nothing"
-    } else if !report.checked.iter().all(|one| one.holds) {
+    if !report.checked.iter().all(|one| one.holds) {
         "fix the statement, or the row of cfn/access-matrix.toml where it asks the wrong thing"
+    } else if !report.problems.is_empty() {
+        "fix that line: nothing is proved while it stands so"
     } else if !report.sufficiency.missing.is_empty() {
         "allow it to the role that deploys the stack; `--suggest` prints the statements"
     } else if !report.rules.violations.is_empty() {
@@ -169,10 +169,10 @@ fn next(report: &Report) -> &'static str {
     }
 }
 
-/// Everything that fails, one line each: what cannot be read, rows, calls of handlers, mutants.
+/// Everything that fails, one line each: rows, files, calls of handlers, rules, mutants. Rows come first: where a statement
+/// cannot be read, none is asked.
 fn failures(report: &Report) -> Vec<String> {
-    let mut all: Vec<String> = report.problems.iter().map(Problem::to_string).collect();
-    all.extend(report.checked.iter().filter(|one| !one.holds).map(|one| {
+    let rows = report.checked.iter().filter(|one| !one.holds).map(|one| {
         let source = one.source.as_ref().map_or_else(String::new, |source| format!("; source: {source}"));
         format!(
             "row {} ({}): {} {} on {}: expected {}, came {}: {}{source}",
@@ -185,7 +185,9 @@ fn failures(report: &Report) -> Vec<String> {
             one.came.word(),
             one.by
         )
-    }));
+    });
+    let mut all: Vec<String> = rows.collect();
+    all.extend(report.problems.iter().map(Problem::to_string));
     all.extend(report.sufficiency.missing.iter().map(|one| {
         format!(
             "{}:{}: to {} {}, {} needs {} on {}: {}",
