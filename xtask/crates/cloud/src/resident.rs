@@ -104,7 +104,10 @@ pub async fn up(
 }
 
 /// Our own program. Where it was built anew while we run, its path leads nowhere, but Linux still has the old one.
-fn own_program() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// It cannot be found.
+pub fn own_program() -> anyhow::Result<PathBuf> {
     let kept = Path::new("/proc/self/exe");
     if kept.exists() {
         Ok(kept.to_path_buf())

@@ -324,7 +324,8 @@ impl<'a> Stage<'a> {
 
     /// Runs a command of ours through the proxy.
     async fn run(&self, words: &[String]) -> anyhow::Result<Ran> {
-        let program = std::env::current_exe().context("find our own program")?;
+        // The tests before this may have built our own program anew.
+        let program = resident::own_program()?;
         let prefix = &self.ground.config.project;
         let mut command = command(self.dir.path(), |sh| {
             cmd!(sh, "{program} {words...} --output json --profile-prefix {prefix}")
