@@ -4,8 +4,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::error::explain;
-use super::json::{CODECONNECTIONS, Client};
+use super::json::Client;
 use super::session::Account;
+use super::spoken::CODECONNECTIONS;
 
 /// How a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -5,7 +5,7 @@
 use aws_config::{Region, SdkConfig};
 use aws_types::service_config::ServiceConfigKey;
 
-use super::json::Service;
+use super::spoken::Service;
 
 /// A partition: the first words of its regions, the end of its hosts, and that of its hosts that have IPv6 as well.
 type Partition = (&'static [&'static str], &'static str, &'static str);
@@ -104,7 +104,7 @@ fn host(service: &Service, region: &str, fips: bool, dual: bool) -> String {
 mod tests {
     use aws_types::origin::Origin;
 
-    use super::super::json::{CLOUDWATCH, CODEDEPLOY, DYNAMODB};
+    use super::super::spoken::{CLOUDWATCH, CODEDEPLOY, DYNAMODB};
     use super::*;
 
     /// The URLs of the endpoint tests that AWS publishes for these services.
@@ -149,7 +149,7 @@ mod tests {
             ("us-gov-east-1", "https://iam.us-gov.amazonaws.com", "us-gov-west-1"),
             ("us-isob-east-1", "https://iam.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
         ] {
-            assert_eq!(host(&super::super::json::IAM, region, false, false), url);
+            assert_eq!(host(&super::super::spoken::IAM, region, false, false), url);
             let sdk = SdkConfig::builder().region(Region::new(region)).build();
             assert_eq!(signing_region(&sdk, "iam"), Some(Region::new(signed)));
             assert_eq!(signing_region(&sdk, "sns"), Some(Region::new(region)));

@@ -25,6 +25,7 @@ pub mod rollouts;
 mod scripted;
 mod session;
 pub mod sign;
+mod spoken;
 mod sts;
 pub mod teardown;
 mod waiting;

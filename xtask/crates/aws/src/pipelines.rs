@@ -4,8 +4,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::error::explain;
-use super::json::{CODEPIPELINE, Client, SNS};
+use super::json::Client;
 use super::session::Account;
+use super::spoken::{CODEPIPELINE, SNS};
 
 /// A pipeline as its stages stand ("GetPipelineState" in the CodePipeline API reference).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

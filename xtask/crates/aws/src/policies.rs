@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::explain;
-use super::json::{Client, IAM, KMS};
+use super::json::Client;
 use super::session::Account;
+use super::spoken::{IAM, KMS};
 use causeway_model::drift::Role;
 use causeway_model::fault::Fault;
 use causeway_model::xml::Element;

@@ -6,8 +6,9 @@
 use aws_smithy_runtime_api::client::result::SdkError;
 use serde_json::{Value, json};
 
-use super::json::{CODECONNECTIONS, CODEDEPLOY, Client, DYNAMODB, Failure, Service};
+use super::json::{Client, Failure};
 use super::session::Account;
+use super::spoken::{CODECONNECTIONS, CODEDEPLOY, DYNAMODB, Service};
 
 /// Endpoint names of the services that the tool does not call ("Service endpoints and quotas" in the AWS General
 /// Reference). All others that a release uses are in every region.

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::error::explain;
-use super::json::{Client, DYNAMODB, KMS};
+use super::json::Client;
 use super::session::Account;
+use super::spoken::{DYNAMODB, KMS};
 use causeway_machine::clock::Stopwatch;
 use causeway_model::fault::{Fault, Kind};
 

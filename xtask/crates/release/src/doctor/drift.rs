@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Doctor, Seen};
+use super::Doctor;
+use super::stacks::Seen;
 use causeway_aws::cloudformation::Stacks;
 use causeway_aws::policies::Policies;
 use causeway_machine::clock::Stopwatch;
