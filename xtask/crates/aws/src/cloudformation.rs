@@ -273,16 +273,16 @@ impl Stacks {
     /// The template's text as it was submitted. Without a stage CloudFormation gives the one that transforms have made
     /// of it ("GetTemplate").
     pub async fn template(&self, stack: &str) -> anyhow::Result<String> {
-        let call = self.client.get_template().stack_name(stack).template_stage(TemplateStage::Original);
-        let answer = call.send().await;
-        let answer = answer.map_err(|error| explain(error, "read the template of the stack", stack))?;
-        Ok(answer.template_body().unwrap_or_default().to_owned())
+        self.template_at(TemplateStage::Original, stack).await
     }
 
     /// The template as CloudFormation works with it, after its transforms ("GetTemplate").
     pub async fn processed_template(&self, stack: &str) -> anyhow::Result<String> {
-        let call = self.client.get_template().stack_name(stack).template_stage(TemplateStage::Processed);
-        let answer = call.send().await;
+        self.template_at(TemplateStage::Processed, stack).await
+    }
+
+    async fn template_at(&self, stage: TemplateStage, stack: &str) -> anyhow::Result<String> {
+        let answer = self.client.get_template().stack_name(stack).template_stage(stage).send().await;
         let answer = answer.map_err(|error| explain(error, "read the template of the stack", stack))?;
         Ok(answer.template_body().unwrap_or_default().to_owned())
     }

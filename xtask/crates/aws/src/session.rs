@@ -38,6 +38,16 @@ pub struct LocalWorld {
 }
 
 impl LocalWorld {
+    /// All accounts of a configuration in this world, verified.
+    ///
+    /// # Errors
+    /// The world does not answer, or an account is another one there.
+    pub async fn accounts(self, config: &Config) -> anyhow::Result<Accounts> {
+        let options = OpenOptions { world: Some(self), ..OpenOptions::default() };
+        let names: Vec<String> = config.accounts.keys().cloned().collect();
+        Unverified::open(config, &options).await?.verify(config, &names).await
+    }
+
     /// The keys of an account's root: its id is the access key's id.
     pub fn root(&self, account: &str) -> Keys {
         Keys { id: account.to_owned(), secret: self.root_secret.clone(), token: None }

@@ -1,6 +1,6 @@
 //! Starting, finding and ending the resident process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -103,21 +103,9 @@ pub async fn up(
     start(paths, root, minute, keep).await
 }
 
-/// Our own program. Where it was built anew while we run, its path leads nowhere, but Linux still has the old one.
-///
-/// # Errors
-/// It cannot be found.
-pub fn own_program() -> anyhow::Result<PathBuf> {
-    let kept = Path::new("/proc/self/exe");
-    if kept.exists() {
-        Ok(kept.to_path_buf())
-    } else {
-        std::env::current_exe().context("find our own program")
-    }
-}
-
 async fn start(paths: &Paths, root: &Path, minute: Duration, keep: Keep) -> anyhow::Result<Found> {
-    let program = own_program()?;
+    // Its name may be another program's by now.
+    let program = causeway_digest::running().context("find our own program")?;
     let log = paths.log("cloud");
     let mut command = process::logged(&program, &log)?;
     command.current_dir(root).args(["local", "serve", "--minute", &format!("{}ms", minute.as_millis())]);

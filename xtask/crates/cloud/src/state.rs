@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use causeway_aws::LocalWorld;
 use causeway_machine::files::write_private;
 use causeway_machine::paths::Paths;
 use causeway_machine::process;
@@ -37,6 +38,15 @@ impl State {
     /// `https://127.0.0.1:<port>`. An address and not a name: S3 would make host names of it.
     pub fn endpoint(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// How its accounts are opened.
+    pub fn world(&self, paths: &Paths) -> LocalWorld {
+        LocalWorld {
+            endpoint: self.endpoint(),
+            bundle: paths.bundle(),
+            root_secret: self.root_secret.clone(),
+        }
     }
 
     /// Reads the state of a cloud that is still running; `None` where there is none.

@@ -104,7 +104,10 @@ pub fn built(digest: &str, program: &Path) -> io::Result<String> {
 }
 
 /// The program that runs: Linux leads to it even when its name has gone to another by now.
-fn running() -> io::Result<PathBuf> {
+///
+/// # Errors
+/// It cannot be found.
+pub fn running() -> io::Result<PathBuf> {
     let link = Path::new("/proc/self/exe");
     if link.exists() { Ok(link.to_owned()) } else { std::env::current_exe() }
 }

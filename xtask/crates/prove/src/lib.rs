@@ -109,7 +109,7 @@ impl Report {
 
     /// Mutants that survive without a reason.
     pub fn unexplained(&self) -> impl Iterator<Item = &mutate::Mutant> {
-        self.mutation.iter().flat_map(mutate::Mutation::survivors).filter(|mutant| mutant.why.is_none())
+        self.mutation.iter().flat_map(mutate::Mutation::unexplained)
     }
 
     /// Whether everything holds: rows, calls of handlers, mutants, and nothing is left that cannot be read.

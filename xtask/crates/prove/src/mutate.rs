@@ -79,6 +79,11 @@ impl Mutation {
     pub fn survivors(&self) -> impl Iterator<Item = &Mutant> {
         self.mutants.iter().filter(|mutant| mutant.caught_by.is_none())
     }
+
+    /// Those of them that no reason was written down for.
+    pub fn unexplained(&self) -> impl Iterator<Item = &Mutant> {
+        self.survivors().filter(|mutant| mutant.why.is_none())
+    }
 }
 
 /// The statements of one place of a template: one for each stack that holds it.

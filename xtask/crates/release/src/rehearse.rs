@@ -25,9 +25,9 @@ use tokio::time::sleep;
 
 use super::bootstrap;
 use super::package::app_stack;
+use causeway_aws::Accounts;
 use causeway_aws::cloudformation::Stacks;
 use causeway_aws::rollouts;
-use causeway_aws::{Accounts, LocalWorld, OpenOptions, Unverified};
 use causeway_build::{broken, cargo, git};
 use causeway_cloud::control::Control;
 use causeway_cloud::pipeline::{self, Approval, Decision, Ended, Order, Owner, Swap};
@@ -134,14 +134,7 @@ async fn rehearse(
     paths: &Paths,
     found: &Found,
 ) -> anyhow::Result<Outcome> {
-    let world = LocalWorld {
-        endpoint: found.state().endpoint(),
-        bundle: paths.bundle(),
-        root_secret: found.state().root_secret.clone(),
-    };
-    let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
-    let names: Vec<String> = config.accounts.keys().cloned().collect();
-    let accounts = Unverified::open(config, &options).await?.verify(config, &names).await?;
+    let accounts = found.state().world(paths).accounts(config).await?;
     let control = Control::new(paths, found.state())?;
     // Before anything of what runs there is changed, its time, too.
     control.executions_free().await?;

@@ -36,7 +36,7 @@ mod without_cargo;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use causeway_aws::{Account, Accounts, LocalWorld, OpenOptions, Unverified, assume_role};
+use causeway_aws::{Account, Accounts, assume_role};
 use causeway_machine::clock::Stopwatch;
 use causeway_model::config::{self, BUILD, Config};
 use causeway_model::fault::{Fault, Kind, from_error, with_kind};
@@ -118,15 +118,8 @@ impl World {
                 .why(&error.message)
                 .next("fix that line; the comments of the file explain every field")
         })?;
-        let local = LocalWorld {
-            endpoint: state.endpoint(),
-            bundle: paths.bundle(),
-            root_secret: state.root_secret.clone(),
-        };
-        let options = OpenOptions { world: Some(local), ..OpenOptions::default() };
-        let names: Vec<String> = config.accounts.keys().cloned().collect();
         Ok(Self {
-            accounts: Unverified::open(&config, &options).await?.verify(&config, &names).await?,
+            accounts: state.world(&paths).accounts(&config).await?,
             control: Control::new(&paths, state)?,
             client_environment: client_environment(state, &paths),
             config,

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Context;
 use causeway_aws::raw;
-use causeway_aws::{Account, Accounts, LocalWorld, OpenOptions, Unverified};
+use causeway_aws::{Account, Accounts};
 use causeway_cloud::resident::{self, Keep};
 use causeway_machine::paths::Paths;
 use causeway_model::calls::{Call, new_bucket, query};
@@ -74,14 +74,7 @@ pub(super) async fn run(context: &Context, folder: &Path, asked: Asked) -> anyho
     let say = |text: &str| context.out.note(text);
     resident::down(&paths).await?;
     let found = resident::up(&config, &paths, &context.root, MINUTE, Keep::No, &say).await?;
-    let world = LocalWorld {
-        endpoint: found.state().endpoint(),
-        bundle: paths.bundle(),
-        root_secret: found.state().root_secret.clone(),
-    };
-    let options = OpenOptions { world: Some(world), ..OpenOptions::default() };
-    let names: Vec<String> = config.accounts.keys().cloned().collect();
-    let accounts = Unverified::open(&config, &options).await?.verify(&config, &names).await?;
+    let accounts = found.state().world(&paths).accounts(&config).await?;
     give_objects(&config, &accounts, &templates).await?;
     let open = Arc::new(Mutex::new(templates));
     // Each account deploys one after the other, so no template meets another one's names.

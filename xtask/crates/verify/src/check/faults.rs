@@ -173,11 +173,7 @@ impl Bench {
         // A run that was cut off may have left one behind.
         resident::down(&paths).await?;
         let cloud = resident::up(config, &paths, &context.root, MINUTE, Keep::No, &say).await?;
-        let world = LocalWorld {
-            endpoint: cloud.state().endpoint(),
-            bundle: paths.bundle(),
-            root_secret: cloud.state().root_secret.clone(),
-        };
+        let world = cloud.state().world(&paths);
         let options = OpenOptions { world: Some(world.clone()), ..OpenOptions::default() };
         let accounts = Unverified::open(config, &options).await?.verify(config, &[BUILD.to_owned()]).await?;
         let ground = Ground {
@@ -325,7 +321,7 @@ impl<'a> Stage<'a> {
     /// Runs a command of ours through the proxy.
     async fn run(&self, words: &[String]) -> anyhow::Result<Ran> {
         // The tests before this may have built our own program anew.
-        let program = resident::own_program()?;
+        let program = causeway_digest::running().context("find our own program")?;
         let prefix = &self.ground.config.project;
         let mut command = command(self.dir.path(), |sh| {
             cmd!(sh, "{program} {words...} --output json --profile-prefix {prefix}")

@@ -58,12 +58,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Judged> {
     // A run that was cut off may have left one behind; its stacks would be there already.
     resident::down(&paths).await?;
     let found = resident::up(&config, &paths, &context.root, MINUTE, Keep::No, &say).await?;
-    let world = LocalWorld {
-        endpoint: found.state().endpoint(),
-        bundle: paths.bundle(),
-        root_secret: found.state().root_secret.clone(),
-    };
-    let result = check(context, &config, &paper, world).await;
+    let result = check(context, &config, &paper, found.state().world(&paths)).await;
     // The bootstrap that must fail leaves what it planned.
     context.planned.take_back_before(&context.out, found.release()).await;
     result
