@@ -147,7 +147,7 @@ async fn start(binary: &Path, function: &str, services: &Services, time_left: Du
     start_with(binary, function, services, time_left, &[]).await
 }
 
-/// The same with variables of the test's own besides.
+/// The same, with variables of the test's own as well.
 async fn start_with(
     binary: &Path,
     function: &str,

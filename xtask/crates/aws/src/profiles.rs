@@ -34,7 +34,8 @@ pub(super) struct Seen {
 impl Seen {
     /// This machine's files, and the caller's environment.
     pub(super) fn here() -> Self {
-        let home = std::env::home_dir().unwrap_or_default();
+        // Without a home nothing lies there, and the folder that we run in is none.
+        let home = std::env::home_dir().unwrap_or_else(|| PathBuf::from("~"));
         let usual = |name: &str| read(home.join(".aws").join(name), None);
         let file = |variable: &'static str, name: &str| match std::env::var_os(variable)
             .filter(|path| !path.is_empty())

@@ -23,7 +23,7 @@ pub(super) struct Cors {
     credentials: bool,
 }
 
-/// What the answer to a preflight carries besides, within this program: a function's own answer can have the same status.
+/// What the answer to a preflight carries as well, within this program: a function's own answer can have the same status.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Preflight;
 
