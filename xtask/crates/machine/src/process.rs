@@ -53,8 +53,8 @@ pub fn spawn(mut command: Command, name: &str, records: &Path, ending: Ending) -
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     std::fs::create_dir_all(records).with_context(|| format!("create {}", records.display()))?;
     // A kept group outlives its handle; the others are ended as a whole by ours.
-    let mut child =
-        command.kill_on_drop(false).process_group(0).spawn().with_context(|| format!("start {program}"))?;
+    command.kill_on_drop(false).process_group(0);
+    let mut child = patiently(|| command.spawn()).with_context(|| format!("start {program}"))?;
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     let Some((id, pid)) = id.and_then(|id| Some((id, Pid::from_raw(id)?))) else {
         let _ = child.start_kill();
@@ -66,6 +66,26 @@ pub fn spawn(mut command: Command, name: &str, records: &Path, ending: Ending) -
         serde_json::to_vec(&Record { pid: id, started: start_time(id).unwrap_or(0), name: name.to_owned() })?;
     std::fs::write(&record, content).with_context(|| format!("write {}", record.display()))?;
     Ok(group)
+}
+
+/// Starts a program. One that was only just written is busy as long as a child that another thread is starting has it open, too:
+/// until that child becomes what it runs ("execve(2)", ETXTBSY).
+fn patiently<T>(mut start: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    for _ in 0..100 {
+        match start() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => pause(),
+            ended => return ended,
+        }
+    }
+    start()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "milliseconds, where two programs are started in the same moment"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
 }
 
 impl Group {
@@ -255,6 +275,26 @@ mod tests {
         assert!(started >= own && start_time(id) == Some(started), "{own} {started}");
         child.end().await;
         assert_eq!((start_time(id), start_time(0), start_time(-1)), (None, None, None));
+    }
+
+    #[test]
+    fn a_program_that_is_still_being_written_is_tried_again_and_nothing_else_is() {
+        let tries = |busy: usize, then: std::io::Result<()>| {
+            let (mut asked, mut then) = (0, Some(then));
+            let ended = patiently(|| {
+                asked += 1;
+                if asked <= busy {
+                    return Err(std::io::ErrorKind::ExecutableFileBusy.into());
+                }
+                then.take().unwrap()
+            });
+            (asked, ended.map_err(|error| error.kind()))
+        };
+        let denied = std::io::ErrorKind::PermissionDenied;
+        assert_eq!(tries(0, Ok(())), (1, Ok(())));
+        assert_eq!(tries(3, Ok(())), (4, Ok(())));
+        assert_eq!(tries(1, Err(denied.into())), (2, Err(denied)));
+        assert_eq!(tries(usize::MAX, Ok(())), (101, Err(std::io::ErrorKind::ExecutableFileBusy)));
     }
 
     /// Until nothing of a group runs: what is killed goes when the kernel comes to it.
